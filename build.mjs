@@ -1,0 +1,245 @@
+#!/usr/bin/env node
+// Everything between a checkout and a root filesystem.
+//
+//   node build.mjs                        src -> dist/hostext.cjs and dist/licenses.txt
+//   node build.mjs runtime [--arch x64]   build/runtime-<arch>/: Node, stripped, and the list of its libraries
+//   node build.mjs install --destdir DIR  bundle, runtime, stub, units and configuration into a root filesystem
+
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import ncc from '@vercel/ncc'
+import { build } from 'esbuild'
+import minimist from 'minimist'
+
+const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
+const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
+
+/** The current LTS of Node, as the npm registry has it: an official build for each architecture. */
+const RUNTIME = {
+  version: '24.21.0',
+  integrity: {
+    x64: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
+    arm64: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
+  },
+  /** The `strip` of Debian's cross binutils for each architecture. */
+  strip: { x64: 'x86_64-linux-gnu-strip', arm64: 'aarch64-linux-gnu-strip' },
+}
+
+/** Compiles src with esbuild, then packages the one file with ncc, which adds what is imported and its licences. */
+async function buildBundle(out = join(HERE, 'dist')) {
+  const work = mkdtempSync(join(HERE, '.build-'))
+  try {
+    await build({
+      absWorkingDir: HERE,
+      entryPoints: ['src/hostext.ts'],
+      outfile: join(work, 'hostext.cjs'),
+      bundle: true,
+      packages: 'external',
+      platform: 'node',
+      target: `node${RUNTIME.version}`,
+      format: 'cjs',
+      charset: 'utf8',
+      legalComments: 'none',
+      define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
+    })
+    const { code, assets } = await ncc(join(work, 'hostext.cjs'), {
+      cache: false,
+      quiet: true,
+      license: 'licenses.txt',
+    })
+    mkdirSync(out, { recursive: true })
+    writeFileSync(join(out, 'hostext.cjs'), `#!/usr/lib/hostext/node\n${code}`)
+    chmodSync(join(out, 'hostext.cjs'), 0o755)
+    writeFileSync(join(out, 'licenses.txt'), assets['licenses.txt'].source)
+  } finally {
+    rmSync(work, { recursive: true })
+  }
+}
+
+/** Fetches Node for `arch`, checks it against the pinned hash, strips it. Returns the directory; fetches once. */
+function buildRuntime(arch) {
+  const integrity = RUNTIME.integrity[arch]
+  if (!integrity)
+    fail(`no runtime for ${arch}; there is one for ${Object.keys(RUNTIME.integrity).join(', ')}`)
+  const out = join(HERE, 'build', `runtime-${arch}-${RUNTIME.version}`)
+  if (existsSync(join(out, 'libraries.txt'))) return out
+
+  const work = mkdtempSync(join(tmpdir(), 'hostext-runtime-'))
+  try {
+    const name = `node-linux-${arch}`
+    execFileSync('npm', ['pack', '--silent', '--pack-destination', work, `${name}@${RUNTIME.version}`], {
+      stdio: 'pipe',
+    })
+    const archive = join(work, `${name}-${RUNTIME.version}.tgz`)
+    const hash = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`
+    if (hash !== integrity) fail(`${name}@${RUNTIME.version} has ${hash}, not the pinned ${integrity}`)
+    execFileSync('tar', ['-xzf', archive, '-C', work, 'package/bin/node', 'package/LICENSE'])
+    const node = join(work, 'package/bin/node')
+    const strip = [RUNTIME.strip[arch], arch === process.arch ? 'strip' : ''].find(
+      (tool) => tool && hasCommand(tool),
+    )
+    if (strip) execFileSync(strip, [node])
+    else
+      console.error(
+        `not stripped: ${RUNTIME.strip[arch]} (Debian: binutils-${arch === 'x64' ? 'x86-64' : 'aarch64'}-linux-gnu) is not here`,
+      )
+
+    mkdirSync(out, { recursive: true })
+    cpSync(node, join(out, 'node'))
+    chmodSync(join(out, 'node'), 0o755)
+    cpSync(join(work, 'package/LICENSE'), join(out, 'LICENSE'))
+    const libraries = neededLibraries(readFileSync(node))
+    if (arch === process.arch && process.getuid() === 0) checkInEmptyRoot(out, libraries)
+    else console.error(`not tried: the runtime for ${arch} is run as root on ${arch} only`)
+    writeFileSync(join(out, 'libraries.txt'), `${libraries.join('\n')}\n`)
+  } finally {
+    rmSync(work, { recursive: true })
+  }
+  return out
+}
+
+/** The DT_NEEDED entries and the interpreter of a 64-bit little-endian ELF file: elf(5). */
+function neededLibraries(elf) {
+  const header = {
+    offset: Number(elf.readBigUInt64LE(32)),
+    size: elf.readUInt16LE(54),
+    count: elf.readUInt16LE(56),
+  }
+  const segments = Array.from({ length: header.count }, (_, index) => {
+    const at = header.offset + index * header.size
+    const field = (offset) => Number(elf.readBigUInt64LE(at + offset))
+    return { type: elf.readUInt32LE(at), offset: field(8), address: field(16), size: field(32) }
+  })
+  const string = (at) => elf.toString('utf8', at, elf.indexOf(0, at))
+  const [PT_LOAD, PT_DYNAMIC, PT_INTERP, DT_NEEDED, DT_STRTAB] = [1, 2, 3, 1, 5]
+  const dynamic = segments.find(({ type }) => type === PT_DYNAMIC)
+  const entries = Array.from({ length: dynamic.size / 16 }, (_, index) => {
+    const at = dynamic.offset + index * 16
+    return { tag: Number(elf.readBigInt64LE(at)), value: Number(elf.readBigUInt64LE(at + 8)) }
+  })
+  const table = entries.find(({ tag }) => tag === DT_STRTAB).value
+  const load = segments.find(
+    ({ type, address, size }) => type === PT_LOAD && address <= table && table < address + size,
+  )
+  const strings = table - load.address + load.offset
+  const names = entries.filter(({ tag }) => tag === DT_NEEDED).map(({ value }) => string(strings + value))
+  const interpreter = segments.find(({ type }) => type === PT_INTERP)
+  return [...new Set([...names, string(interpreter.offset).split('/').at(-1)])].sort()
+}
+
+/** Runs the runtime and the bundle in a root that holds nothing but them and the listed libraries. */
+function checkInEmptyRoot(runtime, libraries) {
+  const root = mkdtempSync(join(tmpdir(), 'hostext-empty-'))
+  try {
+    const resolved = execFileSync('ldd', [join(runtime, 'node')], { encoding: 'utf8' })
+    for (const library of libraries) {
+      const path = new RegExp(`(/\\S*/${library.replaceAll(/[.+]/g, '\\$&')}) \\(`).exec(resolved)?.[1]
+      if (!path) fail(`${library}, which the runtime needs, is not on this machine`)
+      mkdirSync(join(root, dirname(path)), { recursive: true })
+      cpSync(path, join(root, path), { dereference: true })
+    }
+    const directory = join(root, 'usr/lib/hostext')
+    mkdirSync(directory, { recursive: true })
+    cpSync(join(runtime, 'node'), join(directory, 'node'))
+    cpSync(join(HERE, 'dist/hostext.cjs'), join(directory, 'hostext.cjs'))
+    runInRoot(root)
+  } finally {
+    rmSync(root, { recursive: true })
+  }
+}
+
+/** Runs the installed bundle below `root` with its own runtime; fails if it does not say its version. */
+function runInRoot(root) {
+  let output
+  try {
+    output = execFileSync('chroot', [root, '/usr/lib/hostext/hostext.cjs', '--version'], { encoding: 'utf8' })
+  } catch (error) {
+    fail(`the runtime does not run below ${root}: ${error.stderr || error.message}`)
+  }
+  if (output !== `hostext ${VERSION}\n`) fail(`the runtime below ${root} printed ${JSON.stringify(output)}`)
+}
+
+/** Puts all of hostext into the root filesystem at `destdir`. */
+function install(destdir, arch) {
+  const systemd = ['usr/lib/systemd', 'lib/systemd'].map((path) => join(destdir, path)).find(existsSync)
+  if (!systemd) fail(`${destdir} is no root filesystem with systemd`)
+  const runtime = buildRuntime(arch)
+  const lib = join(destdir, 'usr/lib/hostext')
+  const copy = (from, to, mode) => {
+    mkdirSync(dirname(to), { recursive: true })
+    // Replaced, not written over: a running program keeps its file, and a power cut leaves the old or the new one.
+    const temporary = `${to}.new`
+    rmSync(temporary, { force: true })
+    cpSync(from, temporary)
+    chmodSync(temporary, mode)
+    execFileSync('mv', ['-fT', temporary, to])
+  }
+  copy(join(runtime, 'node'), join(lib, 'node'), 0o755)
+  copy(join(runtime, 'LICENSE'), join(lib, 'LICENSE.node'), 0o644)
+  copy(join(HERE, 'dist/hostext.cjs'), join(lib, 'hostext.cjs'), 0o755)
+  copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
+  copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
+  copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
+  for (const script of ['switch', 'fallback'])
+    copy(join(HERE, 'generators', script), join(lib, script), 0o755)
+  mkdirSync(join(lib, 'nextroot'), { recursive: true })
+  mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
+  for (const page of ['hostext.7', 'hostext.8', 'hostext.conf.5']) {
+    copy(join(HERE, 'docs', page), join(destdir, 'usr/share/man', `man${page.at(-1)}`, page), 0o644)
+  }
+  copy(
+    join(HERE, 'generators/hostext-fallback.service'),
+    join(systemd, 'system/hostext-fallback.service'),
+    0o644,
+  )
+  const link = join(destdir, 'usr/bin/hostext')
+  if (!lstatSync(link, { throwIfNoEntry: false })) {
+    mkdirSync(dirname(link), { recursive: true })
+    symlinkSync('../lib/hostext/hostext.cjs', link)
+  }
+  if (arch === process.arch && process.getuid() === 0) runInRoot(destdir)
+  else
+    console.error(
+      `not tried: ${join(lib, 'node')} needs ${readFileSync(join(runtime, 'libraries.txt'), 'utf8').trim().split('\n').join(', ')}`,
+    )
+  // Last: with the stub in place the next boot is ours.
+  copy(
+    join(HERE, 'generators/hostext-generator'),
+    join(systemd, 'system-generators/hostext-generator'),
+    0o755,
+  )
+  console.log(`hostext ${VERSION} is in ${destdir}; it takes effect at the next boot`)
+}
+
+function hasCommand(name) {
+  return (process.env.PATH ?? '').split(':').some((directory) => existsSync(join(directory, name)))
+}
+
+function fail(message) {
+  console.error(`build.mjs: ${message}`)
+  process.exit(1)
+}
+
+const {
+  _: [command = 'build'],
+  ...options
+} = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out'] })
+const arch = options.arch || process.arch
+if (command === 'build') await buildBundle(options.out && resolve(options.out))
+else if (command === 'runtime') console.log(buildRuntime(arch))
+else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
+else fail('build [--out DIR] | runtime [--arch x64|arm64] | install --destdir DIR [--arch x64|arm64]')

@@ -1,0 +1,68 @@
+import minimist from 'minimist'
+import { decide } from './decide.js'
+import { describeContainer } from './extension.js'
+import { inputRoot, readText } from './files.js'
+import { RUN_DIRECTORY } from './units/layer.js'
+
+const USAGE = `hostext COMMAND
+
+Commands:
+  plan      what the next boot would stack, and what it would leave out and why
+  status    what this boot decided
+  help      this text
+  version   the version
+
+As a generator: hostext NORMAL [EARLY LATE], three absolute directories; systemd calls it so.
+HOSTEXT_ROOT=DIR looks at the system below DIR.
+`
+
+/** The `hostext` command. Prints; returns the exit status: 0, or 2 for words it does not know. */
+export function command(words: string[]): number {
+  const { _: names, ...options } = minimist(words, { boolean: ['help', 'version'], alias: { h: 'help' } })
+  const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
+  const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
+  const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (!run || unknown !== undefined || names.length > 1) {
+    process.stderr.write(
+      `hostext: ${unknown === undefined ? `no command ${words.join(' ')}` : `no option ${unknown}`}\n${USAGE}`,
+    )
+    return 2
+  }
+  return run()
+}
+
+const COMMANDS: Record<string, () => number> = {
+  help() {
+    process.stdout.write(USAGE)
+    return 0
+  },
+  version() {
+    process.stdout.write(`hostext ${HOSTEXT_VERSION}\n`)
+    return 0
+  },
+  plan() {
+    const decision = decide(inputRoot(process.env), process.env)
+    for (const { level, text } of decision.messages) process.stdout.write(`${level}: ${text}\n`)
+    if ('plain' in decision) {
+      process.stdout.write(`plain root: ${decision.plain}\n`)
+      return 0
+    }
+    const { extensions, above, state } = decision.plan
+    const lines = extensions.map(({ container, rank, layers }, index) => {
+      const rule = rank.kind === 'override' ? `override=${rank.priority}` : rank.kind
+      return `${String(index).padStart(4)}  ${describeContainer(container)}, ${rule}, layers: ${layers.lower.length}\n`
+    })
+    process.stdout.write(`${lines.slice(0, above).join('')}   /  the root\n${lines.slice(above).join('')}`)
+    process.stdout.write(`writable: ${state.join(' ') || 'nothing'}\n`)
+    return 0
+  },
+  status() {
+    const text = readText(inputRoot(process.env), `${RUN_DIRECTORY}/decision`)
+    if (text instanceof Error) throw text
+    process.stdout.write(text ?? 'hostext has not run in this boot\n')
+    return 0
+  },
+}
+
+/** Set by the build from package.json. */
+declare const HOSTEXT_VERSION: string

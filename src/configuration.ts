@@ -1,0 +1,149 @@
+import { posix } from 'node:path'
+import { listDirectory, type Root, readText } from './files.js'
+import type { Message } from './log.js'
+import { printable } from './printable.js'
+
+/** hostext.conf(5), with every default filled in. */
+export type Configuration = {
+  /** `[Engine] DataRoot=`: where the engine keeps its data; undefined: look for it. */
+  dataRoot: string | undefined
+  /** `[Root] State=`: directories that stay writable, or `auto` to derive them from fstab. */
+  state: 'auto' | string[]
+  /** `[Boot] Timeout=`: seconds until a switch that has not happened is given up. */
+  timeout: number
+  /** `[Boot] Container=`: stack inside containers too. */
+  container: boolean
+}
+
+const DEFAULTS: Configuration = { dataRoot: undefined, state: 'auto', timeout: 60, container: false }
+
+/** The main file is the first of these that exists; drop-ins of all directories apply on top of it. */
+const MAIN_FILES = ['/etc/hostext.conf', '/run/hostext.conf', '/usr/lib/hostext/hostext.conf']
+const DROP_IN_DIRECTORIES = ['/etc/hostext.conf.d', '/run/hostext.conf.d', '/usr/lib/hostext/hostext.conf.d']
+
+/**
+ * Reads the configuration: main file, then drop-ins in the order of their names, an earlier directory's
+ * file hiding a later one's of the same name (as in systemd-system.conf(5)).
+ * What is wrong in it comes back as warnings with file and line; the default holds.
+ */
+export function readConfiguration(root: Root): { configuration: Configuration; messages: Message[] } {
+  const configuration = { ...DEFAULTS }
+  const messages: Message[] = []
+
+  const dropIns = new Map<string, string>()
+  for (const directory of DROP_IN_DIRECTORIES) {
+    try {
+      for (const name of listDirectory(root, directory)) {
+        if (name.endsWith('.conf') && !dropIns.has(name)) dropIns.set(name, `${directory}/${name}`)
+      }
+    } catch (error) {
+      messages.push(warning((error as Error).message))
+    }
+  }
+  const read = (path: string): boolean => {
+    const text = readText(root, path, 64 << 10)
+    if (text instanceof Error) messages.push(warning(text.message))
+    else if (text !== undefined) apply(text, path, configuration, messages)
+    return text !== undefined
+  }
+  MAIN_FILES.some(read)
+  for (const name of [...dropIns.keys()].sort()) read(dropIns.get(name) as string)
+  return { configuration, messages }
+}
+
+function warning(text: string): Message {
+  return { level: 'warning', text }
+}
+
+/**
+ * Applies one file. The syntax is systemd.syntax(7): `[Section]`, `Key=value`, whole-line comments, a
+ * backslash at the end of a line continues it. (INI libraries take `#` inside a value for a comment and
+ * do not say which line a value came from.)
+ */
+function apply(text: string, path: string, configuration: Configuration, messages: Message[]): void {
+  const lines = text.split('\n')
+  let section = ''
+  for (let index = 0; index < lines.length; index++) {
+    const where = `${path}:${index + 1}`
+    let line = (lines[index] as string).trim()
+    if (!line || line.startsWith('#') || line.startsWith(';')) continue
+    while (line.endsWith('\\') && index + 1 < lines.length) {
+      const next = (lines[++index] as string).trim()
+      // A comment between continued lines is passed over and does not end them.
+      if (!next.startsWith('#') && !next.startsWith(';')) line = `${line.slice(0, -1)} ${next}`
+    }
+
+    const header = /^\[(.*)\]$/.exec(line)
+    if (header) {
+      section = header[1] as string
+      continue
+    }
+    const equals = line.indexOf('=')
+    const key = equals < 0 ? line : line.slice(0, equals).trim()
+    const setting = SETTINGS[`${section}.${key}`]
+    if (equals < 0) messages.push(warning(`${where}: not a setting: ${printable(line)}`))
+    else if (!setting)
+      messages.push(warning(`${where}: unknown setting ${printable(`[${section}] ${key}=`)}`))
+    else {
+      const problem = setting(line.slice(equals + 1).trim(), configuration)
+      if (problem) messages.push(warning(`${where}: ${key}=: ${problem}; ignored`))
+    }
+  }
+}
+
+/** One entry a setting: stores the value, or says what is wrong with it. The empty value is the default. */
+const SETTINGS: Record<string, (value: string, configuration: Configuration) => string | undefined> = {
+  'Engine.DataRoot'(value, configuration) {
+    const path = value === '' ? undefined : directoryPath(value)
+    if (path === null) return `${printable(value)} is no absolute path`
+    configuration.dataRoot = path
+  },
+  'Root.State'(value, configuration) {
+    if (value === '' || value === 'auto') configuration.state = 'auto'
+    else if (value === 'none') configuration.state = []
+    else {
+      const paths = value.split(/\s+/).map(directoryPath)
+      const bad = paths.findIndex((path) => path === null || path === '/' || isApiPath(path))
+      if (bad >= 0) return `${printable(value.split(/\s+/)[bad] as string)} cannot be a state directory`
+      configuration.state = [...new Set(paths as string[])].sort()
+    }
+  },
+  'Boot.Timeout'(value, configuration) {
+    const seconds = value === '' ? DEFAULTS.timeout : parseTimeSpan(value)
+    if (seconds === undefined) return `${printable(value)} is no time span of at least a second`
+    configuration.timeout = seconds
+  },
+  'Boot.Container'(value, configuration) {
+    if (value === '') configuration.container = DEFAULTS.container
+    else if (/^(?:1|yes|y|true|t|on)$/i.test(value)) configuration.container = true
+    else if (/^(?:0|no|n|false|f|off)$/i.test(value)) configuration.container = false
+    else return `${printable(value)} is no boolean`
+  },
+}
+
+/** A normalized absolute path; null for anything else, and for `..`, controls and backslashes. */
+export function directoryPath(value: string): string | null {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is refused
+  if (!value.startsWith('/') || /[\x00-\x1f\x7f\\]/.test(value) || value.split('/').includes('..'))
+    return null
+  return posix.normalize(value).replace(/(?<=.)\/$/, '')
+}
+
+/** What PID 1 carries over itself and what no overlay may cover. */
+function isApiPath(path: string): boolean {
+  return /^\/(?:proc|sys|dev|run)(?:\/|$)/.test(path)
+}
+
+const UNITS: Record<string, number> = { '': 1, s: 1, sec: 1, second: 1, seconds: 1, m: 60, min: 60, h: 3600 }
+
+/** A time span as in systemd.time(7), whole seconds; undefined where it is none or less than a second. */
+function parseTimeSpan(value: string): number | undefined {
+  if (!/^(?:\d+\s*[a-z]*\s*)+$/.test(value)) return undefined
+  let seconds = 0
+  for (const [, count, unit] of value.matchAll(/(\d+)\s*([a-z]*)/g)) {
+    const scale = UNITS[unit as string]
+    if (scale === undefined) return undefined
+    seconds += Number(count) * scale
+  }
+  return seconds >= 1 && seconds <= 86400 ? seconds : undefined
+}

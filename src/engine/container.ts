@@ -1,0 +1,81 @@
+import { listDirectory, type Root, readText } from '../files.js'
+import { printable } from '../printable.js'
+
+/** What the engine's config.v2.json says of one container, as far as it matters here. */
+export type Container = {
+  /** 64 hexadecimal digits. */
+  id: string
+  /** Without the engine's leading slash. Unchecked text: pass it through printable() before showing it. */
+  name: string
+  /** The image as it was named when the container was created, or its digest. Unchecked text. */
+  image: string
+  /** The storage driver. */
+  driver: string
+  labels: ReadonlyMap<string, string>
+  /** Set while the engine takes the container away: `Dead` or `RemovalInProgress`. */
+  dying: string | undefined
+  /** The container's config.v2.json, below the input root. */
+  source: string
+}
+
+/** A container whose metadata could not be read: what is known of it, and why. */
+export type UnreadableContainer = { source: string; problem: string }
+
+const CONTAINER_ID = /^[0-9a-f]{64}$/
+/** The largest seen is 40 KB, with every port of a range published. */
+const LARGEST_CONFIG = 4 << 20
+
+/**
+ * Reads the metadata of every container below `dataRoot`, in the order of their IDs. A container that
+ * cannot be read comes back as unreadable and the next one is read. Throws only if the list of
+ * containers itself cannot be read.
+ */
+export function readContainers(root: Root, dataRoot: string): (Container | UnreadableContainer)[] {
+  return listDirectory(root, `${dataRoot}/containers`).map((id) => readContainer(root, dataRoot, id))
+}
+
+function readContainer(root: Root, dataRoot: string, id: string): Container | UnreadableContainer {
+  const source = `${dataRoot}/containers/${id}/config.v2.json`
+  const unreadable = (problem: string): UnreadableContainer => ({ source: printable(source), problem })
+  if (!CONTAINER_ID.test(id)) return unreadable('the directory is not named after a container')
+
+  const text = readText(root, source, LARGEST_CONFIG)
+  if (text === undefined) return unreadable('no such file')
+  if (text instanceof Error) return unreadable(text.message.slice(source.length + 2))
+
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    return unreadable(`not valid JSON, ${text.length} characters: truncated or damaged`)
+  }
+  if (!isObject(json)) return unreadable('not a JSON object')
+
+  const config = json.Config
+  const state = json.State
+  if (json.ID !== id) return unreadable(`ID is ${printable(String(json.ID))}`)
+  if (typeof json.Name !== 'string' || json.Name.length < 2) return unreadable('no Name')
+  if (typeof json.Driver !== 'string') return unreadable('no Driver')
+  if (!isObject(config)) return unreadable('no Config')
+  if (!isObject(state)) return unreadable('no State')
+  const labels = config.Labels ?? {}
+  if (!isObject(labels)) return unreadable('Labels is not an object')
+  const pairs = Object.entries(labels)
+  if (!pairs.every((pair): pair is [string, string] => typeof pair[1] === 'string')) {
+    return unreadable('a label is not a string')
+  }
+
+  return {
+    id,
+    name: json.Name.replace(/^\//, ''),
+    image: typeof config.Image === 'string' && config.Image ? config.Image : String(json.Image ?? 'no image'),
+    driver: json.Driver,
+    labels: new Map(pairs),
+    dying: ['Dead', 'RemovalInProgress'].find((flag) => state[flag] === true),
+    source,
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

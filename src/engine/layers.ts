@@ -1,0 +1,75 @@
+import { readlinkSync } from 'node:fs'
+import { type Root, readText, reason, statLink } from '../files.js'
+
+/**
+ * The layers of a container's image as the overlay2 driver stacked them, top first: names relative to
+ * `<data root>/overlay2`, each `l/<26 characters>`.
+ */
+export type Layers = { directory: string; lower: string[] }
+
+/** The identifiers the driver gives a layer's directory, and its short name for mount options. */
+const LAYER_ID = /^[0-9a-f]{64}$/
+const SHORT_NAME = /^l\/[A-Z0-9]{26}$/
+/** The driver's own limit (maxDepth in moby's overlay2 driver); kept so that options fit one page. */
+const MOST_LAYERS = 128
+
+/**
+ * Finds the image layers of container `id`. The container's own writable layer and the `-init` layer
+ * below it are not among them: an image is immutable, and `/.dockerenv` in the root would make systemd
+ * believe that it runs in a container.
+ *
+ * Every name is checked against the form the driver gives it and every layer must be a directory of the
+ * driver's own, so no symbolic link leads out of the data root. Throws an Error that names the file.
+ */
+export function readLayers(root: Root, dataRoot: string, id: string): Layers {
+  const directory = `${dataRoot}/overlay2`
+  const mounts = `${dataRoot}/image/overlay2/layerdb/mounts/${id}`
+  const mountId = readLayerId(root, `${mounts}/mount-id`)
+  const initId = readLayerId(root, `${mounts}/init-id`)
+
+  const lowerFile = `${directory}/${mountId}/lower`
+  const lower = readRequired(root, lowerFile).split(':')
+  if (lower.length > MOST_LAYERS)
+    throw new Error(`${lowerFile}: ${lower.length} layers, more than ${MOST_LAYERS}`)
+
+  const image = lower.filter((shortName) => {
+    if (!SHORT_NAME.test(shortName))
+      throw new Error(`${lowerFile}: ${JSON.stringify(shortName.slice(0, 80))} is no layer`)
+    return resolveLayer(root, directory, shortName) !== initId
+  })
+  if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)
+  if (image.length === 0) throw new Error('its image has no layers')
+  return { directory, lower: image }
+}
+
+/** Follows `l/X` -> `../<layer>/diff`; returns the name of the layer's directory. */
+function resolveLayer(root: Root, directory: string, shortName: string): string {
+  const link = `${directory}/${shortName}`
+  let target: string
+  try {
+    target = readlinkSync(root.prefix + link)
+  } catch (error) {
+    throw new Error(`${link}: ${reason(error)}`)
+  }
+  const layer = /^\.\.\/([0-9a-f]{64}(?:-init)?)\/diff$/.exec(target)?.[1]
+  if (!layer) throw new Error(`${link}: points to ${JSON.stringify(target.slice(0, 100))}, which is no layer`)
+  for (const path of [`${directory}/${layer}`, `${directory}/${layer}/diff`]) {
+    const stat = statLink(root, path)
+    if (!stat) throw new Error(`${path}: no such directory`)
+    if (!stat.isDirectory()) throw new Error(`${path}: not a directory`)
+  }
+  return layer
+}
+
+function readLayerId(root: Root, path: string): string {
+  const id = readRequired(root, path)
+  if (!LAYER_ID.test(id.replace(/-init$/, ''))) throw new Error(`${path}: not a layer ID`)
+  return id
+}
+
+function readRequired(root: Root, path: string): string {
+  const text = readText(root, path, 64 << 10)
+  if (text === undefined) throw new Error(`${path}: no such file`)
+  if (text instanceof Error) throw text
+  return text.trim()
+}

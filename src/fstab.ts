@@ -1,0 +1,43 @@
+/** fstab(5), the parts that decide what the locked system has to do for the root it hides. */
+
+export type FstabEntry = {
+  source: string
+  mountPoint: string
+  type: string
+  options: string[]
+  passno: number
+}
+
+/** Reads fstab(5). Lines with fewer than two fields are passed over, as mount(8) and systemd do. */
+export function parseFstab(text: string): FstabEntry[] {
+  const entries: FstabEntry[] = []
+  for (const line of text.split('\n')) {
+    const fields = line.trim().split(/[ \t]+/)
+    const [source, mountPoint, type, options, , passno] = fields
+    if (!source || source.startsWith('#') || !mountPoint) continue
+    entries.push({
+      source: unescapeOctal(source),
+      mountPoint: withoutTrailingSlash(unescapeOctal(mountPoint)),
+      type: type ?? 'auto',
+      options: unescapeOctal(options ?? 'defaults')
+        .split(',')
+        .filter(Boolean),
+      passno: Number.parseInt(passno ?? '0', 10) || 0,
+    })
+  }
+  return entries
+}
+
+/** `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and backslashes. */
+export function unescapeOctal(text: string): string {
+  if (!text.includes('\\')) return text
+  // Bytes, not characters: an escaped byte may be part of a UTF-8 sequence.
+  const bytes = Buffer.from(text, 'utf8')
+    .toString('latin1')
+    .replace(/\\([0-3][0-7]{2})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))
+  return Buffer.from(bytes, 'latin1').toString('utf8')
+}
+
+function withoutTrailingSlash(path: string): string {
+  return path.length > 1 ? path.replace(/\/+$/, '') || '/' : path
+}

@@ -1,0 +1,88 @@
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type Decision, decide } from './decide.js'
+import { inputRoot, statLink } from './files.js'
+import { type Level, log, type Message } from './log.js'
+import type { Plan } from './plan.js'
+import { printable } from './printable.js'
+import { firstPassUnits } from './units/first-pass.js'
+import { RUN_DIRECTORY } from './units/layer.js'
+import { lockedUnits } from './units/locked.js'
+import type { UnitFile } from './units/text.js'
+
+/**
+ * The generator, as PID 1 calls it: decides what this boot stacks and writes the units for it into the
+ * three directories (systemd.generator(7)); sets them and those of the locked system aside in
+ * /run/hostext for the stub to replay. A boot that is decided already is left alone.
+ *
+ * Returns the exit status. Throws if something could not be written: the boot stays plain then, because
+ * the early target, which starts everything, is written last.
+ */
+export function generate(normal: string, early = normal, late = normal): number {
+  const root = inputRoot(process.env)
+  if (statLink(root, `${RUN_DIRECTORY}/decision`)) return 0
+
+  const decision = decide(root, process.env)
+  const messages = [...decision.messages, summary(decision)]
+  for (const message of messages) log(message)
+
+  const run = root.prefix + RUN_DIRECTORY
+  mkdirSync(run, { recursive: true })
+  const directories = { normal, early, late }
+  const first = 'plan' in decision ? setAside(decision.plan, run, normal) : []
+  writeFileSync(`${run}/decision`, messages.map(line).join(''))
+  writeFiles(first, directories)
+  return 0
+}
+
+type Directories = Record<'normal' | 'early' | 'late', string>
+
+/**
+ * Makes the run directory what both passes need: mount points, the target, and the units of both passes
+ * for the stub to replay. Returns those of the first.
+ */
+function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
+  for (const name of ['empty', ...plan.extensions.keys()])
+    mkdirSync(`${run}/${name}`, { recursive: true, mode: 0o755 })
+  writeFileSync(`${run}/target`, `${plan.target}\n`)
+
+  const first = firstPassUnits(plan, normal)
+  for (const [name, files] of Object.entries({ first, locked: lockedUnits(plan) })) {
+    const set = `${run}/${name}`
+    // What an attempt that was cut short has left.
+    rmSync(set, { recursive: true, force: true })
+    writeFiles(files, { normal: `${set}/normal`, early: `${set}/early`, late: `${set}/late` })
+  }
+  return first
+}
+
+function writeFiles(
+  files: readonly UnitFile[],
+  directories: Record<'normal' | 'early' | 'late', string>,
+): void {
+  const made = new Set<string>()
+  for (const file of files) {
+    const slash = file.path.indexOf('/')
+    const path = `${directories[file.path.slice(0, slash) as 'normal']}${file.path.slice(slash)}`
+    const directory = dirname(path)
+    if (!made.has(directory)) mkdirSync(directory, { recursive: true })
+    made.add(directory)
+    if ('link' in file) symlinkSync(file.link, path)
+    else writeFileSync(path, file.text, { flag: 'wx' })
+  }
+}
+
+function summary(decision: Decision): Message {
+  if ('plain' in decision) return { level: 'notice', text: `plain root: ${decision.plain}` }
+  const { extensions, state } = decision.plan
+  const names = extensions.map(({ container }) => printable(container.name, 60)).join(', ')
+  const where = state.length > 0 ? `; writable: ${state.join(', ')}` : ''
+  const count = `${extensions.length} host extension${extensions.length === 1 ? '' : 's'}`
+  return { level: 'notice', text: `stacking ${count} over the root: ${printable(names, 700)}${where}` }
+}
+
+const MARKS: Record<Level, string> = { error: 'error: ', warning: 'warning: ', notice: '', info: '' }
+
+function line({ level, text }: Message): string {
+  return `${MARKS[level]}${text}\n`
+}

@@ -1,0 +1,46 @@
+import { unescapeOctal } from './fstab.js'
+
+/** One line of /proc/self/mountinfo: proc_pid_mountinfo(5). */
+export type MountPoint = {
+  /** `major:minor` of the superblock: the same for every mount of one filesystem. */
+  device: string
+  mountPoint: string
+  type: string
+  source: string
+  superOptions: string[]
+}
+
+/** Reads mountinfo. Lines that do not have its form are passed over. */
+export function parseMountinfo(text: string): MountPoint[] {
+  const mounts: MountPoint[] = []
+  for (const line of text.split('\n')) {
+    const [left, right] = line.split(' - ')
+    const [, , device, , mountPoint] = left?.split(' ') ?? []
+    const [type, source, superOptions] = right?.split(' ') ?? []
+    if (!device || !mountPoint || !type || source === undefined) continue
+    mounts.push({
+      device,
+      mountPoint: unescapeOctal(mountPoint),
+      type,
+      source: unescapeOctal(source),
+      superOptions: superOptions?.split(',') ?? [],
+    })
+  }
+  return mounts
+}
+
+/** The mount a path is on: the last one whose mount point is the path or above it. */
+export function mountOf(mounts: readonly MountPoint[], path: string): MountPoint | undefined {
+  let best: MountPoint | undefined
+  for (const mount of mounts) {
+    if (!isBelow(path, mount.mountPoint)) continue
+    // Of two mounts at one place the later one covers the earlier.
+    if (!best || mount.mountPoint.length >= best.mountPoint.length) best = mount
+  }
+  return best
+}
+
+/** Whether a normalized absolute path is `directory` or lies below it. */
+export function isBelow(path: string, directory: string): boolean {
+  return directory === '/' || path === directory || path.startsWith(`${directory}/`)
+}

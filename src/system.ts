@@ -1,0 +1,120 @@
+import { type Configuration, readConfiguration } from './configuration.js'
+import { findDataRoots } from './engine/data-root.js'
+import { type Found, readExtensions } from './engine/extensions.js'
+import { listDirectory, type Root, readText, statLink } from './files.js'
+import { type FstabEntry, parseFstab } from './fstab.js'
+import {
+  type KernelCommandLine,
+  readCommandLine,
+  splitArguments,
+  splitCommandLine,
+} from './kernel-command-line.js'
+import type { Message } from './log.js'
+import { type MountPoint, parseMountinfo } from './mountinfo.js'
+
+/** What is known of the machine before its engine's data is looked at. */
+export type Machine = {
+  commandLine: KernelCommandLine
+  configuration: Configuration
+  inContainer: boolean
+  mounts: MountPoint[]
+  fstab: FstabEntry[]
+  /** systemd 254 or later, which has soft-reboot.target. */
+  softReboot: boolean
+  /** Whether a switch-root has a directory to mount the new root on. */
+  hasNextRoot: boolean
+  /** An offline update waits: systemd.offline-updates(7). */
+  updateWaits: boolean
+  messages: Message[]
+}
+
+/** Reads everything about the machine. What cannot be read counts as absent, with a warning. */
+export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine {
+  const inContainer =
+    environment.SYSTEMD_VIRTUALIZATION?.startsWith('container:') ||
+    statLink(root, '/run/systemd/container') !== undefined
+  const { configuration, messages } = readConfiguration(root)
+  const read = (path: string): string => {
+    const text = readText(root, path)
+    if (text instanceof Error) messages.push({ level: 'warning', text: text.message })
+    return typeof text === 'string' ? text : ''
+  }
+  return {
+    // In a container /proc/cmdline is the host's; PID 1's arguments take its place, as for systemd.
+    commandLine: readCommandLine(
+      inContainer ? splitArguments(read('/proc/1/cmdline')) : splitCommandLine(read('/proc/cmdline')),
+    ),
+    configuration,
+    inContainer,
+    mounts: parseMountinfo(read('/proc/self/mountinfo')),
+    fstab: parseFstab(read('/etc/fstab')),
+    softReboot: UNIT_DIRECTORIES.some((directory) => exists(root, `${directory}/soft-reboot.target`)),
+    hasNextRoot: exists(root, '/usr/lib/hostext/nextroot'),
+    updateWaits: exists(root, '/system-update') || exists(root, '/etc/system-update'),
+    messages,
+  }
+}
+
+function exists(root: Root, path: string): boolean {
+  return statLink(root, path) !== undefined
+}
+
+/**
+ * Finds the extensions of the first data root that has any; the containers of a second engine cannot be
+ * ordered among them, so they are named and left out.
+ */
+export function readEngines(
+  root: Root,
+  configured: string | undefined,
+): Found & { dataRoot: string | undefined } {
+  const { dataRoots, messages } = findDataRoots(root, configured)
+  const result: Found & { dataRoot: string | undefined } = {
+    dataRoot: undefined,
+    extensions: [],
+    leftOut: [],
+    messages,
+  }
+  for (const dataRoot of dataRoots) {
+    let found: Found
+    try {
+      found = readExtensions(root, dataRoot)
+    } catch (error) {
+      messages.push({ level: 'error', text: `${(error as Error).message}; its extensions are left out` })
+      continue
+    }
+    messages.push(...found.messages)
+    result.leftOut.push(...found.leftOut)
+    if (result.dataRoot === undefined && found.extensions.length > 0) {
+      result.dataRoot = dataRoot
+      result.extensions = found.extensions
+    } else if (found.extensions.length > 0) {
+      const why = `${dataRoot} is the data root of a second engine; ${result.dataRoot} is in use`
+      result.leftOut.push(...found.extensions.map(({ container }) => ({ who: container.name, why })))
+    }
+  }
+  return result
+}
+
+/** Where systemd finds units, but the generators' own directories: systemd.unit(5). */
+const UNIT_DIRECTORIES = [
+  '/etc/systemd/system.control',
+  '/run/systemd/system.control',
+  '/run/systemd/transient',
+  '/etc/systemd/system',
+  '/run/systemd/system',
+  '/usr/local/lib/systemd/system',
+  '/usr/lib/systemd/system',
+  '/lib/systemd/system',
+]
+
+/** The links that make `target` pull in units, as `<target>.wants/<unit>`, each once, sorted. */
+export function readPulledIn(root: Root, target: string): string[] {
+  const links = new Set<string>()
+  for (const directory of UNIT_DIRECTORIES) {
+    for (const kind of ['wants', 'requires', 'upholds']) {
+      for (const name of listDirectory(root, `${directory}/${target}.${kind}`))
+        links.add(`${target}.${kind}/${name}`)
+    }
+  }
+  return [...links].sort()
+}

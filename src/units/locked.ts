@@ -1,0 +1,149 @@
+import type { Plan } from '../plan.js'
+import { printable } from '../printable.js'
+import { DOCUMENTATION, layerUnit, layerUnitName } from './layer.js'
+import { execWord, literal, type UnitFile, unitName } from './text.js'
+
+/** How many extensions a description names before it only counts. */
+const NAMED = 8
+
+/**
+ * The units of the locked system: the layers under their names, and drop-ins for what systemd would do
+ * to a root that is no longer there to be remounted, checked or grown.
+ */
+export function lockedUnits(plan: Plan): UnitFile[] {
+  const layers = plan.extensions.map((_, index) => layerUnitName(index))
+  const files: UnitFile[] = [
+    ...plan.extensions.map((extension, index) => layerUnit(extension, index, true)),
+    {
+      path: 'normal/hostext.target',
+      text: `# Written by hostext-generator.
+[Unit]
+Description=Host extensions: ${literal(names(plan))}
+Documentation=${DOCUMENTATION}
+Wants=${layers.join(' ')}
+After=${layers.join(' ')}
+`,
+    },
+    { path: 'normal/local-fs.target.wants/hostext.target', link: '../hostext.target' },
+    dropIn(
+      '-.mount',
+      `[Unit]
+Description=Root file system, locked by hostext (read-only until shutdown), with ${literal(names(plan))}
+Documentation=${DOCUMENTATION}
+`,
+    ),
+    remountDropIn(plan),
+    dropIn(
+      'systemd-fsck-root.service',
+      `[Unit]
+# An overlay has no device to check; the base root was checked before the switch.
+ConditionPathExists=!/run/hostext
+`,
+    ),
+    growDropIn(plan),
+    ...plan.state.map((path) =>
+      dropIn(
+        unitName(path, 'mount'),
+        `[Unit]
+Description=${literal(`State of the base root: ${path}`)}
+Documentation=${DOCUMENTATION}
+# Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds
+# the file system, so that unmounting it here would leave it dirty.
+DefaultDependencies=no
+`,
+      ),
+    ),
+  ]
+  if (plan.state.length > 0) {
+    files.push({
+      path: 'normal/local-fs.target.wants/systemd-remount-fs.service',
+      link: '/usr/lib/systemd/system/systemd-remount-fs.service',
+    })
+  }
+  if (plan.tmp) files.push(...tmpUnits())
+  return files
+}
+
+/** `gpu, wifi, zram`, the first few by name. */
+function names({ extensions }: Plan): string {
+  const list = extensions.slice(0, NAMED).map(({ container }) => printable(container.name, 60))
+  const more = extensions.length - list.length
+  return `${list.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+function dropIn(unit: string, text: string): UnitFile {
+  return { path: `normal/${unit}.d/50-hostext.conf`, text: `# Written by hostext-generator.\n${text}` }
+}
+
+/**
+ * systemd-remount-fs(8) would fail on the root. Its work is done by name instead: what fstab says of the
+ * root goes to the state that takes its place, and the other mounts it looks after are remounted as ever.
+ */
+function remountDropIn({ state, rootOptions, remount }: Plan): UnitFile {
+  const options = [
+    'remount',
+    ...rootOptions.filter((option) => option !== 'ro' && option !== 'rw'),
+    'rw',
+  ].join(',')
+  const commands = [
+    ...state.map((path) => `ExecStart=/bin/mount -o ${execWord(options)} ${execWord(path)}`),
+    ...remount.map((path) => `ExecStart=/bin/mount -o remount ${execWord(path)}`),
+  ]
+  return dropIn(
+    'systemd-remount-fs.service',
+    commands.length > 0
+      ? `[Unit]
+Description=Remount State and Kernel File Systems
+${state.length > 0 ? `After=${state.map((path) => unitName(path, 'mount')).join(' ')}\n` : ''}
+[Service]
+ExecStart=
+${commands.join('\n')}
+`
+      : `[Unit]
+# The root is locked, and fstab has nothing else to remount.
+ConditionPathExists=!/run/hostext
+`,
+  )
+}
+
+/** x-systemd.growfs on the root: grow the file system through the state, which is on it. */
+function growDropIn({ state }: Plan): UnitFile {
+  return dropIn(
+    'systemd-growfs-root.service',
+    state[0] !== undefined
+      ? `[Service]
+ExecStart=
+ExecStart=/usr/lib/systemd/systemd-growfs ${execWord(state[0])}
+`
+      : `[Unit]
+# Nothing of the file system is mounted writable.
+ConditionPathExists=!/run/hostext
+`,
+  )
+}
+
+/** A writable /tmp, unless the system has a unit of its own for it: the late directory comes last. */
+function tmpUnits(): UnitFile[] {
+  return [
+    {
+      path: 'late/tmp.mount',
+      text: `# Written by hostext-generator: /tmp was on the root, which is locked now.
+[Unit]
+Description=Temporary Directory /tmp
+Documentation=${DOCUMENTATION}
+ConditionPathIsSymbolicLink=!/tmp
+DefaultDependencies=no
+Conflicts=umount.target
+Before=local-fs.target umount.target
+After=swap.target
+
+[Mount]
+What=tmpfs
+Where=/tmp
+Type=tmpfs
+Options=mode=1777,strictatime,nosuid,nodev,size=50%%,nr_inodes=1m
+`,
+    },
+    { path: 'normal/local-fs.target.wants/tmp.mount', link: '../../generator.late/tmp.mount' },
+  ]
+}
