@@ -56,10 +56,7 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   return first
 }
 
-function writeFiles(
-  files: readonly UnitFile[],
-  directories: Record<'normal' | 'early' | 'late', string>,
-): void {
+function writeFiles(files: readonly UnitFile[], directories: Directories): void {
   const made = new Set<string>()
   for (const file of files) {
     const slash = file.path.indexOf('/')

@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Kept between runs and shared by all checkouts; safe to delete. */
+export const CACHE = process.env.HOSTEXT_TEST_CACHE ?? '/var/cache/hostext-tests'
+
+/**
+ * Returns the directory with what `make` makes for `recipe`, from the cache if it is there. `make` fills a
+ * directory that only gets its name when it is complete, so a run that is cut short leaves nothing behind
+ * that looks whole, and two runs at once do not meet.
+ */
+export function cached(name: string, recipe: string, make: (directory: string) => void): string {
+  const hash = createHash('sha256').update(recipe).digest('hex').slice(0, 12)
+  const directory = join(CACHE, `${name}-${hash}`)
+  if (existsSync(directory)) return directory
+  const unfinished = `${directory}.${process.pid}`
+  rmSync(unfinished, { recursive: true, force: true })
+  mkdirSync(unfinished, { recursive: true })
+  try {
+    make(unfinished)
+    if (existsSync(directory)) rmSync(unfinished, { recursive: true })
+    else renameSync(unfinished, directory)
+  } catch (error) {
+    rmSync(unfinished, { recursive: true, force: true })
+    throw error
+  }
+  return directory
+}

@@ -1,0 +1,131 @@
+import { execFileSync, spawn } from 'node:child_process'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { cached } from './cache.js'
+
+/** One extension container: its Dockerfile, the files of its build context, and its name. */
+export type ExtensionSource = {
+  name: string
+  dockerfile: string
+  /** Path to text; a path that ends with `*` is executable; text starting with `->` makes a symbolic link. */
+  files?: Record<string, string>
+  /** Copies a tree into the context as `tree/`. */
+  tree?: string
+}
+
+/**
+ * A data root made by a real dockerd: builds every image, creates every container, stops the engine.
+ * Returns the directory; the same sources are built once and then come from the cache.
+ */
+export function dataRoot(name: string, sources: readonly ExtensionSource[]): string {
+  const recipe = JSON.stringify(
+    sources.map((source) => ({ ...source, tree: source.tree && readTree(source.tree) })),
+  )
+  return join(
+    cached(`engine-${name}`, recipe, (directory) => {
+      const data = join(directory, 'docker')
+      withEngine(data, (docker) => {
+        for (const source of sources) {
+          const context = mkdtempSync(join(directory, 'context-'))
+          writeContext(context, source)
+          docker('build', '--quiet', '--network=none', '--tag', `${source.name}:1`, context)
+          docker('create', '--name', source.name, `${source.name}:1`, '/none')
+          rmSync(context, { recursive: true })
+        }
+      })
+    }),
+    'docker',
+  )
+}
+
+function readTree(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+    .map((path) => path.slice(directory.length) + readFileSync(path, 'base64'))
+}
+
+function writeContext(context: string, { dockerfile, files = {}, tree }: ExtensionSource): void {
+  writeFileSync(join(context, 'Dockerfile'), dockerfile)
+  // A shell for RUN, out of the way of everything a root has.
+  cpSync('/bin/busybox', join(context, 'busybox'))
+  if (tree) cpSync(tree, join(context, 'tree'), { recursive: true, verbatimSymlinks: true })
+  for (const [path, text] of Object.entries(files)) {
+    const file = join(context, path.replace(/\*$/, ''))
+    mkdirSync(join(file, '..'), { recursive: true })
+    if (text.startsWith('->')) execFileSync('ln', ['-s', text.slice(2), file])
+    else writeFileSync(file, text, { mode: path.endsWith('*') ? 0o755 : 0o644 })
+  }
+}
+
+/** Runs dockerd on `data` with the overlay2 driver while `use` calls docker; waits until it has stopped. */
+export function withEngine(data: string, use: (docker: (...words: string[]) => string) => void): void {
+  const run = mkdtempSync('/tmp/hostext-engine-')
+  const socket = `unix://${run}/docker.sock`
+  const words = ['--data-root', data, '--exec-root', `${run}/exec`, '-H', socket, '--pidfile', `${run}/pid`]
+  const log = join(run, 'log')
+  // A shell that waits: this process is synchronous and could not reap the engine itself.
+  const engine = spawn(
+    'sh',
+    [
+      '-c',
+      'exec dockerd "$@" >"$0" 2>&1',
+      log,
+      ...words,
+      '--iptables=false',
+      '--bridge=none',
+      '--storage-driver',
+      'overlay2',
+    ],
+    { stdio: 'ignore', detached: true },
+  )
+  engine.unref()
+  const docker = (...args: string[]): string => {
+    try {
+      return execFileSync('docker', ['-H', socket, ...args], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, DOCKER_BUILDKIT: '0' },
+      }).trim()
+    } catch (error) {
+      throw new Error(`docker ${args.join(' ')}: ${(error as { stderr: string }).stderr}`)
+    }
+  }
+  try {
+    waitFor('dockerd', log, () => existsSync(`${run}/docker.sock`) && docker('version') !== '')
+    use(docker)
+  } finally {
+    const pid = existsSync(`${run}/pid`) ? readFileSync(`${run}/pid`, 'utf8').trim() : String(engine.pid)
+    execFileSync('sh', [
+      '-c',
+      `kill ${pid} 2>/dev/null; while [ -d /proc/${pid} ] && ! grep -q '^State:.Z' /proc/${pid}/status; do sleep 0.1; done`,
+    ])
+    execFileSync('sh', [
+      '-c',
+      `grep -o ' ${run}[^ ]*' /proc/self/mounts | xargs -r umount -l 2>/dev/null; true`,
+    ])
+    rmSync(run, { recursive: true, force: true })
+  }
+}
+
+function waitFor(what: string, log: string, ready: () => boolean): void {
+  for (let attempt = 0; attempt < 300; attempt++) {
+    try {
+      if (ready()) return
+    } catch {
+      // Not yet.
+    }
+    execFileSync('sleep', ['0.1'])
+  }
+  throw new Error(`${what} did not start:\n${readFileSync(log, 'utf8').slice(-2000)}`)
+}

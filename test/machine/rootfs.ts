@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { cached } from './cache.js'
+
+export const RELEASES = ['bookworm', 'trixie'] as const
+export type Release = (typeof RELEASES)[number]
+
+const GUEST = join(import.meta.dirname, 'guest')
+const PACKAGES = 'systemd,systemd-sysv,udev,dbus,kmod,e2fsprogs,linux-image-cloud-amd64,initramfs-tools'
+
+/** What every test machine has besides Debian: a root account without password and the reporter. */
+function customize(root: string): void {
+  execFileSync('chroot', [root, 'passwd', '-d', 'root'], { stdio: 'ignore' })
+  writeFileSync(join(root, 'etc/hostname'), 'device\n')
+  writeFileSync(join(root, 'etc/machine-id'), '0123456789abcdef0123456789abcdef\n')
+  const unit = join(root, 'etc/systemd/system/report.service')
+  cpSync(join(GUEST, 'report.service'), unit)
+  symlinkSync('../report.service', join(root, 'etc/systemd/system/multi-user.target.wants/report.service'))
+  mkdirSync(join(root, 'usr/lib/test'))
+  cpSync(join(GUEST, 'report'), join(root, 'usr/lib/test/report'))
+  chmodSync(join(root, 'usr/lib/test/report'), 0o755)
+  // Something of the root's own, for extensions to replace, delete and stand behind.
+  mkdirSync(join(root, 'usr/share/base'))
+  for (const name of ['kept', 'replaced', 'deleted'])
+    writeFileSync(join(root, 'usr/share/base', name), `root\n`)
+  rmSync(join(root, 'var/lib/apt/lists'), { recursive: true })
+  mkdirSync(join(root, 'var/lib/apt/lists'))
+}
+
+/** A Debian root filesystem: `root/`, and the kernel and initrd it boots with. Made once, then cached. */
+export type Rootfs = { root: string; kernel: string; initrd: string; systemd: number }
+
+export function debian(release: Release): Rootfs {
+  const recipe = [
+    release,
+    PACKAGES,
+    customize.toString(),
+    ...readdirSync(GUEST).map((name) => readFileSync(join(GUEST, name))),
+  ]
+  const directory = cached(release, recipe.join('\n'), (made) => {
+    console.error(`# making a Debian ${release} root filesystem`)
+    const archive = join(made, 'root.tar')
+    execFileSync(
+      'mmdebstrap',
+      [
+        '--quiet',
+        '--variant=minbase',
+        `--include=${PACKAGES}`,
+        ...['doc', 'man', 'locale', 'info'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
+        release,
+        archive,
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+    const root = join(made, 'root')
+    mkdirSync(root)
+    execFileSync('tar', ['-xf', archive, '-C', root, '--exclude=./dev/*'])
+    rmSync(archive)
+    for (const file of readdirSync(join(root, 'boot'))) {
+      if (/^(?:vmlinuz|initrd)/.test(file))
+        cpSync(join(root, 'boot', file), join(made, file.split('-')[0]?.split('.')[0] as string))
+      rmSync(join(root, 'boot', file))
+    }
+    customize(root)
+  })
+  return {
+    root: join(directory, 'root'),
+    kernel: join(directory, 'vmlinuz'),
+    initrd: join(directory, 'initrd'),
+    systemd: release === 'bookworm' ? 252 : 257,
+  }
+}
