@@ -166,7 +166,16 @@ function checkInEmptyRoot(runtime, libraries) {
 function runInRoot(root) {
   let output
   try {
-    output = execFileSync('chroot', [root, '/usr/lib/hostext/hostext.cjs', '--version'], { encoding: 'utf8' })
+    // An empty environment: NODE_OPTIONS of whoever builds means nothing below `root`.
+    const words = [
+      '-i',
+      `PATH=${process.env.PATH}`,
+      'chroot',
+      root,
+      '/usr/lib/hostext/hostext.cjs',
+      '--version',
+    ]
+    output = execFileSync('env', words, { encoding: 'utf8' })
   } catch (error) {
     fail(`the runtime does not run below ${root}: ${error.stderr || error.message}`)
   }

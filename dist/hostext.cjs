@@ -1449,18 +1449,7 @@ ConditionPathExists=!/run/hostext
 `
     ),
     growDropIn(plan),
-    ...plan.state.map(
-      (path) => dropIn(
-        unitName(path, "mount"),
-        `[Unit]
-Description=${literal(`State of the base root: ${path}`)}
-Documentation=${DOCUMENTATION}
-# Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds
-# the file system, so that unmounting it here would leave it dirty.
-DefaultDependencies=no
-`
-      )
-    )
+    ...plan.state.map(stateUnit)
   ];
   if (plan.state.length > 0) {
     files.push({
@@ -1479,6 +1468,25 @@ function names({ extensions }) {
 function dropIn(unit, text) {
   return { path: `normal/${unit}.d/50-hostext.conf`, text: `# Written by hostext-generator.
 ${text}` };
+}
+function stateUnit(path) {
+  return {
+    path: `normal/${unitName(path, "mount")}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=${literal(`State of the base root: ${path}`)}
+Documentation=${DOCUMENTATION}
+# Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds the
+# file system, so that unmounting it earlier would leave it dirty.
+DefaultDependencies=no
+
+[Mount]
+What=${literal(path)}
+Where=${literal(path)}
+Type=none
+Options=bind
+`
+  };
 }
 function remountDropIn({ state, rootOptions, remount }) {
   const options = [

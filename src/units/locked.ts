@@ -41,18 +41,7 @@ ConditionPathExists=!/run/hostext
 `,
     ),
     growDropIn(plan),
-    ...plan.state.map((path) =>
-      dropIn(
-        unitName(path, 'mount'),
-        `[Unit]
-Description=${literal(`State of the base root: ${path}`)}
-Documentation=${DOCUMENTATION}
-# Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds
-# the file system, so that unmounting it here would leave it dirty.
-DefaultDependencies=no
-`,
-      ),
-    ),
+    ...plan.state.map(stateUnit),
   ]
   if (plan.state.length > 0) {
     files.push({
@@ -73,6 +62,30 @@ function names({ extensions }: Plan): string {
 
 function dropIn(unit: string, text: string): UnitFile {
   return { path: `normal/${unit}.d/50-hostext.conf`, text: `# Written by hostext-generator.\n${text}` }
+}
+
+/**
+ * Names the bind that the first pass made. A unit file and not a drop-in, because systemd reads no drop-ins
+ * for a mount that it knows from mountinfo alone (252, 257).
+ */
+function stateUnit(path: string): UnitFile {
+  return {
+    path: `normal/${unitName(path, 'mount')}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=${literal(`State of the base root: ${path}`)}
+Documentation=${DOCUMENTATION}
+# Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds the
+# file system, so that unmounting it earlier would leave it dirty.
+DefaultDependencies=no
+
+[Mount]
+What=${literal(path)}
+Where=${literal(path)}
+Type=none
+Options=bind
+`,
+  }
 }
 
 /**

@@ -56,7 +56,12 @@ function installed(release: Release): string {
 /** Makes the tree of a machine in a new directory. */
 function assemble(machine: Machine): string {
   const tree = mkdtempSync(join(tmpdir(), `hostext-${machine.release}-`))
-  execFileSync('cp', ['-a', `${installed(machine.release)}/.`, tree])
+  chmodSync(tree, 0o755)
+  // Nothing writes into a file below /usr in place, so links do there; the rest is copied.
+  const base = installed(machine.release)
+  const others = readdirSync(base).filter((name) => name !== 'usr')
+  execFileSync('cp', ['-a', '-t', tree, ...others.map((name) => join(base, name))])
+  execFileSync('cp', ['-al', '-t', tree, join(base, 'usr')])
   if (machine.dataRoot) {
     mkdirSync(join(tree, 'var/lib/docker'), { recursive: true })
     execFileSync('cp', ['-a', `${machine.dataRoot}/.`, join(tree, 'var/lib/docker')])
@@ -116,7 +121,7 @@ export type VmOptions = {
 }
 
 /** Seconds without a line from user space after which an emulated machine is taken for stalled. */
-const STALL = 75
+const STALL = 120
 
 /** Boots the machine in QEMU (emulation) until it powers off; again, if it stalled before user space. */
 export async function bootVm(machine: Machine, options: VmOptions = {}): Promise<Outcome> {
@@ -132,7 +137,14 @@ export async function bootVm(machine: Machine, options: VmOptions = {}): Promise
       stdio: 'pipe',
     })
     rmSync(tree, { recursive: true })
-    const append = ['console=ttyS0', 'root=/dev/vda', 'ro', 'panic=-1', ...(machine.commandLine ?? [])]
+    const append = [
+      'console=ttyS0',
+      'root=/dev/vda',
+      'ro',
+      'panic=-1',
+      'mitigations=off',
+      ...(machine.commandLine ?? []),
+    ]
     const words = [
       ...[
         '-accel',

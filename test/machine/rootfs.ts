@@ -44,7 +44,7 @@ export function debian(release: Release): Rootfs {
   const recipe = [
     release,
     PACKAGES,
-    customize.toString(),
+    readFileSync(import.meta.filename, 'utf8'),
     ...readdirSync(GUEST).map((name) => readFileSync(join(GUEST, name))),
   ]
   const directory = cached(release, recipe.join('\n'), (made) => {

@@ -1,0 +1,3 @@
+import { bootTier } from '../machine/tier.js'
+
+bootTier('container')

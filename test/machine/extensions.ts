@@ -1,0 +1,140 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { cached } from './cache.js'
+import { dataRoot, type ExtensionSource } from './engine.js'
+
+const FEATURE = 'LABEL io.balena.features.host-extension=1'
+const BUSYBOX = '/usr/lib/layers/busybox'
+
+/** One layer, nothing but files. */
+const oneLayer: ExtensionSource = {
+  name: 'one-layer',
+  dockerfile: `FROM scratch\n${FEATURE}\nCOPY one.txt /usr/share/one-layer/one.txt\n`,
+  files: { 'one.txt': 'from one-layer\n' },
+}
+
+/**
+ * Many layers: it deletes a file of its own that the root has too, deletes one that only it had, and
+ * replaces a directory.
+ */
+const manyLayers: ExtensionSource = {
+  name: 'many-layers',
+  dockerfile: `FROM scratch
+${FEATURE}
+COPY busybox ${BUSYBOX}
+COPY old.txt /usr/share/base/deleted
+COPY old.txt /usr/share/layers/deleted
+COPY old.txt /usr/share/layers/directory/old.txt
+RUN ["${BUSYBOX}", "rm", "/usr/share/base/deleted", "/usr/share/layers/deleted"]
+RUN ["${BUSYBOX}", "sh", "-c", "cd /usr/share/layers && ${BUSYBOX} rm -r directory && ${BUSYBOX} mkdir directory && echo from many-layers > directory/new.txt"]
+`,
+  files: { 'old.txt': 'old\n' },
+}
+
+/** Goes above everything, and replaces a file of the root. */
+const override: ExtensionSource = {
+  name: 'override',
+  dockerfile: `FROM scratch
+LABEL io.balena.image.class=overlay io.balena.image.override=10
+COPY replaced.txt /usr/share/base/replaced
+`,
+  files: { 'replaced.txt': 'from override\n' },
+}
+
+/** Only adds: the root's own file wins. */
+const additive: ExtensionSource = {
+  name: 'additive',
+  dockerfile: `FROM scratch
+LABEL io.balena.image.class=overlay
+COPY file.txt /usr/share/base/kept
+COPY file.txt /usr/share/additive/added
+`,
+  files: { 'file.txt': 'from additive\n' },
+}
+
+/** No extension at all: an ordinary container beside them. */
+const service: ExtensionSource = {
+  name: 'service',
+  dockerfile: 'FROM scratch\nLABEL io.balena.image.class=service\nCOPY file.txt /usr/share/service\n',
+  files: { 'file.txt': 'from service\n' },
+}
+
+/** The data root most machines boot with. */
+export function standardDataRoot(): string {
+  return dataRoot('standard', [oneLayer, manyLayers, override, additive, service])
+}
+
+/** One image each for what an extension can bring to life in the boot that stacks it. */
+export function featuresDataRoot(): string {
+  const tree = program()
+  const file = (name: string, path: string, text: string, more = ''): ExtensionSource => ({
+    name,
+    dockerfile: `FROM scratch\n${FEATURE}\nCOPY file ${path}\n${more}`,
+    files: { file: text },
+  })
+  return dataRoot('features', [
+    {
+      name: 'has-service',
+      dockerfile: `FROM scratch\n${FEATURE}\nCOPY tree /\n`,
+      files: {
+        'tree/usr/lib/systemd/system/feature.service':
+          '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c "echo ran > /run/feature-service"\n',
+        'tree/usr/lib/systemd/system/multi-user.target.wants/feature.service': '->../feature.service',
+      },
+    },
+    file(
+      'has-udev-rule',
+      '/usr/lib/udev/rules.d/70-feature.rules',
+      'KERNEL=="null", SYMLINK+="feature-null"\n',
+    ),
+    file(
+      'has-tmpfiles',
+      '/usr/lib/tmpfiles.d/feature.conf',
+      'f /run/feature-tmpfiles 0644 root root - made\n',
+    ),
+    file('has-sysctl', '/usr/lib/sysctl.d/70-feature.conf', 'kernel.panic_on_oops = 1\n'),
+    file('has-module', '/usr/lib/modules-load.d/feature.conf', 'dummy\n'),
+    file('has-directory', '/feature/file', 'from has-directory\n'),
+    {
+      name: 'has-program',
+      dockerfile: `FROM scratch\n${FEATURE}\nCOPY tree /\n`,
+      tree,
+    },
+  ])
+}
+
+/** A program and its shared library, installed where Debian's loader looks by default. */
+function program(): string {
+  const library = '#include <stdio.h>\nvoid say(void) { puts("from the library"); }\n'
+  const main = 'void say(void);\nint main(void) { say(); return 0; }\n'
+  return join(
+    cached('program', library + main, (directory) => {
+      const [bin, lib] = [join(directory, 'tree/usr/bin'), join(directory, 'tree/usr/lib/x86_64-linux-gnu')]
+      mkdirSync(bin, { recursive: true })
+      mkdirSync(lib, { recursive: true })
+      writeFileSync(join(directory, 'library.c'), library)
+      writeFileSync(join(directory, 'main.c'), main)
+      const gcc = (...words: string[]) => execFileSync('gcc', words, { cwd: directory })
+      gcc('-shared', '-fPIC', '-Wl,-soname,libfeature.so.1', '-o', join(lib, 'libfeature.so.1'), 'library.c')
+      gcc('-o', join(bin, 'feature'), 'main.c', join(lib, 'libfeature.so.1'))
+    }),
+    'tree',
+  )
+}
+
+/** The directory of the container named `name` in the data root at `data`. */
+export function containerDirectory(data: string, name: string): string {
+  for (const id of readdirSync(join(data, 'containers'))) {
+    const directory = join(data, 'containers', id)
+    if (JSON.parse(readFileSync(join(directory, 'config.v2.json'), 'utf8')).Name === `/${name}`)
+      return directory
+  }
+  throw new Error(`no container ${name} in ${data}`)
+}
+
+/** Changes the metadata of the container named `name`. */
+export function editContainer(data: string, name: string, edit: (text: string) => string): void {
+  const file = join(containerDirectory(data, name), 'config.v2.json')
+  writeFileSync(file, edit(readFileSync(file, 'utf8')))
+}
