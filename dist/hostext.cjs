@@ -1316,7 +1316,7 @@ function firstPassUnits(plan, normalDirectory) {
   const rootUnit = unitName(root, "mount");
   const layers = plan.extensions.map((_, index) => layerUnitName(index));
   const binds = [
-    ...plan.state.map((path) => bindUnit(path, root, "rbind", "State of the base root")),
+    ...plan.state.map((path) => bindUnit(path, root, "bind", "State of the base root")),
     ...plan.bindDataRoot ? [bindUnit(plan.bindDataRoot, root, "bind,ro", "The engine's data, read-only")] : []
   ];
   const mounts = [rootUnit, ...binds.map(({ name }) => name)].join(" ");

@@ -27,7 +27,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
   const rootUnit = unitName(root, 'mount')
   const layers = plan.extensions.map((_, index) => layerUnitName(index))
   const binds = [
-    ...plan.state.map((path) => bindUnit(path, root, 'rbind', 'State of the base root')),
+    ...plan.state.map((path) => bindUnit(path, root, 'bind', 'State of the base root')),
     ...(plan.bindDataRoot
       ? [bindUnit(plan.bindDataRoot, root, 'bind,ro', "The engine's data, read-only")]
       : []),

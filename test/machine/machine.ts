@@ -97,6 +97,8 @@ export async function bootContainer(machine: Machine, limit = 90): Promise<Outco
     ...machine,
     files: { 'etc/hostext.conf.d/container.conf': '[Boot]\nContainer=yes\n', ...machine.files },
   })
+  // The reports go to the console, which a getty would take for itself.
+  symlinkSync('/dev/null', join(tree, 'etc/systemd/system/console-getty.service'))
   try {
     const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...(machine.commandLine ?? [])]
     const { console, seconds, ended } = await run('systemd-nspawn', words, limit, () => {})
