@@ -18,11 +18,16 @@ import type { UnitFile } from './units/text.js'
  * Returns the exit status. Throws if something could not be written: the boot stays plain then, because
  * the early target, which starts everything, is written last.
  */
-export function generate(normal: string, early = normal, late = normal): number {
-  const root = inputRoot(process.env)
+export function generate(
+  environment: NodeJS.ProcessEnv,
+  normal: string,
+  early = normal,
+  late = normal,
+): number {
+  const root = inputRoot(environment)
   if (statLink(root, `${RUN_DIRECTORY}/decision`)) return 0
 
-  const decision = decide(root, process.env)
+  const decision = decide(root, environment)
   const messages = [...decision.messages, summary(decision)]
   for (const message of messages) log(message)
 

@@ -369,7 +369,7 @@ report replaced cat /usr/share/base/replaced
           const containers = join(root, 'var/lib/docker/containers')
           for (const [index, id] of readdirSync(containers).sort().entries()) {
             const file = join(containers, id, 'config.v2.json')
-            truncateSync(file, (statSync(file).size * index) / 5)
+            truncateSync(file, Math.floor((statSync(file).size * index) / 5))
           }
         },
       },

@@ -1,0 +1,83 @@
+import t from 'tap'
+import { directoryPath, readConfiguration } from '../src/configuration.js'
+import { makeTree } from './tree.js'
+
+const DEFAULTS = { dataRoot: undefined, state: 'auto', timeout: 60, container: false }
+
+t.test('nothing configured', async (t) => {
+  t.same(readConfiguration({ prefix: makeTree(t) }), { configuration: DEFAULTS, messages: [] })
+})
+
+t.test('values', async (t) => {
+  for (const [text, expected] of [
+    ['[Engine]\nDataRoot=/data/docker', { dataRoot: '/data/docker' }],
+    ['[Engine]\nDataRoot = /data//docker/', { dataRoot: '/data/docker' }],
+    ['[Engine]\nDataRoot=/a#b;c', { dataRoot: '/a#b;c' }],
+    ['[Engine]\nDataRoot=/data\nDataRoot=', {}],
+    ['[Root]\nState=none', { state: [] }],
+    ['[Root]\nState=/var /srv/x\t/var/', { state: ['/srv/x', '/var'] }],
+    ['[Root]\nState=/var \\\n  # between\n  /home', { state: ['/home', '/var'] }],
+    ['[Root]\nState=/var\nState=auto', {}],
+    ['[Boot]\nTimeout=5', { timeout: 5 }],
+    ['[Boot]\nTimeout=2min 5s', { timeout: 125 }],
+    ['[Boot]\nContainer=yes', { container: true }],
+    ['; comment\n# comment\n[Boot]\n Container = On ', { container: true }],
+  ] as const) {
+    const root = { prefix: makeTree(t, { 'etc/hostext.conf': text }) }
+    t.same(readConfiguration(root), { configuration: { ...DEFAULTS, ...expected }, messages: [] }, text)
+  }
+})
+
+t.test('what is wrong is named with file and line, and the default holds', async (t) => {
+  for (const [text, warning] of [
+    ['[Engine]\nDataRoot=data', ':2: DataRoot=: data is no absolute path'],
+    ['[Engine]\nDataRoot=/a/../b', ':2: DataRoot=: /a/../b is no absolute path'],
+    ['[Root]\n\nState=/var /', ':3: State=: / cannot be a state directory'],
+    ['[Root]\nState=/run/x', ':2: State=: /run/x cannot be a state directory'],
+    ['[Boot]\nTimeout=0', ':2: Timeout=: 0 is no time span'],
+    ['[Boot]\nTimeout=5 parsecs', ':2: Timeout=: 5 parsecs is no time span'],
+    ['[Boot]\nTimeout=\u001b[2J', ':2: Timeout=: \\x1b[2J is no time span'],
+    ['[Boot]\nContainer=maybe', ':2: Container=: maybe is no boolean'],
+    ['[Boot]\nContaner=yes', ':2: unknown setting [Boot] Contaner='],
+    ['Container=yes', ':1: unknown setting [] Container='],
+    ['[Boot]\nnonsense', ':2: not a setting: nonsense'],
+    ['[__proto__]\nx=1', ':2: unknown setting [__proto__] x='],
+  ] as const) {
+    const { configuration, messages } = readConfiguration({
+      prefix: makeTree(t, { 'etc/hostext.conf': text }),
+    })
+    t.same(configuration, DEFAULTS, text)
+    t.equal(messages.length, 1)
+    t.match(messages[0], { level: 'warning', text: `/etc/hostext.conf${warning}` })
+  }
+})
+
+t.test('one main file; drop-ins by name, the first directory’s of a name', async (t) => {
+  const root = {
+    prefix: makeTree(t, {
+      'usr/lib/hostext/hostext.conf': '[Boot]\nTimeout=1\n',
+      'run/hostext.conf': '[Boot]\nTimeout=2\n',
+      'usr/lib/hostext/hostext.conf.d/50-a.conf': '[Boot]\nTimeout=3\nContainer=yes\n',
+      'run/hostext.conf.d/50-a.conf': '[Boot]\nTimeout=4\n',
+      'etc/hostext.conf.d/40-b.conf': '[Boot]\nTimeout=5\n',
+      'etc/hostext.conf.d/60.txt': '[Boot]\nTimeout=6\n',
+    }),
+  }
+  t.match(readConfiguration(root), { configuration: { timeout: 4, container: false }, messages: [] })
+})
+
+t.test('a file that cannot be read is named, the rest holds', async (t) => {
+  const root = {
+    prefix: makeTree(t, {
+      'etc/hostext.conf/directory': '',
+      'etc/hostext.conf.d/a.conf': '[Boot]\nTimeout=7\n',
+    }),
+  }
+  const { configuration, messages } = readConfiguration(root)
+  t.equal(configuration.timeout, 7)
+  t.match(messages, [{ text: '/etc/hostext.conf: illegal operation on a directory' }])
+})
+
+t.equal(directoryPath('/a\\b'), null)
+t.equal(directoryPath('/a\nb'), null)
+t.equal(directoryPath('/'), '/')

@@ -1,0 +1,89 @@
+/**
+ * Makes the data roots beside this file anew, with a real dockerd: `npx tsx test/data-roots/make.ts`, as
+ * root on Debian. IDs change each time: run `HOSTEXT_UPDATE=1 npm run test:unit` afterwards, and read the diff.
+ *
+ * Kept is what hostext reads. git knows neither empty directories nor whiteouts, so a layer without regular
+ * files holds a `.gitkeep` instead.
+ */
+import { execFileSync } from 'node:child_process'
+import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { dataRoot, type ExtensionSource } from '../machine/engine.js'
+import { standardDataRoot } from '../machine/extensions.js'
+import { prepareHost } from '../machine/packages.js'
+
+/** A container whose image carries these labels. */
+function labelled(name: string, labels: Record<string, string>): ExtensionSource {
+  const lines = Object.entries(labels).map(([label, value]) => `LABEL "${label}"="${value}"\n`)
+  return {
+    name,
+    dockerfile: `FROM scratch\n${lines.join('')}COPY file /usr/share/${name}\n`,
+    files: { file: `${name}\n` },
+  }
+}
+
+const FEATURE = 'io.balena.features.host-extension'
+const CLASS = 'io.balena.image.class'
+const OVERRIDE = 'io.balena.image.override'
+
+const LABELS = [
+  labelled('feature-1', { [FEATURE]: '1' }),
+  labelled('feature-word', { [FEATURE]: 'anything' }),
+  labelled('feature-other-spelling', { 'balena.io.features.host-extension': '1' }),
+  ...['', '0', 'false', 'no', 'off', 'OFF'].map((value) =>
+    labelled(`not-feature-${value.toLowerCase() || 'empty'}${value === 'OFF' ? '-capital' : ''}`, {
+      [FEATURE]: value,
+    }),
+  ),
+  labelled('overlay', { [CLASS]: 'overlay' }),
+  labelled('overlay-and-feature', { [CLASS]: 'overlay', [FEATURE]: '1' }),
+  labelled('service', { [CLASS]: 'service' }),
+  labelled('service-and-feature', { [CLASS]: 'service', [FEATURE]: '1' }),
+  labelled('override-alone', { [OVERRIDE]: '1' }),
+  labelled('override-10', { [CLASS]: 'overlay', [OVERRIDE]: '10' }),
+  labelled('override-9', { [CLASS]: 'overlay', [OVERRIDE]: '9' }),
+  labelled('override-minus-1', { [CLASS]: 'overlay', [OVERRIDE]: '-1' }),
+  labelled('override-9-b', { [CLASS]: 'overlay', [OVERRIDE]: '9' }),
+  labelled('override-feature', { [FEATURE]: '1', [OVERRIDE]: '9' }),
+  labelled('override-word', { [CLASS]: 'overlay', [OVERRIDE]: 'high' }),
+  labelled('override-empty', { [CLASS]: 'overlay', [OVERRIDE]: '' }),
+  labelled('state', { [FEATURE]: '1' }),
+]
+// One that brings files where the base root keeps its state.
+Object.assign(LABELS.at(-1) as ExtensionSource, {
+  dockerfile: `FROM scratch\nLABEL ${FEATURE}=1\nCOPY file /var/lib/state/file\n`,
+})
+
+/** Copies what hostext reads of the data root at `from`. */
+function keep(from: string, name: string): void {
+  const to = join(import.meta.dirname, name)
+  rmSync(to, { recursive: true, force: true })
+  const copy = (path: string) =>
+    cpSync(join(from, path), join(to, path), { recursive: true, verbatimSymlinks: true })
+  for (const id of readdirSync(join(from, 'containers'))) copy(`containers/${id}/config.v2.json`)
+  for (const id of readdirSync(join(from, 'image/overlay2/layerdb/mounts'))) {
+    for (const file of ['mount-id', 'init-id']) copy(`image/overlay2/layerdb/mounts/${id}/${file}`)
+  }
+  for (const layer of readdirSync(join(from, 'overlay2'))) {
+    if (layer === 'backingFsBlockDev') continue
+    if (layer === 'l') copy('overlay2/l')
+    else {
+      for (const entry of readdirSync(join(from, 'overlay2', layer), { recursive: true, encoding: 'utf8' })) {
+        const path = join('overlay2', layer, entry)
+        if (!/^(?:diff(?:\/|$)|lower$|link$)/.test(entry) || !lstatSync(join(from, path)).isFile()) continue
+        mkdirSync(join(to, path, '..'), { recursive: true })
+        if (entry.startsWith('diff') && !entry.endsWith('.dockerenv')) writeFileSync(join(to, path), '')
+        else cpSync(join(from, path), join(to, path))
+      }
+      const diff = join(to, 'overlay2', layer, 'diff')
+      mkdirSync(diff, { recursive: true })
+      if (readdirSync(diff).length === 0) writeFileSync(join(diff, '.gitkeep'), '')
+    }
+  }
+  execFileSync('chmod', ['-R', 'u+rwX,go+rX', to])
+}
+
+const problem = prepareHost()
+if (problem) throw new Error(problem)
+keep(standardDataRoot(), 'standard')
+keep(dataRoot('labels', LABELS), 'labels')

@@ -1,0 +1,70 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { hiddenBelow, readExtensions } from '../../src/engine/extensions.js'
+import { copyDataRoot, DATA, find } from './tree.js'
+
+t.test('the extensions of an engine, in stack order', async (t) => {
+  const { root } = copyDataRoot(t)
+  const { extensions, leftOut, messages } = readExtensions(root, DATA)
+  t.same(
+    extensions.map(({ container }) => container.name),
+    ['override', 'many-layers', 'one-layer', 'additive'],
+  )
+  t.same([leftOut, messages], [[], []])
+})
+
+t.test('a fault leaves out one, with its name and why', async (t) => {
+  for (const [damage, leftOut] of [
+    [(text: string) => text.slice(0, 500), { who: 'a container', why: /config\.v2\.json: not valid JSON/ }],
+    [
+      (text: string) => text.replace('"Dead":false', '"Dead":true'),
+      { who: /^one-layer /, why: 'the engine is removing it (State.Dead)' },
+    ],
+    [
+      (text: string) => text.replace('"RemovalInProgress":false', '"RemovalInProgress":true'),
+      { who: /^one-layer /, why: 'the engine is removing it (State.RemovalInProgress)' },
+    ],
+    [
+      (text: string) => text.replace('"Driver":"overlay2"', '"Driver":"btr\\nfs"'),
+      { who: /^one-layer /, why: 'its storage driver is "btr\\nfs", not overlay2' },
+    ],
+  ] as const) {
+    const { root, data } = copyDataRoot(t)
+    const { config } = find(data, 'one-layer')
+    writeFileSync(config, damage(readFileSync(config, 'utf8')))
+    const found = readExtensions(root, DATA)
+    t.equal(found.extensions.length, 3)
+    t.match(found.leftOut, [leftOut])
+    t.equal(found.leftOut.length, 1)
+  }
+})
+
+t.test('what is wrong with a container that is no extension is nobody’s business', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { config, mountId } = find(data, 'service')
+  writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
+  rmSync(join(data, 'overlay2', mountId), { recursive: true })
+  t.same(readExtensions(root, DATA).leftOut, [])
+})
+
+t.test('containers that cannot be listed', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  rmSync(join(data, 'containers'), { recursive: true })
+  writeFileSync(join(data, 'containers'), '')
+  t.same(readExtensions(root, DATA).extensions, [])
+})
+
+t.test('files below a state directory', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { extensions } = readExtensions(root, DATA)
+  const one = extensions.find(({ container }) => container.name === 'one-layer')
+  if (!one) throw new Error('no one-layer')
+  t.same(hiddenBelow(root, one, ['/var', '/usr', '/usr/share/one-layer/one.txt']), ['/usr'])
+  const layer = join(data, 'overlay2', one.layers.lower[0] as string)
+  mkdirSync(join(layer, 'var'))
+  t.same(hiddenBelow(root, one, ['/var']), [], 'an empty directory hides nothing')
+  writeFileSync(join(layer, 'var/file'), '')
+  t.same(hiddenBelow(root, one, ['/var']), ['/var'])
+  t.ok(readdirSync(layer).length > 0)
+})

@@ -1,0 +1,28 @@
+import { cpSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { makeTree } from '../tree.js'
+
+export const DATA = '/var/lib/docker'
+
+/** A copy of a real data root, to be damaged. */
+export function copyDataRoot(t: Test, name = 'standard'): { root: { prefix: string }; data: string } {
+  const prefix = makeTree(t)
+  const data = join(prefix, DATA)
+  cpSync(join(import.meta.dirname, '../data-roots', name), data, { recursive: true, verbatimSymlinks: true })
+  return { root: { prefix }, data }
+}
+
+/** The ID of the container named `name`, and the name of its own layer. */
+export function find(data: string, name: string): { id: string; mountId: string; config: string } {
+  for (const id of readdirSync(join(data, 'containers'))) {
+    const config = join(data, 'containers', id, 'config.v2.json')
+    if (JSON.parse(readFileSync(config, 'utf8')).Name !== `/${name}`) continue
+    return {
+      id,
+      config,
+      mountId: readFileSync(join(data, 'image/overlay2/layerdb/mounts', id, 'mount-id'), 'utf8'),
+    }
+  }
+  throw new Error(name)
+}

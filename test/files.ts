@@ -1,0 +1,29 @@
+import t from 'tap'
+import { inputRoot, listDirectory, readText, reason, statLink } from '../src/files.js'
+import { makeTree } from './tree.js'
+
+t.test('below HOSTEXT_ROOT', async (t) => {
+  t.same(inputRoot({}), { prefix: '' })
+  t.same(inputRoot({ HOSTEXT_ROOT: '/some/where//' }), { prefix: '/some/where' })
+})
+
+t.test('a file, none, too large a one, a directory, a loop', async (t) => {
+  const root = { prefix: makeTree(t, { file: 'text', 'dir/x': '', loop: '-> loop' }) }
+  t.equal(readText(root, '/file'), 'text')
+  t.equal(readText(root, '/missing'), undefined)
+  t.equal(readText(root, '/file/below'), undefined)
+  t.match(readText(root, '/file', 3), { message: '/file: 4 bytes, more than 3' })
+  t.match(readText(root, '/dir'), { message: '/dir: illegal operation on a directory' })
+  t.match(readText(root, '/loop'), { message: '/loop: too many symbolic links encountered' })
+})
+
+t.test('names are sorted; no directory has none', async (t) => {
+  const root = { prefix: makeTree(t, { 'd/b': '', 'd/a': '', 'd/C': '', loop: '-> loop' }) }
+  t.same(listDirectory(root, '/d'), ['C', 'a', 'b'])
+  t.same(listDirectory(root, '/none'), [])
+  t.throws(() => listDirectory(root, '/loop'), /^\/loop: too many symbolic links/)
+  t.ok(statLink(root, '/loop')?.isSymbolicLink())
+  t.equal(statLink(root, '/none'), undefined)
+})
+
+t.equal(reason('text'), 'text')

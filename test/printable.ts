@@ -1,0 +1,10 @@
+import t from 'tap'
+import { printable } from '../src/printable.js'
+
+t.equal(printable('wifi-drivers_2.0'), 'wifi-drivers_2.0')
+t.equal(printable('größe 木'), 'größe 木')
+t.equal(printable('a\nb\tc\u001b[31m\u0000'), 'a\\x0ab\\x09c\\x1b[31m\\x00')
+t.equal(printable('a\\nb'), 'a\\x5cnb', 'a backslash cannot pass for an escape, or continue a line')
+t.equal(printable('abc\u202etxt\u2028'), 'abc\\x202etxt\\x2028', 'nothing changes the direction or the line')
+t.equal(printable('x'.repeat(301)), `${'x'.repeat(300)}…`)
+t.equal(printable('x'.repeat(300)), 'x'.repeat(300))

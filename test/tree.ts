@@ -1,0 +1,46 @@
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { Test } from 'tap'
+
+/** Files by path: text, or `-> target` for a symbolic link. */
+export type Tree = Record<string, string>
+
+/** A new directory with these files; gone when the test is over. */
+export function makeTree(t: Test, files: Tree = {}): string {
+  const directory = mkdtempSync(join(tmpdir(), 'hostext-test-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  writeTree(directory, files)
+  return directory
+}
+
+export function writeTree(directory: string, files: Tree): void {
+  for (const [path, text] of Object.entries(files)) {
+    const file = join(directory, path)
+    mkdirSync(dirname(file), { recursive: true })
+    if (text.startsWith('-> ')) symlinkSync(text.slice(3), file)
+    else writeFileSync(file, text)
+  }
+}
+
+/** What {@link writeTree} wrote; empty directories do not count. */
+export function readTree(directory: string): Tree {
+  const tree: Tree = {}
+  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort()) {
+    const file = join(directory, path)
+    const stat = lstatSync(file)
+    if (stat.isSymbolicLink()) tree[path] = `-> ${readlinkSync(file)}`
+    else if (stat.isFile()) tree[path] = readFileSync(file, 'utf8')
+  }
+  return tree
+}

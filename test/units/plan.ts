@@ -1,0 +1,47 @@
+import type { Extension } from '../../src/extension.js'
+import type { Plan } from '../../src/plan.js'
+
+/** An extension as metadata could have it at its worst. */
+export function makeExtension(name: string, image = 'image:1'): Extension {
+  return {
+    container: {
+      id: 'a'.repeat(64),
+      name,
+      image,
+      driver: 'overlay2',
+      labels: new Map(),
+      dying: undefined,
+      source: `/data 100%/containers/${'a'.repeat(64)}/config.v2.json`,
+    },
+    layers: { directory: '/data 100%/overlay2', lower: ['l/ABCDEFGHIJKLMNOPQRSTUVWXYZ'] },
+    rank: { kind: 'feature' },
+  }
+}
+
+export function makePlan(change: Partial<Plan> = {}): Plan {
+  return {
+    extensions: [makeExtension('one'), makeExtension('two')],
+    above: 1,
+    state: ['/var'],
+    rootOptions: ['rw', 'noatime'],
+    checkRoot: false,
+    bindDataRoot: undefined,
+    remount: [],
+    tmp: false,
+    target: 'default.target',
+    pulledIn: [],
+    softReboot: true,
+    timeout: 60,
+    ...change,
+  }
+}
+
+/** The text of the file at `path`. */
+export function textOf(
+  files: readonly ({ path: string } & ({ text: string } | { link: string }))[],
+  path: string,
+): string {
+  const file = files.find((file) => file.path === path)
+  if (!file) throw new Error(`no ${path} among ${files.map((file) => file.path).join(' ')}`)
+  return 'text' in file ? file.text : `-> ${file.link}`
+}
