@@ -1551,10 +1551,10 @@ Options=mode=1777,strictatime,nosuid,nodev,size=50%%,nr_inodes=1m
 }
 
 // src/generator.ts
-function generate(normal, early = normal, late = normal) {
-  const root = inputRoot(process.env);
+function generate(environment, normal, early = normal, late = normal) {
+  const root = inputRoot(environment);
   if (statLink(root, `${RUN_DIRECTORY}/decision`)) return 0;
-  const decision = decide(root, process.env);
+  const decision = decide(root, environment);
   const messages = [...decision.messages, summary(decision)];
   for (const message of messages) log(message);
   const run = root.prefix + RUN_DIRECTORY;
@@ -1607,7 +1607,7 @@ function line({ level, text }) {
 // src/hostext.ts
 async function main(words) {
   if ((words.length === 1 || words.length === 3) && words.every((word) => word.startsWith("/"))) {
-    return generate(...words);
+    return generate(process.env, ...words);
   }
   const { command: command2 } = await Promise.resolve().then(() => (init_command(), command_exports));
   return command2(words);

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { directoryPath, readConfiguration } from '../src/configuration.js'
-import { makeTree } from './tree.js'
+import { makeTree } from './support/tree.js'
 
 const DEFAULTS = { dataRoot: undefined, state: 'auto', timeout: 60, container: false }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { inputRoot, listDirectory, readText, reason, statLink } from '../src/files.js'
-import { makeTree } from './tree.js'
+import { makeTree } from './support/tree.js'
 
 t.test('below HOSTEXT_ROOT', async (t) => {
   t.same(inputRoot({}), { prefix: '' })

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { generate } from '../src/generator.js'
-import { makeTree, readTree, type Tree, writeTree } from './tree.js'
+import { makeTree, readTree, type Tree, writeTree } from './support/tree.js'
 
 /**
  * A case is a folder in fixtures/: `root/` is the input tree, `engines.json` says which data root of

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import t from 'tap'
 import { readContainers } from '../../src/engine/container.js'
-import { copyDataRoot, DATA, find } from './tree.js'
+import { copyDataRoot, DATA, find } from '../support/data-root.js'
 
 t.test('what an engine wrote', async (t) => {
   const { root, data } = copyDataRoot(t)

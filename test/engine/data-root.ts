@@ -1,6 +1,6 @@
 import t from 'tap'
 import { findDataRoots } from '../../src/engine/data-root.js'
-import { makeTree } from '../tree.js'
+import { makeTree } from '../support/tree.js'
 
 const engine = (path: string) => ({ [`${path}/containers/x`]: '' })
 const find = (t: Parameters<typeof makeTree>[0], files: Record<string, string>, configured?: string) =>

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import t from 'tap'
 import { hiddenBelow, readExtensions } from '../../src/engine/extensions.js'
-import { copyDataRoot, DATA, find } from './tree.js'
+import { copyDataRoot, DATA, find } from '../support/data-root.js'
 
 t.test('the extensions of an engine, in stack order', async (t) => {
   const { root } = copyDataRoot(t)

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSy
 import { join } from 'node:path'
 import t from 'tap'
 import { readLayers } from '../../src/engine/layers.js'
-import { copyDataRoot, DATA, find } from './tree.js'
+import { copyDataRoot, DATA, find } from '../support/data-root.js'
 
 t.test('the layers of an image, top first, without what is the container’s', async (t) => {
   const { root, data } = copyDataRoot(t)

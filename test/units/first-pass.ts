@@ -1,6 +1,6 @@
 import t from 'tap'
 import { firstPassUnits } from '../../src/units/first-pass.js'
-import { makeExtension, makePlan, textOf } from './plan.js'
+import { makeExtension, makePlan, textOf } from '../support/plan.js'
 
 const units = (change = {}) => firstPassUnits(makePlan(change), '/run/systemd/generator')
 

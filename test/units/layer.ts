@@ -1,6 +1,6 @@
 import t from 'tap'
 import { layerUnit } from '../../src/units/layer.js'
-import { makeExtension, textOf } from './plan.js'
+import { makeExtension, textOf } from '../support/plan.js'
 
 t.test('nothing in a name or an image starts a line, a specifier or a section', async (t) => {
   const extension = makeExtension('evil\n[Mount]\nWhat=x\\', '%n\r\n50%')

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { lockedUnits } from '../../src/units/locked.js'
-import { makeExtension, makePlan, textOf } from './plan.js'
+import { makeExtension, makePlan, textOf } from '../support/plan.js'
 
 const units = (change = {}) => lockedUnits(makePlan(change))
 const REMOUNT = 'normal/systemd-remount-fs.service.d/50-hostext.conf'

@@ -1,7 +1,7 @@
 import { cpSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { makeTree } from '../tree.js'
+import { makeTree } from './tree.js'
 
 export const DATA = '/var/lib/docker'
 

@@ -1,0 +1,42 @@
+import { execFileSync } from 'node:child_process'
+import { cpSync, readdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { makeTree, readTree } from './support/tree.js'
+
+const PROJECT = join(import.meta.dirname, '..')
+
+/** Builds the bundle from the checkout at `directory`; returns what dist/ would hold. */
+function build(directory: string, out: string): Record<string, string> {
+  // Without NODE_OPTIONS, in which the test runner loads itself.
+  execFileSync('env', ['-u', 'NODE_OPTIONS', process.execPath, 'build.mjs', '--out', out], { cwd: directory })
+  return readTree(out)
+}
+
+t.test('dist is what src makes, here and in another place', async (t) => {
+  const work = makeTree(t)
+  const here = build(PROJECT, join(work, 'here'))
+  t.same(Object.keys(here), ['hostext.cjs', 'licenses.txt'])
+  t.same(here, readTree(join(PROJECT, 'dist')), 'dist is stale: run npm run build')
+
+  const other = join(work, 'another/checkout')
+  for (const name of ['src', 'build.mjs', 'package.json', 'tsconfig.json']) {
+    cpSync(join(PROJECT, name), join(other, name), { recursive: true })
+  }
+  // The tools are borrowed; what goes into the bundle is copied.
+  cpSync(join(PROJECT, 'node_modules/minimist'), join(other, 'node_modules/minimist'), { recursive: true })
+  for (const tool of ['esbuild', '@vercel'])
+    symlinkSync(join(PROJECT, 'node_modules', tool), join(other, 'node_modules', tool))
+  t.same(build(other, join(work, 'there')), here)
+})
+
+t.test('the bundle', async (t) => {
+  const bundle = readTree(join(PROJECT, 'dist'))
+  t.match(bundle['hostext.cjs'], /^#!\/usr\/lib\/hostext\/node\n/)
+  t.ok((bundle['hostext.cjs'] as string).length < 100_000, 'stays small')
+  t.match(bundle['licenses.txt'], 'minimist')
+  t.notOk(
+    readdirSync(join(PROJECT, 'dist')).some((name) => name.endsWith('.node')),
+    'no native addon',
+  )
+})

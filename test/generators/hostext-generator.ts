@@ -1,0 +1,244 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { makeTree, readTree, type Tree, writeTree } from '../support/tree.js'
+
+const STUB = join(import.meta.dirname, '../../generators/hostext-generator')
+const DATA_ROOT = join(import.meta.dirname, '../data-roots/standard')
+
+const MACHINE: Tree = {
+  'proc/cmdline': 'root=/dev/vda ro quiet\n',
+  'proc/self/mountinfo':
+    '22 1 254:1 / / ro shared:1 - ext4 /dev/vda rw\n23 22 0:21 / /proc rw - proc proc rw\n',
+}
+const LOCKED = { 'proc/self/mountinfo': '22 1 0:30 / / ro shared:1 - overlay hostext ro,lowerdir=0:/\n' }
+/** What a boot that stacks has set aside. */
+const DECIDED: Tree = {
+  'run/hostext/decision': 'stacking\n',
+  'run/hostext/first/normal/hostext.target': 'first\n',
+  'run/hostext/first/early/default.target': '-> /run/systemd/generator/hostext.target',
+  'run/hostext/locked/normal/hostext.target': 'locked\n',
+  'run/hostext/locked/late/tmp.mount': 'locked\n',
+}
+
+type Result = { files: Tree; stderr: string; status: number | null; started: boolean; decision: string }
+
+/** Runs the stub with `shell` on a machine of these files; its runtime is a script that leaves a trace. */
+function run(
+  t: Test,
+  shell: string[],
+  files: Tree,
+  options: { engine?: string; environment?: Tree; runtime?: string | null } = {},
+): Result {
+  const work = makeTree(t)
+  const root = join(work, 'root')
+  writeTree(root, { ...MACHINE, ...files })
+  for (const directory of ['normal', 'early', 'late']) mkdirSync(join(work, directory))
+  if (options.engine)
+    cpSync(DATA_ROOT, join(root, options.engine), { recursive: true, verbatimSymlinks: true })
+  const runtime =
+    options.runtime === undefined ? '#!/bin/sh\necho "$@" >"$HOSTEXT_ROOT/started"\n' : options.runtime
+  if (runtime !== null) {
+    writeTree(root, { 'usr/lib/hostext/node': runtime })
+    chmodSync(join(root, 'usr/lib/hostext/node'), 0o755)
+  }
+  const [command, ...words] = [...shell, STUB, join(work, 'normal'), join(work, 'early'), join(work, 'late')]
+  const { stderr, status } = spawnSync(command as string, words, {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...options.environment },
+  })
+  const written: Tree = {}
+  for (const directory of ['normal', 'early', 'late']) {
+    for (const [path, text] of Object.entries(readTree(join(work, directory))))
+      written[`${directory}/${path}`] = text
+  }
+  const decision = join(root, 'run/hostext/decision')
+  return {
+    files: written,
+    stderr,
+    status,
+    started: existsSync(join(root, 'started')),
+    decision: existsSync(decision) ? readFileSync(decision, 'utf8') : '',
+  }
+}
+
+const shells = [['dash'], ['busybox', 'sh'], ['bash', '--posix']].filter(([shell]) => {
+  try {
+    return execFileSync('sh', ['-c', `command -v ${shell}`]).length > 0
+  } catch {
+    return false
+  }
+})
+t.ok(shells.length > 0, 'there is a shell')
+
+for (const shell of shells) {
+  t.test(shell.join(' '), async (t) => {
+    const isPlain = (t: Test, result: Result, why: string) => {
+      t.match(result, { started: false, status: 0, files: {}, decision: `plain root: ${why}` })
+      t.match(result.stderr, `hostext: plain root: ${why}`)
+      t.same(result.files, {})
+    }
+
+    t.test('in an initrd it is not our turn', async (t) => {
+      for (const [files, environment] of [
+        [{}, { SYSTEMD_IN_INITRD: '1' }],
+        [{ 'etc/initrd-release': '' }, {}],
+      ] as [Tree, Tree][]) {
+        const result = run(t, shell, files, { environment, engine: 'var/lib/docker' })
+        t.match(result, { started: false, status: 0, stderr: '', decision: '' })
+      }
+    })
+
+    t.test('nothing to do', async (t) => {
+      isPlain(t, run(t, shell, {}), 'no container is a host extension')
+      isPlain(
+        t,
+        run(t, shell, { 'var/lib/docker/containers/x/other': '' }),
+        'no container is a host extension',
+      )
+      const config =
+        '{"State":{},"Config":{"Labels":{"a":"b"}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n'
+      isPlain(
+        t,
+        run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': config }),
+        'no container is a host extension',
+      )
+    })
+
+    t.test('an extension, wherever the engine’s data is', async (t) => {
+      for (const [files, engine] of [
+        [{}, 'var/lib/docker'],
+        [{}, 'mnt/data/docker'],
+        [{ 'etc/hostext.conf': '[Engine]\n  DataRoot =  /data/my docker \n' }, 'data/my docker'],
+        [{ 'usr/lib/hostext/hostext.conf.d/a.conf': '[Engine]\nDataRoot=/data' }, 'data'],
+        [{ 'etc/docker/daemon.json': '{"log-level": "warn", "data-root":"/data", "x": "y"}' }, 'data'],
+        [{ 'etc/docker/daemon.json': '{\n  "data-root":\n    "/data"\n}\n' }, 'data'],
+        [{ 'etc/docker/daemon.json': '{"data\\u002droot": "/data"}\n' }, 'data'],
+      ] as [Tree, string][]) {
+        const result = run(t, shell, files, { engine })
+        t.match(result, { started: true, status: 0, stderr: '' }, JSON.stringify(files))
+      }
+    })
+
+    t.test('metadata that looks damaged is for the runtime to name', async (t) => {
+      for (const text of [
+        '',
+        '{"State":{',
+        '{"Config":{"Labels":null}',
+        '{"Config":{"Labels":{}},"Driver":"overlay2","OS":"li',
+      ]) {
+        const result = run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': text })
+        t.equal(result.started, true, JSON.stringify(text))
+      }
+    })
+
+    t.test('turned off', async (t) => {
+      for (const word of ['balena.nohostext', 'mobynit.no_overlays', 'emergency', 'rescue', 'single']) {
+        const result = run(
+          t,
+          shell,
+          { 'proc/cmdline': `root=/dev/vda ${word} quiet\n` },
+          { engine: 'var/lib/docker' },
+        )
+        isPlain(t, result, `${word} on the kernel command line`)
+      }
+      for (const line of [
+        'xemergency',
+        'foo.emergency=1',
+        'a="x emergency y"',
+        'balena.nohostext balena.nohostext=0',
+      ]) {
+        const result = run(
+          t,
+          shell,
+          { 'proc/cmdline': `root=/dev/vda ${line}\n` },
+          { engine: 'var/lib/docker' },
+        )
+        t.equal(result.started, true, `${line}: the runtime knows`)
+      }
+    })
+
+    t.test('containers', async (t) => {
+      const engine = 'var/lib/docker'
+      const container = { 'run/systemd/container': 'systemd-nspawn\n' }
+      isPlain(t, run(t, shell, container, { engine }), 'running in a container, and Container=no')
+      const environment = { SYSTEMD_VIRTUALIZATION: 'container:docker' }
+      isPlain(t, run(t, shell, {}, { engine, environment }), 'running in a container, and Container=no')
+      t.ok(run(t, shell, { ...container, 'etc/hostext.conf': '[Boot]\nContainer=yes\n' }, { engine }).started)
+      t.ok(run(t, shell, {}, { engine, environment: { SYSTEMD_VIRTUALIZATION: 'vm:kvm' } }).started)
+    })
+
+    t.test('installed on a running machine', async (t) => {
+      const unit = 'run/systemd/units/invocation:systemd-journal-flush.service'
+      const result = run(t, shell, { [unit]: '-> 0123456789abcdef' }, { engine: 'var/lib/docker' })
+      t.match(result, { started: false, status: 0, stderr: '', decision: '' })
+    })
+
+    t.test('a boot that is decided', async (t) => {
+      const engine = 'var/lib/docker'
+      const plain = run(t, shell, { 'run/hostext/decision': 'plain root: because\n' }, { engine })
+      t.match(plain, { started: false, files: {}, stderr: '' })
+      t.same(plain.files, {})
+      t.same(run(t, shell, DECIDED, { engine }).files, {
+        'normal/hostext.target': 'first\n',
+        'early/default.target': '-> /run/systemd/generator/hostext.target',
+      })
+      t.same(run(t, shell, { ...DECIDED, ...LOCKED }, { engine }).files, {
+        'normal/hostext.target': 'locked\n',
+        'late/tmp.mount': 'locked\n',
+      })
+      const back = run(t, shell, { ...DECIDED, 'run/hostext/attempted/x': '' }, { engine })
+      t.same(back.files, { 'normal/hostext.target': 'first\n' }, 'no second switch')
+      t.match(back.stderr, 'the switch ended in the old root')
+      t.match(back.decision, 'the switch ended in the old root')
+      const failed = run(
+        t,
+        shell,
+        { ...DECIDED, 'run/hostext/attempted/x': '', 'run/hostext/fallback': '' },
+        { engine },
+      )
+      t.equal(failed.stderr, '', 'said once')
+    })
+
+    t.test('a runtime that does not work', async (t) => {
+      const engine = 'var/lib/docker'
+      for (const [runtime, why] of [
+        [null, 'node is missing: extensions are left out'],
+        ['#!/bin/sh\nexit 3\n', 'the runtime ended with status 3: extensions are left out'],
+        ['#!/nonexistent\n', 'the runtime cannot be run (status 127): extensions are left out'],
+        ['#!/bin/sh\nkill -9 $$\n', 'the runtime was ended after 20 s: extensions are left out'],
+      ] as const) {
+        const result = run(t, shell, {}, { engine, runtime })
+        t.match(result, { status: 0, files: {} })
+        t.match(result.decision, why)
+        t.match(result.stderr, why)
+      }
+    })
+
+    t.test('what a runtime left behind that failed half-way does not start anything', async (t) => {
+      const runtime = `#!/bin/sh
+mkdir "$3/default.target.wants"
+ln -s /dev/null "$3/default.target.wants/a.service"
+ln -s ../b.service "$3/default.target.wants/b.service"
+ln -s "$2/hostext.target" "$3/default.target"
+mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked"
+exit 1
+`
+      const result = run(t, shell, {}, { engine: 'var/lib/docker', runtime })
+      t.same(
+        result.files,
+        { 'early/default.target.wants/b.service': '-> ../b.service' },
+        'what others wrote stays',
+      )
+      t.match(result.decision, 'plain root')
+    })
+  })
+}
+
+t.test('shellcheck has nothing to say', async (t) => {
+  const scripts = ['hostext-generator', 'switch', 'fallback'].map((name) => join(STUB, '..', name))
+  const { stdout, error } = spawnSync('shellcheck', ['--shell=sh', ...scripts], { encoding: 'utf8' })
+  if (error) t.pass('no shellcheck here', { skip: true })
+  else t.equal(stdout, '')
+})

@@ -1,0 +1,63 @@
+/**
+ * The tests: `tsx test/run.ts [unit|full]`. One tier after the other, so that emulated machines have the
+ * processors to themselves: units, boots in containers, boots in virtual machines. `full` boots every case on every
+ * release in virtual machines. What was skipped fails the run where CI=true.
+ */
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+const TEST = import.meta.dirname
+const tests = (directory: string): string[] =>
+  readdirSync(join(TEST, directory))
+    .filter((name) => name.endsWith('.ts') && !['run.ts', 'demo.ts', 'bench.ts'].includes(name))
+    .map((name) => join('test', directory, name))
+
+const TIERS: Record<string, string[]> = {
+  unit: ['.', 'engine', 'units', 'generators'].flatMap(tests),
+  container: tests('container'),
+  vm: tests('vm'),
+}
+
+const [mode = 'all'] = process.argv.slice(2)
+if (!['all', 'unit', 'full'].includes(mode)) throw new Error(`no tier ${mode}; unit or full`)
+if (mode === 'full') process.env.HOSTEXT_TEST_FULL = '1'
+
+const total = { pass: 0, fail: 0, skip: 0 }
+let failed = false
+for (const [tier, files] of Object.entries(TIERS)) {
+  if (mode === 'unit' && tier !== 'unit') continue
+  console.log(`\n=== ${tier}`)
+  const started = Date.now()
+  const words = [
+    'tap',
+    'run',
+    '--disable-coverage',
+    '--allow-empty-coverage',
+    '--timeout=0',
+    '--jobs=2',
+    '--reporter=tap',
+  ]
+  const { stdout, status } = spawnSync('npx', ['--no', '--', ...words, ...files], {
+    cwd: join(TEST, '..'),
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 1 << 30,
+  })
+  // All of it where something failed: the console of a machine is the only witness.
+  const seconds = Math.round((Date.now() - started) / 1000)
+  const summary = stdout.split('\n').filter((line) => /^ {0,4}(?:not )?ok /.test(line))
+  console.log(status === 0 ? summary.join('\n') : stdout)
+  const counts = /^# \{ (total: .*) \}$/m.exec(stdout)?.[1] ?? ''
+  for (const key of ['pass', 'fail', 'skip'] as const)
+    total[key] += Number(new RegExp(`${key}: (\\d+)`).exec(counts)?.[1] ?? 0)
+  console.log(`=== ${tier}: ${counts}, ${seconds} s`)
+  failed ||= status !== 0
+}
+
+if (process.env.CI === 'true' && total.skip > 0) {
+  console.log('something was skipped, which CI does not allow')
+  failed = true
+}
+console.log(`\n${total.pass} passed, ${total.fail} failed, ${total.skip} skipped`)
+process.exit(failed ? 1 : 0)
