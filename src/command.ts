@@ -2,7 +2,7 @@ import minimist from 'minimist'
 import { decide } from './decide.js'
 import { describeContainer } from './extension.js'
 import { inputRoot, readText } from './files.js'
-import { RUN_DIRECTORY } from './units/layer.js'
+import { DECISION } from './units/layer.js'
 
 const USAGE = `hostext COMMAND
 
@@ -57,7 +57,7 @@ const COMMANDS: Record<string, () => number> = {
     return 0
   },
   status() {
-    const text = readText(inputRoot(process.env), `${RUN_DIRECTORY}/decision`)
+    const text = readText(inputRoot(process.env), DECISION)
     if (text instanceof Error) throw text
     process.stdout.write(text ?? 'hostext has not run in this boot\n')
     return 0

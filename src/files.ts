@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs'
 
 /**
  * The input tree: every file the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
@@ -13,12 +13,12 @@ export function inputRoot(environment: NodeJS.ProcessEnv): Root {
 /** A file that may be absent: its text, undefined if there is none, an Error for everything else. */
 export function readText(root: Root, path: string, largest = 1 << 20): string | undefined | Error {
   try {
-    const buffer = readFileSync(root.prefix + path)
-    if (buffer.length > largest) return new Error(`${path}: ${buffer.length} bytes, more than ${largest}`)
-    return buffer.toString('utf8')
+    // Asked first: most of what may be absent is, and an exception costs more than the question.
+    const stat = statSync(root.prefix + path, { throwIfNoEntry: false })
+    if (!stat) return undefined
+    if (stat.size > largest) return new Error(`${path}: ${stat.size} bytes, more than ${largest}`)
+    return readFileSync(root.prefix + path, 'utf8')
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     return new Error(`${path}: ${reason(error)}`)
   }
 }
@@ -26,10 +26,9 @@ export function readText(root: Root, path: string, largest = 1 << 20): string | 
 /** The names in a directory, sorted; none if it is not there. Throws on anything else. */
 export function listDirectory(root: Root, path: string): string[] {
   try {
+    if (!statSync(root.prefix + path, { throwIfNoEntry: false })?.isDirectory()) return []
     return readdirSync(root.prefix + path).sort()
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENOTDIR') return []
     throw new Error(`${path}: ${reason(error)}`)
   }
 }

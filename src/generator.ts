@@ -1,12 +1,11 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { type Decision, decide } from './decide.js'
 import { inputRoot, statLink } from './files.js'
 import { type Level, log, type Message } from './log.js'
 import type { Plan } from './plan.js'
 import { printable } from './printable.js'
 import { firstPassUnits } from './units/first-pass.js'
-import { RUN_DIRECTORY } from './units/layer.js'
+import { DECISION, RUN_DIRECTORY } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
 import type { UnitFile } from './units/text.js'
 
@@ -25,17 +24,16 @@ export function generate(
   late = normal,
 ): number {
   const root = inputRoot(environment)
-  if (statLink(root, `${RUN_DIRECTORY}/decision`)) return 0
+  if (statLink(root, DECISION)) return 0
 
   const decision = decide(root, environment)
   const messages = [...decision.messages, summary(decision)]
   for (const message of messages) log(message)
 
   const run = root.prefix + RUN_DIRECTORY
-  mkdirSync(run, { recursive: true })
   const directories = { normal, early, late }
   const first = 'plan' in decision ? setAside(decision.plan, run, normal) : []
-  writeFileSync(`${run}/decision`, messages.map(line).join(''))
+  writeFileSync(root.prefix + DECISION, messages.map(line).join(''))
   writeFiles(first, directories)
   return 0
 }
@@ -47,15 +45,15 @@ type Directories = Record<'normal' | 'early' | 'late', string>
  * for the stub to replay. Returns those of the first.
  */
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
-  for (const name of ['empty', ...plan.extensions.keys()])
-    mkdirSync(`${run}/${name}`, { recursive: true, mode: 0o755 })
+  // What an attempt that was cut short has left.
+  rmSync(run, { recursive: true, force: true })
+  mkdirSync(run)
+  for (const name of ['empty', ...plan.extensions.keys()]) mkdirSync(`${run}/${name}`, 0o755)
   writeFileSync(`${run}/target`, `${plan.target}\n`)
 
   const first = firstPassUnits(plan, normal)
   for (const [name, files] of Object.entries({ first, locked: lockedUnits(plan) })) {
     const set = `${run}/${name}`
-    // What an attempt that was cut short has left.
-    rmSync(set, { recursive: true, force: true })
     writeFiles(files, { normal: `${set}/normal`, early: `${set}/early`, late: `${set}/late` })
   }
   return first
@@ -66,7 +64,7 @@ function writeFiles(files: readonly UnitFile[], directories: Directories): void 
   for (const file of files) {
     const slash = file.path.indexOf('/')
     const path = `${directories[file.path.slice(0, slash) as 'normal']}${file.path.slice(slash)}`
-    const directory = dirname(path)
+    const directory = path.slice(0, path.lastIndexOf('/'))
     if (!made.has(directory)) mkdirSync(directory, { recursive: true })
     made.add(directory)
     if ('link' in file) symlinkSync(file.link, path)

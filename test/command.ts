@@ -47,7 +47,7 @@ writable: /var
 
 t.test('status', async (t) => {
   t.equal(hostext(t, {}, 'status').stdout, 'hostext has not run in this boot\n')
-  t.equal(hostext(t, { 'run/hostext/decision': 'plain root: x\n' }, 'status').stdout, 'plain root: x\n')
+  t.equal(hostext(t, { 'run/hostext.decision': 'plain root: x\n' }, 'status').stdout, 'plain root: x\n')
 })
 
 t.test('words', async (t) => {

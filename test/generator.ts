@@ -24,17 +24,19 @@ function prepare(t: Parameters<typeof makeTree>[0], name: string): { work: strin
   for (const [path, dataRoot] of Object.entries(engines)) {
     cpSync(join(DATA_ROOTS, dataRoot), join(root, path), { recursive: true, verbatimSymlinks: true })
   }
-  for (const directory of ['normal', 'early', 'late']) mkdirSync(join(work, directory))
+  for (const directory of ['normal', 'early', 'late', 'root/run']) {
+    mkdirSync(join(work, directory), { recursive: true })
+  }
   return { work, root }
 }
 
 function run({ work, root }: { work: string; root: string }): Tree {
   generate({ HOSTEXT_ROOT: root }, join(work, 'normal'), join(work, 'early'), join(work, 'late'))
   const written: Tree = {}
-  for (const directory of ['normal', 'early', 'late', 'root/run/hostext']) {
+  for (const directory of ['normal', 'early', 'late', 'root/run']) {
     for (const [path, text] of Object.entries(readTree(join(work, directory)))) {
-      const name = directory.startsWith('root') ? `run/${path}` : `${directory}/${path}`
-      written[name] = text.replaceAll(join(work, 'normal'), NORMAL)
+      if (directory === 'root/run' && !path.startsWith('hostext/') && path !== 'hostext.decision') continue
+      written[`${directory.replace('root/', '')}/${path}`] = text.replaceAll(join(work, 'normal'), NORMAL)
     }
   }
   return written
@@ -55,8 +57,8 @@ for (const name of readdirSync(FIXTURES)) {
 
 t.test('a boot that is decided is left alone', async (t) => {
   const machine = prepare(t, 'soft-reboot')
-  writeTree(machine.root, { 'run/hostext/decision': 'plain root: as it was\n' })
-  t.same(run(machine), { 'run/decision': 'plain root: as it was\n' })
+  writeTree(machine.root, { 'run/hostext.decision': 'plain root: as it was\n' })
+  t.same(run(machine), { 'run/hostext.decision': 'plain root: as it was\n' })
 })
 
 t.test('the early target is written last', async (t) => {

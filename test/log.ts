@@ -1,16 +1,21 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import t from 'tap'
-import { log } from '../src/log.js'
+
+/** What log() of a process with this environment writes to standard error. */
+function logged(environment: Record<string, string>): string {
+  const script = `
+    const { log } = await import(${JSON.stringify(join(import.meta.dirname, '../src/log.ts'))})
+    for (const level of ['error', 'warning', 'notice', 'info']) log({ level, text: 'text' })`
+  const words = ['--import', 'tsx', '--input-type=module', '--eval', script]
+  return spawnSync(process.execPath, words, {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, ...environment },
+  }).stderr
+}
 
 t.test('to standard error, unless PID 1 started us', async (t) => {
-  const written: string[] = []
-  const write = process.stderr.write
-  t.teardown(() => {
-    process.stderr.write = write
-  })
-  process.stderr.write = ((text: string) => written.push(text)) as unknown as typeof write
-  log({ level: 'warning', text: 'one' })
-  log({ level: 'notice', text: 'two' })
-  log({ level: 'error', text: 'three' })
-  process.stderr.write = write
-  t.same(written, ['hostext: warning: one\n', 'hostext: two\n', 'hostext: error: three\n'])
+  const lines = 'hostext: error: text\nhostext: warning: text\nhostext: text\nhostext: text\n'
+  t.equal(logged({}), lines)
+  t.equal(logged({ SYSTEMD_EXEC_PID: '1' }), lines, 'PID 1 started somebody else')
 })

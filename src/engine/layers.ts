@@ -23,9 +23,9 @@ const MOST_LAYERS = 128
  */
 export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const directory = `${dataRoot}/overlay2`
-  const mounts = `${dataRoot}/image/overlay2/layerdb/mounts/${id}`
-  const mountId = readLayerId(root, `${mounts}/mount-id`)
-  const initId = readLayerId(root, `${mounts}/init-id`)
+  const mountIdFile = `${dataRoot}/image/overlay2/layerdb/mounts/${id}/mount-id`
+  const mountId = readRequired(root, mountIdFile)
+  if (!LAYER_ID.test(mountId)) throw new Error(`${mountIdFile}: not a layer ID`)
 
   const lowerFile = `${directory}/${mountId}/lower`
   const lower = readRequired(root, lowerFile).split(':')
@@ -35,7 +35,7 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const image = lower.filter((shortName) => {
     if (!SHORT_NAME.test(shortName))
       throw new Error(`${lowerFile}: ${JSON.stringify(shortName.slice(0, 80))} is no layer`)
-    return resolveLayer(root, directory, shortName) !== initId
+    return resolveLayer(root, directory, shortName) !== `${mountId}-init`
   })
   if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)
   if (image.length === 0) throw new Error('its image has no layers')
@@ -59,12 +59,6 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
     if (!stat.isDirectory()) throw new Error(`${path}: not a directory`)
   }
   return layer
-}
-
-function readLayerId(root: Root, path: string): string {
-  const id = readRequired(root, path)
-  if (!LAYER_ID.test(id.replace(/-init$/, ''))) throw new Error(`${path}: not a layer ID`)
-  return id
 }
 
 function readRequired(root: Root, path: string): string {

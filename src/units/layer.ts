@@ -2,8 +2,13 @@ import type { Extension } from '../extension.js'
 import { printable } from '../printable.js'
 import { literal, type UnitFile } from './text.js'
 
-/** The tmpfs directory with our mount points, one a layer, and the record of this boot's decision. */
+/** The tmpfs directory with our mount points, one a layer, and the units this boot has set aside. */
 export const RUN_DIRECTORY = '/run/hostext'
+/**
+ * What this boot decided, in the words of the log; where it exists, the boot is decided. Beside the directory and
+ * not in it, so that the stub needs no mkdir(1) on the many boots that have nothing to stack.
+ */
+export const DECISION = '/run/hostext.decision'
 /** What mount(8) has to say goes here: the journal is not there yet. */
 export const MOUNT_LOG = `${RUN_DIRECTORY}/mount.log`
 export const DOCUMENTATION = 'man:hostext(7)'

@@ -22,7 +22,7 @@ report state systemctl is-system-running
 report failed systemctl --failed --plain --no-legend
 report root findmnt -no SOURCE,FSTYPE,OPTIONS /
 report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
-report decision cat /run/hostext/decision
+report decision cat /run/hostext.decision
 report target systemctl is-active multi-user.target
 report kmsg sh -c 'dmesg | grep hostext:'
 report nextroot sh -c 'grep -E "nextroot|/run/hostext" /proc/self/mountinfo'
@@ -237,7 +237,7 @@ mv /var/hidden /var/lib/docker/containers
 systemctl daemon-reload
 systemctl isolate multi-user.target
 systemctl default
-rm -r /run/hostext
+rm /run/hostext.decision
 systemctl daemon-reload
 systemctl default
 report after sh -c 'findmnt -rno SOURCE,OPTIONS /; find /run/systemd/generator* | sort'
