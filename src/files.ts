@@ -19,6 +19,7 @@ export function readText(root: Root, path: string, largest = 1 << 20): string | 
     if (stat.size > largest) return new Error(`${path}: ${stat.size} bytes, more than ${largest}`)
     return readFileSync(root.prefix + path, 'utf8')
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
     return new Error(`${path}: ${reason(error)}`)
   }
 }
@@ -29,6 +30,7 @@ export function listDirectory(root: Root, path: string): string[] {
     if (!statSync(root.prefix + path, { throwIfNoEntry: false })?.isDirectory()) return []
     return readdirSync(root.prefix + path).sort()
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return []
     throw new Error(`${path}: ${reason(error)}`)
   }
 }

@@ -14,8 +14,7 @@ export type Message = { level: Level; text: string }
 export function log({ level, text }: Message): void {
   if (startedBySystemd()) {
     try {
-      // /dev/kmsg takes one record a write: Documentation/ABI/testing/dev-kmsg.
-      writeFileSync('/dev/kmsg', `<${KERNEL_LEVELS[level]}>hostext: ${text}\n`, { flag: 'a' })
+      writeFileSync('/dev/kmsg', kernelRecord({ level, text }), { flag: 'a' })
       return
     } catch {
       // Containers have none.
@@ -28,6 +27,18 @@ export function log({ level, text }: Message): void {
     // Nobody listens.
   }
 }
+
+/**
+ * A message as /dev/kmsg takes it: one record a write, of less than 1024 bytes, or the write fails
+ * (Documentation/ABI/testing/dev-kmsg; PRINTKRB_RECORD_MAX). What is cut off is in /run/hostext.decision.
+ */
+export function kernelRecord({ level, text }: Message): Buffer {
+  const record = Buffer.from(`<${KERNEL_LEVELS[level]}>hostext: ${text}`)
+  return record.length <= LONGEST_RECORD
+    ? record
+    : Buffer.concat([record.subarray(0, LONGEST_RECORD - 3), Buffer.from('...')])
+}
+const LONGEST_RECORD = 960
 
 /**
  * PID 1 sets $SYSTEMD_EXEC_PID to the process it runs (sd_booted(3), systemd.exec(5)): us, or the stub,

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
+import { kernelRecord } from '../src/log.js'
 
 /** What log() of a process with this environment writes to standard error. */
 function logged(environment: Record<string, string>): string {
@@ -13,6 +14,13 @@ function logged(environment: Record<string, string>): string {
     env: { PATH: process.env.PATH, ...environment },
   }).stderr
 }
+
+t.test('a kernel record fits, whatever the names', async (t) => {
+  t.equal(String(kernelRecord({ level: 'warning', text: 'left out' })), '<4>hostext: left out')
+  const long = kernelRecord({ level: 'error', text: 'ö'.repeat(2000) })
+  t.equal(long.length, 960)
+  t.match(String(long), /^<3>hostext: ö+.*\.\.\.$/)
+})
 
 t.test('to standard error, unless PID 1 started us', async (t) => {
   const lines = 'hostext: error: text\nhostext: warning: text\nhostext: text\nhostext: text\n'
