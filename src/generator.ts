@@ -5,7 +5,7 @@ import { type Level, log, type Message } from './log.js'
 import type { Plan } from './plan.js'
 import { printable } from './printable.js'
 import { firstPassUnits } from './units/first-pass.js'
-import { DECISION, RUN_DIRECTORY } from './units/layer.js'
+import { DECISION, layerUnit, RUN_DIRECTORY } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
 import type { UnitFile } from './units/text.js'
 
@@ -14,7 +14,7 @@ import type { UnitFile } from './units/text.js'
  * three directories (systemd.generator(7)); sets them and those of the locked system aside in
  * /run/hostext for the stub to replay. A boot that is decided already is left alone.
  *
- * Returns the exit status. Throws if something could not be written: the boot stays plain then, because
+ * Throws if something could not be written: the boot stays plain then, because
  * the early target, which starts everything, is written last.
  */
 export function generate(
@@ -22,27 +22,25 @@ export function generate(
   normal: string,
   early = normal,
   late = normal,
-): number {
+): void {
   const root = inputRoot(environment)
-  if (statLink(root, DECISION)) return 0
+  if (statLink(root, DECISION)) return
 
   const decision = decide(root, environment)
   const messages = [...decision.messages, summary(decision)]
   for (const message of messages) log(message)
 
   const run = root.prefix + RUN_DIRECTORY
-  const directories = { normal, early, late }
-  const first = 'plan' in decision ? setAside(decision.plan, run, normal) : []
+  const files = 'plan' in decision ? setAside(decision.plan, run, normal) : []
   writeFileSync(root.prefix + DECISION, messages.map(line).join(''))
-  writeFiles(first, directories)
-  return 0
+  writeFiles(files, { normal, early, late })
 }
 
 type Directories = Record<'normal' | 'early' | 'late', string>
 
 /**
- * Makes the run directory what both passes need: mount points, the target, and the units of both passes
- * for the stub to replay. Returns those of the first.
+ * Makes the run directory what both passes need: mount points, the target, and the units for the stub to
+ * replay, `layers/` in both passes, `first/` and `locked/` in one. Returns those of the first pass.
  */
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   // What an attempt that was cut short has left.
@@ -51,12 +49,13 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   for (const name of ['empty', ...plan.extensions.keys()]) mkdirSync(`${run}/${name}`, 0o755)
   writeFileSync(`${run}/target`, `${plan.target}\n`)
 
+  const layers = plan.extensions.map(layerUnit)
   const first = firstPassUnits(plan, normal)
-  for (const [name, files] of Object.entries({ first, locked: lockedUnits(plan) })) {
+  for (const [name, files] of Object.entries({ layers, first, locked: lockedUnits(plan) })) {
     const set = `${run}/${name}`
     writeFiles(files, { normal: `${set}/normal`, early: `${set}/early`, late: `${set}/late` })
   }
-  return first
+  return [...layers, ...first]
 }
 
 function writeFiles(files: readonly UnitFile[], directories: Directories): void {

@@ -1,22 +1,25 @@
 import { generate } from './generator.js'
 import { log } from './log.js'
 
-/** PID 1 calls a generator with one or three directories (systemd.generator(7)); people call it with words. */
-async function main(words: string[]): Promise<number> {
+// PID 1 calls a generator with one or three directories (systemd.generator(7)); people call it with words.
+const words = process.argv.slice(2)
+try {
   if ((words.length === 1 || words.length === 3) && words.every((word) => word.startsWith('/'))) {
-    return generate(process.env, ...(words as [string, string, string]))
+    generate(process.env, ...(words as [string, string, string]))
+    // All is written; what a process does on its natural way out is time that the boot waits.
+    process.exit(0)
   }
-  // Imported here: the generator has no use for it, and start-up is most of what it costs.
-  const { command } = await import('./command.js')
-  return command(words)
+} catch (error) {
+  log({ level: 'error', text: (error as Error).message })
+  process.exit(1)
 }
 
-main(process.argv.slice(2)).then(
-  (status) => {
-    process.exitCode = status
-  },
-  (error: Error) => {
+// Imported here: the generator has no use for it, and start-up is most of what it costs.
+import('./command.js')
+  .then(({ command }) => {
+    process.exitCode = command(words)
+  })
+  .catch((error: Error) => {
     log({ level: 'error', text: error.message })
     process.exitCode = 1
-  },
-)
+  })

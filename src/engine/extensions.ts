@@ -1,5 +1,6 @@
+import { readdirSync } from 'node:fs'
 import { compareExtensions, describeContainer, type Extension, type LeftOut, readRank } from '../extension.js'
-import { listDirectory, type Root, statLink } from '../files.js'
+import { listDirectory, type Root } from '../files.js'
 import type { Message } from '../log.js'
 import { readContainers } from './container.js'
 import { type Layers, readLayers } from './layers.js'
@@ -50,14 +51,19 @@ function unusable(dying: string | undefined, driver: string): string | undefined
 
 /** Which of `directories` the image has files in. They are state, so what the image has there stays hidden. */
 export function hiddenBelow(root: Root, { layers }: Extension, directories: readonly string[]): string[] {
-  return directories.filter((directory) =>
-    layers.lower.some((layer) => {
-      const path = `${layers.directory}/${layer}${directory}`
-      try {
-        return statLink(root, path)?.isDirectory() && listDirectory(root, path).length > 0
-      } catch {
-        return false
+  const hidden = new Set<string>()
+  for (const layer of layers.lower) {
+    try {
+      const diff = `${layers.directory}/${layer}`
+      // One look at the top of a layer answers for most images: they have none of the directories.
+      const top = new Set(readdirSync(root.prefix + diff))
+      for (const directory of directories) {
+        if (top.has(directory.split('/', 2)[1] as string) && listDirectory(root, diff + directory).length > 0)
+          hidden.add(directory)
       }
-    }),
-  )
+    } catch {
+      // What cannot be looked at is not mounted either.
+    }
+  }
+  return directories.filter((directory) => hidden.has(directory))
 }

@@ -35,7 +35,10 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const image = lower.filter((shortName) => {
     if (!SHORT_NAME.test(shortName))
       throw new Error(`${lowerFile}: ${JSON.stringify(shortName.slice(0, 80))} is no layer`)
-    return resolveLayer(root, directory, shortName) !== `${mountId}-init`
+    const layer = resolveLayer(root, directory, shortName)
+    if (layer === `${mountId}-init`) return false
+    checkLayer(root, `${directory}/${layer}`)
+    return true
   })
   if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)
   if (image.length === 0) throw new Error('its image has no layers')
@@ -53,12 +56,16 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
   }
   const layer = /^\.\.\/([0-9a-f]{64}(?:-init)?)\/diff$/.exec(target)?.[1]
   if (!layer) throw new Error(`${link}: points to ${JSON.stringify(target.slice(0, 100))}, which is no layer`)
-  for (const path of [`${directory}/${layer}`, `${directory}/${layer}/diff`]) {
+  return layer
+}
+
+/** Throws unless a layer and its diff are directories themselves, not links to some. */
+function checkLayer(root: Root, layer: string): void {
+  for (const path of [layer, `${layer}/diff`]) {
     const stat = statLink(root, path)
     if (!stat) throw new Error(`${path}: no such directory`)
     if (!stat.isDirectory()) throw new Error(`${path}: not a directory`)
   }
-  return layer
 }
 
 function readRequired(root: Root, path: string): string {

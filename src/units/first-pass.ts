@@ -1,12 +1,5 @@
 import type { Plan } from '../plan.js'
-import {
-  DOCUMENTATION,
-  layerUnit,
-  layerUnitName,
-  MOUNT_ENVIRONMENT,
-  MOUNT_LOG,
-  RUN_DIRECTORY,
-} from './layer.js'
+import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, MOUNT_LOG, RUN_DIRECTORY } from './layer.js'
 import { literal, type UnitFile, unitName } from './text.js'
 
 /**
@@ -18,7 +11,7 @@ export function nextRoot(softReboot: boolean): string {
 }
 
 /**
- * The units of the first pass, on the plain root: mount the layers, the root overlay and the state into
+ * The units of the first pass besides the layers, on the plain root: mount the layers, the root overlay and the state into
  * it, switch. They are all there is in the first transaction, because the early default target is
  * hostext.target; nothing of the system has started when the root changes.
  */
@@ -36,7 +29,6 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
   const check = plan.checkRoot && plan.state.length > 0
 
   return [
-    ...plan.extensions.map((extension, index) => layerUnit(extension, index, false)),
     {
       path: `normal/${rootUnit}`,
       text: `# Written by hostext-generator.

@@ -36,10 +36,10 @@ export function layerDescription({ container }: Extension): string {
  * The empty directory on top gives the merged top directory root's owner and mode, whatever the image
  * has; it is also the second layer that an overlay without an upper directory must have.
  *
- * `locked`: the unit for the running system. There the mount only shows what is stacked, and goes away
- * at shutdown before the file system it is on. Before the switch it belongs to the first transaction.
+ * The same unit serves both passes: before the switch it is part of the stack, afterwards it shows what is
+ * stacked (a soft-reboot loses the mounts below /run, so it is mounted again then).
  */
-export function layerUnit(extension: Extension, index: number, locked: boolean): UnitFile {
+export function layerUnit(extension: Extension, index: number): UnitFile {
   const { container, layers } = extension
   return {
     path: `normal/${layerUnitName(index)}`,
@@ -48,7 +48,8 @@ export function layerUnit(extension: Extension, index: number, locked: boolean):
 Description=${literal(layerDescription(extension))}
 Documentation=${DOCUMENTATION}
 SourcePath=${literal(container.source)}
-${locked ? '' : 'DefaultDependencies=no\n'}
+DefaultDependencies=no
+
 [Mount]
 What=hostext-${index}
 Where=${RUN_DIRECTORY}/${index}
@@ -56,6 +57,7 @@ Type=overlay
 Options=ro,lowerdir=${RUN_DIRECTORY}/empty:${layers.lower.join(':')}
 WorkingDirectory=${literal(layers.directory)}
 ${MOUNT_ENVIRONMENT}
-${locked ? '' : `StandardError=append:${MOUNT_LOG}\n`}`,
+StandardError=append:${MOUNT_LOG}
+`,
   }
 }

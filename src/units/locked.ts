@@ -1,19 +1,18 @@
 import type { Plan } from '../plan.js'
 import { printable } from '../printable.js'
-import { DOCUMENTATION, layerUnit, layerUnitName } from './layer.js'
+import { DOCUMENTATION, layerUnitName } from './layer.js'
 import { execWord, literal, type UnitFile, unitName } from './text.js'
 
 /** How many extensions a description names before it only counts. */
 const NAMED = 8
 
 /**
- * The units of the locked system: the layers under their names, and drop-ins for what systemd would do
+ * The units of the locked system besides the layers: what shows the stack, and drop-ins for what systemd would do
  * to a root that is no longer there to be remounted, checked or grown.
  */
 export function lockedUnits(plan: Plan): UnitFile[] {
   const layers = plan.extensions.map((_, index) => layerUnitName(index))
   const files: UnitFile[] = [
-    ...plan.extensions.map((extension, index) => layerUnit(extension, index, true)),
     {
       path: 'normal/hostext.target',
       text: `# Written by hostext-generator.

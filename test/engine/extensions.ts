@@ -60,7 +60,10 @@ t.test('files below a state directory', async (t) => {
   const { extensions } = readExtensions(root, DATA)
   const one = extensions.find(({ container }) => container.name === 'one-layer')
   if (!one) throw new Error('no one-layer')
-  t.same(hiddenBelow(root, one, ['/var', '/usr', '/usr/share/one-layer/one.txt']), ['/usr'])
+  t.same(hiddenBelow(root, one, ['/var', '/usr', '/usr/share/one-layer', '/usr/share/none']), [
+    '/usr',
+    '/usr/share/one-layer',
+  ])
   const layer = join(data, 'overlay2', one.layers.lower[0] as string)
   mkdirSync(join(layer, 'var'))
   t.same(hiddenBelow(root, one, ['/var']), [], 'an empty directory hides nothing')

@@ -16,6 +16,7 @@ const LOCKED = { 'proc/self/mountinfo': '22 1 0:30 / / ro shared:1 - overlay hos
 /** What a boot that stacks has set aside. */
 const DECIDED: Tree = {
   'run/hostext.decision': 'stacking\n',
+  'run/hostext/layers/normal/run-hostext-0.mount': 'layer\n',
   'run/hostext/first/normal/hostext.target': 'first\n',
   'run/hostext/first/early/default.target': '-> /run/systemd/generator/hostext.target',
   'run/hostext/locked/normal/hostext.target': 'locked\n',
@@ -184,14 +185,20 @@ for (const shell of shells) {
       t.same(plain.files, {})
       t.same(run(t, shell, DECIDED, { engine }).files, {
         'normal/hostext.target': 'first\n',
+        'normal/run-hostext-0.mount': 'layer\n',
         'early/default.target': '-> /run/systemd/generator/hostext.target',
       })
       t.same(run(t, shell, { ...DECIDED, ...LOCKED }, { engine }).files, {
         'normal/hostext.target': 'locked\n',
+        'normal/run-hostext-0.mount': 'layer\n',
         'late/tmp.mount': 'locked\n',
       })
       const back = run(t, shell, { ...DECIDED, 'run/hostext/attempted/x': '' }, { engine })
-      t.same(back.files, { 'normal/hostext.target': 'first\n' }, 'no second switch')
+      t.same(
+        back.files,
+        { 'normal/hostext.target': 'first\n', 'normal/run-hostext-0.mount': 'layer\n' },
+        'no second switch',
+      )
       t.match(back.stderr, 'the switch ended in the old root')
       t.match(back.decision, 'the switch ended in the old root')
       const failed = run(
@@ -220,10 +227,10 @@ for (const shell of shells) {
 
     t.test('what a runtime left behind that failed half-way does not start anything', async (t) => {
       const runtime = `#!/bin/sh
-mkdir "$3/default.target.wants"
-ln -s /dev/null "$3/default.target.wants/a.service"
-ln -s ../b.service "$3/default.target.wants/b.service"
-ln -s "$2/hostext.target" "$3/default.target"
+mkdir "$4/default.target.wants"
+ln -s /dev/null "$4/default.target.wants/a.service"
+ln -s ../b.service "$4/default.target.wants/b.service"
+ln -s "$3/hostext.target" "$4/default.target"
 mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked"
 exit 1
 `

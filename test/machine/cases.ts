@@ -111,7 +111,7 @@ report status systemctl status -- -.mount
 report status-target systemctl status hostext.target
 report remount-fs systemctl is-failed systemd-remount-fs.service
 report verify sh -c 'systemd-analyze verify --man=no /run/systemd/generator/hostext.target /run/systemd/generator/*.mount /run/systemd/generator.late/*.mount'
-report verify-first sh -c 'systemd-analyze verify --man=no /run/hostext/first/normal/*'
+report verify-first sh -c 'systemd-analyze verify --man=no /run/hostext/first/normal/* /run/hostext/layers/normal/*'
 report mounted findmnt -rno TARGET,SOURCE,FSTYPE
 report status-command hostext status
 report plan-command hostext plan

@@ -4,7 +4,7 @@ import { makeExtension, textOf } from '../support/plan.js'
 
 t.test('nothing in a name or an image starts a line, a specifier or a section', async (t) => {
   const extension = makeExtension('evil\n[Mount]\nWhat=x\\', '%n\r\n50%')
-  const text = textOf([layerUnit(extension, 7, false)], 'normal/run-hostext-7.mount')
+  const text = textOf([layerUnit(extension, 7)], 'normal/run-hostext-7.mount')
   t.match(text, '\nDescription=Host extension evil\\x0a[Mount]\\x0aWhat=x\\x5c (%%n\\x0d\\x0a50%%)\n')
   t.equal(text.match(/^\[Mount\]$/gm)?.length, 1)
   t.equal(text.match(/^What=/gm)?.length, 1)
@@ -15,19 +15,6 @@ t.test('nothing in a name or an image starts a line, a specifier or a section', 
 t.test('an image of 127 layers fits the page that mount(2) takes', async (t) => {
   const extension = makeExtension('deep')
   extension.layers.lower = Array(127).fill('l/ABCDEFGHIJKLMNOPQRSTUVWXYZ')
-  const options = /^Options=(.*)$/m.exec(
-    textOf([layerUnit(extension, 0, false)], 'normal/run-hostext-0.mount'),
-  )?.[1]
+  const options = /^Options=(.*)$/m.exec(textOf([layerUnit(extension, 0)], 'normal/run-hostext-0.mount'))?.[1]
   t.ok((options as string).length < 4095, `${options?.length} bytes`)
 })
-
-t.test(
-  'before the switch it belongs to the first transaction, afterwards to the local file systems',
-  async (t) => {
-    const first = textOf([layerUnit(makeExtension('x'), 0, false)], 'normal/run-hostext-0.mount')
-    const locked = textOf([layerUnit(makeExtension('x'), 0, true)], 'normal/run-hostext-0.mount')
-    t.match(first, '\nDefaultDependencies=no\n')
-    t.notMatch(locked, 'DefaultDependencies')
-    t.equal(/^Options=.*$/m.exec(first)?.[0], /^Options=.*$/m.exec(locked)?.[0], 'the same mount')
-  },
-)
