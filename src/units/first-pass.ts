@@ -63,6 +63,8 @@ After=${mounts}
 
 [Service]
 Type=oneshot
+# The switch may end its own command before that has.
+SuccessExitStatus=SIGTERM
 ExecStart=/usr/lib/hostext/switch ${plan.softReboot ? 'soft-reboot' : 'switch-root'} ${root}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}

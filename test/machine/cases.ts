@@ -300,6 +300,29 @@ report replaced cat /usr/share/base/replaced
       },
     },
     {
+      name: 'a switch that ends its own command',
+      container: true,
+      machine: {
+        dataRoot: standard,
+        files: {
+          'usr/lib/test/slow-switch*': `#!/bin/sh
+if mountpoint -q /run/nextroot; then
+	/usr/lib/hostext/switch soft-reboot /run/nextroot
+else
+	/usr/lib/hostext/switch switch-root /usr/lib/hostext/nextroot
+fi
+exec sleep 1000
+`,
+          ...dropIn(
+            ['hostext-switch.service'],
+            '[Service]\nExecStart=\nExecStart=/usr/lib/test/slow-switch\n',
+          ),
+        },
+        script: BASE_REPORT,
+      },
+      check: isStacked,
+    },
+    {
       name: 'plain: balena.nohostext',
       container: true,
       machine: { dataRoot: standard, commandLine: ['balena.nohostext'], script: BASE_REPORT },

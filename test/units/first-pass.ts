@@ -45,6 +45,10 @@ t.test('the switch needs the root and its state, and only wants the layers', asy
   t.notMatch(root, /^Requires=/m)
 })
 
+t.test('a switch that is faster than its command has not failed', async (t) => {
+  t.match(textOf(units(), 'normal/hostext-switch.service'), '\nSuccessExitStatus=SIGTERM\n')
+})
+
 t.test('failure and time', async (t) => {
   const target = textOf(units({ timeout: 90 }), 'normal/hostext.target')
   t.match(target, '\nOnFailure=hostext-fallback.service\n')
