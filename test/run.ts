@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { prepareHost } from './machine/packages.js'
 
 const TEST = import.meta.dirname
 const tests = (directory: string): string[] =>
@@ -18,6 +19,10 @@ const TIERS: Record<string, string[]> = {
   container: tests('container'),
   vm: tests('vm'),
 }
+
+// Before the first tier: its tests use some of it, too.
+const problem = prepareHost()
+if (problem) console.log(`boots are skipped: ${problem}`)
 
 const [mode = 'all'] = process.argv.slice(2)
 if (!['all', 'unit', 'full'].includes(mode)) throw new Error(`no tier ${mode}; unit or full`)

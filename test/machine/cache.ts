@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Kept between runs and shared by all checkouts; safe to delete. */
@@ -21,9 +21,21 @@ export function cached(name: string, recipe: string, make: (directory: string) =
     make(unfinished)
     if (existsSync(directory)) rmSync(unfinished, { recursive: true })
     else renameSync(unfinished, directory)
+    prune(name, directory)
   } catch (error) {
     rmSync(unfinished, { recursive: true, force: true })
     throw error
   }
   return directory
+}
+
+/** Removes what earlier recipes of `name` made, unless another run may still be using it. */
+function prune(name: string, current: string): void {
+  const old = Date.now() - 2 * 3600 * 1000
+  for (const entry of readdirSync(CACHE)) {
+    const directory = join(CACHE, entry)
+    const isOurs = entry.startsWith(`${name}-`) && /^[0-9a-f]{12}$/.test(entry.slice(name.length + 1))
+    if (isOurs && directory !== current && statSync(directory).mtimeMs < old)
+      rmSync(directory, { recursive: true, force: true })
+  }
 }
