@@ -93,7 +93,7 @@ function machineError(what: string, console: string): Error {
 }
 
 /** Boots the machine in a container (systemd-nspawn) until it powers off. Hostext is allowed to work there. */
-export async function bootContainer(machine: Machine, limit = 90): Promise<Outcome> {
+export async function bootContainer(machine: Machine, limit = 240): Promise<Outcome> {
   const tree = assemble({
     ...machine,
     files: { 'etc/hostext.conf.d/container.conf': '[Boot]\nContainer=yes\n', ...machine.files },
@@ -128,7 +128,7 @@ const STALL = 120
 
 /** Boots the machine in QEMU (emulation) until it powers off; again, if it stalled before user space. */
 export async function bootVm(machine: Machine, options: VmOptions = {}): Promise<Outcome> {
-  const limit = options.limit ?? 300
+  const limit = options.limit ?? 600
   const { kernel, initrd } = debian(machine.release)
   const fstab = options.fstab ?? '/dev/vda / ext4 rw,errors=remount-ro 0 1\n'
   const tree = assemble({ ...machine, files: { 'etc/fstab': fstab, ...machine.files } })
