@@ -11,6 +11,7 @@ import {
 } from './kernel-command-line.js'
 import type { Message } from './log.js'
 import { type MountPoint, parseMountinfo } from './mountinfo.js'
+import { printable } from './printable.js'
 
 /** What is known of the machine before its engine's data is looked at. */
 export type Machine = {
@@ -89,7 +90,9 @@ export function readEngines(
       result.extensions = found.extensions
     } else if (found.extensions.length > 0) {
       const why = `${dataRoot} is the data root of a second engine; ${result.dataRoot} is in use`
-      result.leftOut.push(...found.extensions.map(({ container }) => ({ who: container.name, why })))
+      result.leftOut.push(
+        ...found.extensions.map(({ container }) => ({ who: printable(container.name), why })),
+      )
     }
   }
   return result

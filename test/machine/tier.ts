@@ -23,8 +23,7 @@ export function bootTier(kind: 'container' | 'vm'): void {
         name.includes(wanted) && (kind === 'container' ? container : full || main || wanted),
     )
     .flatMap((testCase) => RELEASES.map((release) => ({ release, testCase })))
-  // Two at a time: a container takes a second of one core, an emulated machine takes both.
-  t.jobs = kind === 'container' ? 2 : 2
+  t.jobs = 2
   for (const { release, testCase } of runs) {
     t.test(`${release}: ${testCase.name}`, { buffered: true, timeout: 1_500_000 }, async (t) => {
       const outcome = await boot(kind, release, testCase)
