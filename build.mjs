@@ -205,7 +205,7 @@ function install(destdir, arch) {
   copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
   copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
   copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
-  for (const script of ['switch', 'fallback'])
+  for (const script of ['switch', 'fallback', 'collect', 'changes', 'index'])
     copy(join(HERE, 'generators', script), join(lib, script), 0o755)
   mkdirSync(join(lib, 'nextroot'), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })

@@ -47,13 +47,17 @@ const COMMANDS: Record<string, () => number> = {
       process.stdout.write(`plain root: ${decision.plain}\n`)
       return 0
     }
-    const { extensions, above, state } = decision.plan
+    if ('wait' in decision) {
+      process.stdout.write(`not mounted yet: ${decision.wait.paths.join(' ')}\n`)
+      return 0
+    }
+    const { extensions, above, state, etc } = decision.plan
     const lines = extensions.map(({ container, rank, layers }, index) => {
       const rule = rank.kind === 'override' ? `override=${rank.priority}` : rank.kind
       return `${String(index).padStart(4)}  ${describeContainer(container)}, ${rule}, layers: ${layers.lower.length}\n`
     })
     process.stdout.write(`${lines.slice(0, above).join('')}   /  the root\n${lines.slice(above).join('')}`)
-    process.stdout.write(`writable: ${state.join(' ') || 'nothing'}\n`)
+    process.stdout.write(`writable: ${state.join(' ') || 'nothing'}\n/etc: ${etc.mode}\n`)
     return 0
   },
   status() {

@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import type { EtcSetting } from './etc.js'
 import { listDirectory, type Root, readText } from './files.js'
 import type { Message } from './log.js'
 import { printable } from './printable.js'
@@ -9,13 +10,21 @@ export type Configuration = {
   dataRoot: string | undefined
   /** `[Root] State=`: directories that stay writable, or `auto` to derive them from fstab. */
   state: 'auto' | string[]
+  /** `[Root] Etc=`: whether /etc can be changed, and whether changes are kept. */
+  etc: EtcSetting
   /** `[Boot] Timeout=`: seconds until a switch that has not happened is given up. */
   timeout: number
   /** `[Boot] Container=`: stack inside containers too. */
   container: boolean
 }
 
-const DEFAULTS: Configuration = { dataRoot: undefined, state: 'auto', timeout: 60, container: false }
+const DEFAULTS: Configuration = {
+  dataRoot: undefined,
+  state: 'auto',
+  etc: 'auto',
+  timeout: 60,
+  container: false,
+}
 
 /** The main file is the first of these that exists; drop-ins of all directories apply on top of it. */
 const MAIN_FILES = ['/etc/hostext.conf', '/run/hostext.conf', '/usr/lib/hostext/hostext.conf']
@@ -107,6 +116,13 @@ const SETTINGS: Record<string, (value: string, configuration: Configuration) => 
       if (bad >= 0) return `${printable(value.split(/\s+/)[bad] as string)} cannot be a state directory`
       configuration.state = [...new Set(paths as string[])].sort()
     }
+  },
+  'Root.Etc'(value, configuration) {
+    const mode = (['auto', 'read-only', 'volatile', 'persistent'] as const).find(
+      (mode) => mode === (value || 'auto'),
+    )
+    if (!mode) return `${printable(value)} is none of auto, read-only, volatile and persistent`
+    configuration.etc = mode
   },
   'Boot.Timeout'(value, configuration) {
     const seconds = value === '' ? DEFAULTS.timeout : parseTimeSpan(value)

@@ -1,95 +1,199 @@
+import { findDataRoots } from './engine/data-root.js'
 import { hiddenBelow } from './engine/extensions.js'
+import { CHANGES, chooseEtc, describeShadowed, persistedIndexes } from './etc.js'
 import { describeContainer } from './extension.js'
 import { type Root, statLink } from './files.js'
-import type { Message } from './log.js'
+import { isAutomatic } from './fstab.js'
+import type { Level, Message } from './log.js'
 import { isBelow, mountOf } from './mountinfo.js'
-import { chooseStack, chooseState, isRootWritable, type Plan } from './plan.js'
-import { type Machine, readEngines, readMachine, readPulledIn } from './system.js'
+import {
+  type Boot,
+  chooseStack,
+  chooseState,
+  isRootWritable,
+  MOST_EXTENSIONS,
+  type Plan,
+  type Wait,
+} from './plan.js'
+import { hasMountUnit, isUpToDate, type Machine, readEngines, readMachine, readPulledIn } from './system.js'
 
-/** What this boot does: stack, or stay on the plain root, and all there is to say about it. */
-export type Decision = { plan: Plan; messages: Message[] } | { plain: string; messages: Message[] }
+/** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
+export type Decision = ({ plan: Plan } | { wait: Wait } | { plain: string }) & { messages: Message[] }
 
 /** The mount type and source of our root overlay, which tell it from any other: findmnt(8). */
 export const ROOT_SOURCE = 'hostext'
+
+/** Where balenaOS mounts its data partition, and the file whose absence asks for the partition to be wiped. */
+const DATA_PARTITION = '/mnt/data'
+const PURGE_MARKER = `${DATA_PARTITION}/remove_me_to_reset`
 
 /** Reads the machine and its engine below `root` and decides. Nothing is written. */
 export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   const machine = readMachine(root, environment)
   const { configuration, fstab, mounts, messages } = machine
+  const say = (level: Level, text: string): void => void messages.push({ level, text })
 
   const obstacle = findObstacle(machine)
   if (obstacle) return { plain: obstacle, messages }
 
-  const engine = readEngines(root, configuration.dataRoot)
-  messages.push(...engine.messages)
-  const { stack, above, leftOut } = chooseStack(engine.extensions)
-  for (const { who, why } of [...engine.leftOut, ...leftOut]) {
-    messages.push({ level: 'warning', text: `left out: ${who}: ${why}` })
+  const boot: Boot = {
+    target: machine.commandLine.target,
+    pulledIn: readPulledIn(root, machine.commandLine.target),
+    timeout: configuration.timeout,
   }
+  const { candidates, messages: problems } = findDataRoots(root, configuration.dataRoot)
+  messages.push(...problems)
+  const dataRoots = candidates.filter((path) => !findUnmounted(root, machine, path))
+  const paths = candidates.filter((path) => !dataRoots.includes(path))
+  if (paths.length > 0 && !machine.collected) return { wait: { ...boot, paths }, messages }
+  for (const path of paths)
+    say(
+      'warning',
+      `${findUnmounted(root, machine, path)} is not mounted: what an engine has in ${path} is left out`,
+    )
+
+  const engine = readEngines(root, dataRoots, machine.release)
+  messages.push(...engine.messages)
+  const persisted = configuration.etc === 'persistent' ? persistedIndexes(root) : []
+  const needIndexes =
+    engine.extensions.some(({ contents }) => contents.indexes.size > 0) || persisted.length > 0
+  const { stack, above, leftOut } = chooseStack(engine.extensions, MOST_EXTENSIONS - (needIndexes ? 1 : 0))
+  for (const { who, why } of [...engine.leftOut, ...leftOut]) say('warning', `left out: ${who}: ${why}`)
+
   const { dataRoot } = engine
   if (dataRoot === undefined) {
+    if (
+      configuration.dataRoot &&
+      paths.length === 0 &&
+      !statLink(root, `${configuration.dataRoot}/containers`)
+    )
+      say('warning', `DataRoot=${configuration.dataRoot} holds no engine data`)
     const all = engine.leftOut.length > 0 ? 'every extension is left out' : 'no container is a host extension'
     return { plain: all, messages }
   }
+  const unfit = findUnfit(root, machine, dataRoot)
+  if (unfit) return { plain: unfit, messages }
 
   const isDirectory = (path: string): boolean => statLink(root, path)?.isDirectory() ?? false
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  const rootMount = mountOf(mounts, '/')
-  const { state, missing } = chooseState(
-    configuration.state,
-    isRootWritable(fstabRoot, machine.commandLine, rootMount),
-    fstab,
-    isDirectory,
+  const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
+  const { state, refused } = chooseState(configuration.state, rootWritable, fstab, isDirectory)
+  for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: not bound`)
+
+  const unmounted = findUnmounted(root, machine, CHANGES)
+  const { etc, wait, warning } = chooseEtc(configuration.etc, rootWritable, {
+    state: state.find((path) => isBelow(CHANGES, path)),
+    mounted: mountOf(mounts, CHANGES)?.mountPoint !== '/' && !unmounted,
+    willBeMounted: unmounted !== undefined && !machine.collected,
+    kept: statLink(root, `${CHANGES}/upper`)?.isDirectory() ?? false,
+  })
+  if (wait) return { wait: { ...boot, paths: [CHANGES] }, messages }
+  if (warning) say('warning', warning)
+  if (etc.mode === 'persistent') for (const text of describeShadowed(root)) say('warning', text)
+
+  const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
+  const carried = findForeign(root, machine)
+  const covered = fstab.filter(isAutomatic).map(({ mountPoint }) => mountPoint)
+  const others = [...carried, ...covered].filter(
+    (path) => !isApi(path) && path !== '/usr' && !state.includes(path),
   )
-  for (const path of missing) {
-    messages.push({ level: 'warning', text: `State=: ${path} is no directory of the root: not bound` })
-  }
   for (const extension of stack) {
-    const hidden = hiddenBelow(root, extension, state)
-    if (hidden.length > 0) {
-      const text = `${describeContainer(extension.container)}: its files below ${hidden.join(', ')} are not visible: that is state of the base root`
-      messages.push({ level: 'warning', text })
+    const who = describeContainer(extension.container)
+    const hide = (directories: string[], why: string): void => {
+      const hidden = hiddenBelow(root, extension, directories)
+      if (hidden.length > 0)
+        say('warning', `${who}: its files below ${hidden.join(', ')} are not visible: ${why}`)
     }
+    hide(state, 'that is state of the base root')
+    hide(others, 'a file system is mounted there')
+    if (extension.contents.sysusers && etc.mode === 'read-only')
+      say('warning', `${who}: its users (sysusers.d) cannot be made: /etc is read-only`)
   }
 
+  const ships = (stack: Plan['extensions']) =>
+    new Set([...stack.flatMap(({ contents }) => [...contents.indexes]), ...persisted])
   return {
     messages,
     plan: {
+      ...boot,
       extensions: stack,
       above,
       state,
+      etc,
+      carried,
+      separateUsr: separateUsr && { hasUnit: covered.includes('/usr') || hasMountUnit(root, '/usr') },
+      indexes: [...ships(stack)].sort(),
+      sysusers: stack.some(({ contents }) => contents.sysusers),
+      upToDate: isUpToDate(root),
       rootOptions: fstabRoot?.options ?? [],
       checkRoot: (fstabRoot?.passno ?? 0) > 0,
       bindDataRoot:
         mountOf(mounts, dataRoot)?.mountPoint === '/' && !state.some((path) => isBelow(dataRoot, path))
           ? dataRoot
           : undefined,
-      remount: fstab.map(({ mountPoint }) => mountPoint).filter(isRemounted),
-      tmp: state.length > 0 && isDirectory('/tmp') && !fstab.some(({ mountPoint }) => mountPoint === '/tmp'),
-      target: machine.commandLine.target,
-      pulledIn: readPulledIn(root, machine.commandLine.target),
+      remount: covered.filter((path) => isRemounted(path) && !(path === '/usr' && separateUsr)),
+      tmp: state.length > 0 && isDirectory('/tmp') && !covered.includes('/tmp'),
       softReboot: machine.softReboot,
-      timeout: configuration.timeout,
+      collected: machine.collected,
     },
   }
 }
 
 /** Why this boot stays plain whatever the engine has, or undefined. */
 function findObstacle(machine: Machine): string | undefined {
-  const { commandLine, configuration, inContainer, mounts, fstab, softReboot, hasNextRoot, updateWaits } =
-    machine
+  const { commandLine, configuration, inContainer, mounts, softReboot, hasNextRoot, updateWaits } = machine
   if (commandLine.off) return commandLine.off
   if (inContainer && !configuration.container) return 'running in a container, and Container=no'
   if (commandLine.otherTarget) return commandLine.otherTarget
   if (updateWaits) return 'an offline update waits (/system-update)'
-  if (mountOf(mounts, '/')?.source === ROOT_SOURCE) return 'the root is stacked already'
+  const base = mountOf(mounts, '/')
+  if (base?.source === ROOT_SOURCE) return 'the root is stacked already'
   if (!softReboot && !hasNextRoot) return 'no directory /usr/lib/hostext/nextroot to switch to'
-  const foreign = mounts.find(
-    ({ mountPoint }) => !isApi(mountPoint) && !fstab.some((entry) => entry.mountPoint === mountPoint),
-  )
-  // An overlay does not cross mount points, and nothing would mount this one again after the switch.
-  if (foreign) return `${foreign.mountPoint} is a file system of its own that fstab does not mount`
+  const lower =
+    base?.superOptions
+      .find((option) => option.startsWith('lowerdir='))
+      ?.slice(9)
+      .split(':') ?? []
+  // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h. Lower directories that only the initrd could see are not
+  // found here; then the kernel refuses, and the machine boots plain as well.
+  if (base?.type === 'overlay' && lower.some((path) => mountOf(mounts, path)?.type === 'overlay'))
+    return 'the root is an overlay over an overlay already, and the kernel stacks no deeper'
   return undefined
+}
+
+/** Why nothing of this data root may or can be stacked, or undefined. */
+function findUnfit(root: Root, { mounts }: Machine, dataRoot: string): string | undefined {
+  const mount = mountOf(mounts, dataRoot)
+  if (mount?.mountPoint === DATA_PARTITION && !statLink(root, PURGE_MARKER))
+    return `${PURGE_MARKER} is missing: the data partition is about to be wiped`
+  if (mount?.type === 'overlay')
+    return `${dataRoot} is on an overlay (${mount.mountPoint}), and the kernel stacks two deep at most`
+  return undefined
+}
+
+/** The mount point that `path` will be on once the machine has mounted all it has to mount, if that is missing yet. */
+function findUnmounted(root: Root, { fstab, mounts }: Machine, path: string): string | undefined {
+  const isMissing = (mountPoint: string): boolean => !mounts.some((mount) => mount.mountPoint === mountPoint)
+  for (let place = path; place !== ''; place = place.slice(0, place.lastIndexOf('/'))) {
+    const isMounted = fstab.some((entry) => isAutomatic(entry) && entry.mountPoint === place)
+    if ((isMounted || hasMountUnit(root, place)) && isMissing(place)) return place
+  }
+  return undefined
+}
+
+/**
+ * What the initrd has mounted and no unit would mount again after the switch: it is carried over. /usr is
+ * stacked instead, because extensions have files there.
+ */
+function findForeign(root: Root, { mounts, fstab }: Machine): string[] {
+  const places = new Set(mounts.map(({ mountPoint }) => mountPoint))
+  return [...places].filter(
+    (place) =>
+      !isApi(place) &&
+      place !== '/usr' &&
+      !fstab.some((entry) => isAutomatic(entry) && entry.mountPoint === place) &&
+      !hasMountUnit(root, place),
+  )
 }
 
 /** The root itself, what PID 1 carries over, and /tmp, which its sandbox for generators covers. */

@@ -1,4 +1,5 @@
 import type { Container } from './engine/container.js'
+import type { Contents } from './engine/contents.js'
 import type { Layers } from './engine/layers.js'
 import { printable } from './printable.js'
 
@@ -6,7 +7,7 @@ import { printable } from './printable.js'
 export type Rank = { kind: 'override'; priority: number } | { kind: 'feature' } | { kind: 'overlay' }
 
 /** A container whose image becomes part of the root. */
-export type Extension = { container: Container; layers: Layers; rank: Rank }
+export type Extension = { container: Container; layers: Layers; contents: Contents; rank: Rank }
 
 /** A container that is flagged as an extension, or may be, and takes no part: who and why. */
 export type LeftOut = { who: string; why: string }

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from 'node:fs'
 
 /**
  * The input tree: every file the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
@@ -38,6 +38,41 @@ export function listDirectory(root: Root, path: string): string[] {
 /** lstat(2), or undefined where that fails. */
 export function statLink(root: Root, path: string): Stats | undefined {
   return lstatSync(root.prefix + path, { throwIfNoEntry: false })
+}
+
+/** Path components and links that are followed before a path counts as a loop: path_resolution(7) has 40 links. */
+const MOST_STEPS = 400
+
+/**
+ * Follows the symbolic links in a normalized absolute path, below the input root; what does not exist is kept as
+ * it is. A loop of links ends in the path at which it was given up.
+ */
+export function resolveLinks(root: Root, path: string): string {
+  let resolved = ''
+  const rest = path.split('/').reverse()
+  for (let steps = 0; rest.length > 0 && steps < MOST_STEPS; steps++) {
+    const name = rest.pop() as string
+    if (name === '' || name === '.') continue
+    if (name === '..') {
+      resolved = resolved.slice(0, resolved.lastIndexOf('/'))
+      continue
+    }
+    const next = `${resolved}/${name}`
+    if (!statLink(root, next)?.isSymbolicLink()) {
+      resolved = next
+      continue
+    }
+    const target = readlinkSync(root.prefix + next)
+    if (target.startsWith('/')) resolved = ''
+    rest.push(...target.split('/').reverse())
+  }
+  return (
+    resolved +
+      rest
+        .reverse()
+        .map((name) => `/${name}`)
+        .join('') || '/'
+  )
 }
 
 /** An error as the end of a line: "no such file or directory", without paths and codes twice. */

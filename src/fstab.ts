@@ -1,4 +1,4 @@
-/** fstab(5), the parts that decide what the locked system has to do for the root it hides. */
+/** fstab(5): what the machine mounts besides its root. */
 
 export type FstabEntry = {
   source: string
@@ -26,6 +26,11 @@ export function parseFstab(text: string): FstabEntry[] {
     })
   }
   return entries
+}
+
+/** Whether the boot mounts the entry by itself: not swap, not `noauto`, and at a place in the tree. */
+export function isAutomatic({ mountPoint, options }: FstabEntry): boolean {
+  return mountPoint.startsWith('/') && !options.includes('noauto')
 }
 
 /** `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and backslashes. */

@@ -2,11 +2,13 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type Decision, decide } from './decide.js'
 import { inputRoot, statLink } from './files.js'
 import { type Level, log, type Message } from './log.js'
-import type { Plan } from './plan.js'
+import type { Boot, Plan, Wait } from './plan.js'
 import { printable } from './printable.js'
+import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
 import { DECISION, layerUnit, RUN_DIRECTORY } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
+import { stackDirectories } from './units/stack.js'
 import type { UnitFile } from './units/text.js'
 
 /**
@@ -27,10 +29,18 @@ export function generate(
   if (statLink(root, DECISION)) return
 
   const decision = decide(root, environment)
+  const run = root.prefix + RUN_DIRECTORY
+  if ('wait' in decision) {
+    log({ level: 'notice', text: `first: mounting ${printable(decision.wait.paths.join(', '))}` })
+    const units = collectUnits(decision.wait, normal)
+    prepareRun(run, decision.wait)
+    writeSet(run, 'waiting', units)
+    writeFiles(units, { normal, early, late })
+    return
+  }
   const messages = [...decision.messages, summary(decision)]
   for (const message of messages) log(message)
 
-  const run = root.prefix + RUN_DIRECTORY
   const files = 'plan' in decision ? setAside(decision.plan, run, normal) : []
   writeFileSync(root.prefix + DECISION, messages.map(line).join(''))
   writeFiles(files, { normal, early, late })
@@ -43,19 +53,28 @@ type Directories = Record<'normal' | 'early' | 'late', string>
  * replay, `layers/` in both passes, `first/` and `locked/` in one. Returns those of the first pass.
  */
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
-  // What an attempt that was cut short has left.
-  rmSync(run, { recursive: true, force: true })
-  mkdirSync(run)
-  for (const name of ['empty', ...plan.extensions.keys()]) mkdirSync(`${run}/${name}`, 0o755)
-  writeFileSync(`${run}/target`, `${plan.target}\n`)
+  prepareRun(run, plan)
+  for (const name of ['empty', ...plan.extensions.keys()]) mkdirSync(`${run}/${name}`, { recursive: true })
+  for (const path of stackDirectories(plan)) mkdirSync(`${run}/${path}`, { recursive: true })
 
   const layers = plan.extensions.map(layerUnit)
   const first = firstPassUnits(plan, normal)
-  for (const [name, files] of Object.entries({ layers, first, locked: lockedUnits(plan) })) {
-    const set = `${run}/${name}`
-    writeFiles(files, { normal: `${set}/normal`, early: `${set}/early`, late: `${set}/late` })
-  }
+  writeSet(run, 'layers', layers)
+  writeSet(run, 'first', first)
+  writeSet(run, 'locked', lockedUnits(plan))
   return [...layers, ...first]
+}
+
+function prepareRun(run: string, boot: Boot): void {
+  mkdirSync(run, { recursive: true })
+  writeFileSync(`${run}/target`, `${boot.target}\n`)
+}
+
+/** Sets units aside for the stub to replay; what an attempt that was cut short has left of them goes. */
+function writeSet(run: string, name: string, files: readonly UnitFile[]): void {
+  const set = `${run}/${name}`
+  rmSync(set, { recursive: true, force: true })
+  writeFiles(files, { normal: `${set}/normal`, early: `${set}/early`, late: `${set}/late` })
 }
 
 function writeFiles(files: readonly UnitFile[], directories: Directories): void {
@@ -71,11 +90,12 @@ function writeFiles(files: readonly UnitFile[], directories: Directories): void 
   }
 }
 
-function summary(decision: Decision): Message {
+function summary(decision: Exclude<Decision, { wait: Wait }>): Message {
   if ('plain' in decision) return { level: 'notice', text: `plain root: ${decision.plain}` }
-  const { extensions, state } = decision.plan
+  const { extensions, state, etc } = decision.plan
   const names = extensions.map(({ container }) => printable(container.name, 60)).join(', ')
-  const where = state.length > 0 ? `; writable: ${state.join(', ')}` : ''
+  const writable = [...state, ...(etc.mode === 'read-only' ? [] : [`/etc (${etc.mode})`])]
+  const where = writable.length > 0 ? `; writable: ${writable.join(', ')}` : ''
   const count = `${extensions.length} host extension${extensions.length === 1 ? '' : 's'}`
   return { level: 'notice', text: `stacking ${count} over the root: ${printable(names, 700)}${where}` }
 }

@@ -1,19 +1,45 @@
+import type { Index } from './engine/contents.js'
+import type { Etc } from './etc.js'
 import { describeContainer, type Extension, type LeftOut } from './extension.js'
-import type { FstabEntry } from './fstab.js'
+import { type FstabEntry, isAutomatic } from './fstab.js'
 import type { KernelCommandLine } from './kernel-command-line.js'
-import type { MountPoint } from './mountinfo.js'
+import { isBelow, type MountPoint } from './mountinfo.js'
 
 /** OVL_MAX_STACK in fs/overlayfs/params.h is 500 lower layers; one of them is the root. */
 export const MOST_EXTENSIONS = 499
 
+/** How this boot starts, whatever comes of it. */
+export type Boot = {
+  /** The unit PID 1 boots into. */
+  target: string
+  /** Units that the target pulls in by links; they wait for the second pass. */
+  pulledIn: string[]
+  /** Seconds until a first pass that has not come to its end is given up. */
+  timeout: number
+}
+
+/** The engine's data is on file systems that are not mounted yet: the directories to have before anything is decided. */
+export type Wait = Boot & { paths: string[] }
+
 /** Everything the units are made from. */
-export type Plan = {
+export type Plan = Boot & {
   /** All extensions, top first; the number of one is its index here. */
   extensions: Extension[]
   /** How many of them stand above the root. */
   above: number
   /** Directories of the base root that stay writable. */
   state: string[]
+  etc: Etc
+  /** Mount points that the initrd has made and nothing would make again. */
+  carried: string[]
+  /** The initrd has mounted /usr: it gets an overlay of its own. `hasUnit`: fstab or the system has a unit for it. */
+  separateUsr: false | { hasUnit: boolean }
+  /** The indexes to be made anew from the files of all extensions and the root. */
+  indexes: Index[]
+  /** An extension ships sysusers.d(5) files. */
+  sysusers: boolean
+  /** The base root needs no update of its /etc after one of its /usr: systemd-update-done.service(8). */
+  upToDate: boolean
   /** The options fstab has for the root, for the state that takes its place. */
   rootOptions: string[]
   /** Whether systemd checks the root file system at boot: fstab's sixth field. */
@@ -24,29 +50,28 @@ export type Plan = {
   remount: string[]
   /** Whether /tmp needs a tmpfs, because it used to be on a writable root. */
   tmp: boolean
-  /** The unit PID 1 boots into. */
-  target: string
-  /** Units that the target pulls in by links; they wait for the second pass. */
-  pulledIn: string[]
   /** systemd 254 or later: the switch is a soft-reboot. */
   softReboot: boolean
-  /** Seconds. */
-  timeout: number
+  /** The engine's file systems had to be mounted first. */
+  collected: boolean
 }
 
 /**
- * The stack the kernel can take: at most {@link MOST_EXTENSIONS}. What only adds goes first, then the
+ * The stack the kernel can take: `most` extensions. What only adds goes first, then the
  * lowest priority. `extensions` is in stack order, which is the order of worth.
  */
-export function chooseStack(extensions: readonly Extension[]): {
+export function chooseStack(
+  extensions: readonly Extension[],
+  most = MOST_EXTENSIONS,
+): {
   stack: Extension[]
   above: number
   leftOut: LeftOut[]
 } {
-  const stack = extensions.slice(0, MOST_EXTENSIONS)
-  const leftOut = extensions.slice(MOST_EXTENSIONS).map(({ container }) => ({
+  const stack = extensions.slice(0, most)
+  const leftOut = extensions.slice(most).map(({ container }) => ({
     who: describeContainer(container),
-    why: `the kernel stacks ${MOST_EXTENSIONS} extensions at most, and ${extensions.length} are flagged`,
+    why: `the kernel stacks ${most} extensions at most${most < MOST_EXTENSIONS ? ' beside the rebuilt indexes' : ''}, and ${extensions.length} are flagged`,
   }))
   return { stack, above: stack.filter(({ rank }) => rank.kind !== 'overlay').length, leftOut }
 }
@@ -56,21 +81,29 @@ const AUTOMATIC_STATE = ['/var', '/home', '/root', '/srv']
 
 /**
  * The directories that stay writable. `auto`: of a root that would be writable without us, those of
- * {@link AUTOMATIC_STATE} that are real directories and that fstab does not mount; otherwise none.
+ * {@link AUTOMATIC_STATE} that are real directories; otherwise none. What fstab mounts is not of the root.
  */
 export function chooseState(
   configured: 'auto' | readonly string[],
   rootWritable: boolean,
   fstab: readonly FstabEntry[],
   isDirectory: (path: string) => boolean,
-): { state: string[]; missing: string[] } {
-  if (configured !== 'auto') {
-    return { state: configured.filter(isDirectory), missing: configured.filter((path) => !isDirectory(path)) }
+): { state: string[]; refused: { path: string; why: string }[] } {
+  const isMounted = (path: string): boolean =>
+    fstab.some((entry) => entry.mountPoint !== '/' && isAutomatic(entry) && isBelow(path, entry.mountPoint))
+  if (configured === 'auto') {
+    if (!rootWritable) return { state: [], refused: [] }
+    return { state: AUTOMATIC_STATE.filter((path) => !isMounted(path) && isDirectory(path)), refused: [] }
   }
-  if (!rootWritable) return { state: [], missing: [] }
-  const mounted = new Set(fstab.map(({ mountPoint }) => mountPoint))
-  return { state: AUTOMATIC_STATE.filter((path) => !mounted.has(path) && isDirectory(path)), missing: [] }
+  const refused = configured.flatMap((path) => {
+    if (isMounted(path)) return { path, why: 'is on a file system that fstab mounts' }
+    return isDirectory(path) ? [] : { path, why: 'is no directory of the root' }
+  })
+  return { state: configured.filter((path) => !refused.some((entry) => entry.path === path)), refused }
 }
+
+/** File systems that cannot be written to, and overlays, whose changes are those of a live system. */
+const READ_ONLY_TYPES = ['squashfs', 'erofs', 'cramfs', 'romfs', 'iso9660', 'overlay']
 
 /**
  * Whether the root would be writable in the end: what fstab says of it, which systemd-remount-fs(8)
@@ -81,6 +114,7 @@ export function isRootWritable(
   commandLine: KernelCommandLine,
   root: MountPoint | undefined,
 ): boolean {
+  if (root && READ_ONLY_TYPES.includes(root.type)) return false
   if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
   if (commandLine.root) return commandLine.root === 'rw'
   return root?.superOptions.includes('rw') ?? false

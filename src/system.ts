@@ -1,5 +1,5 @@
 import { type Configuration, readConfiguration } from './configuration.js'
-import { findDataRoots } from './engine/data-root.js'
+import { isDataRoot } from './engine/data-root.js'
 import { type Found, readExtensions } from './engine/extensions.js'
 import { listDirectory, type Root, readText, statLink } from './files.js'
 import { type FstabEntry, parseFstab } from './fstab.js'
@@ -12,6 +12,8 @@ import {
 import type { Message } from './log.js'
 import { type MountPoint, parseMountinfo } from './mountinfo.js'
 import { printable } from './printable.js'
+import { COLLECTED } from './units/layer.js'
+import { unitName } from './units/text.js'
 
 /** What is known of the machine before its engine's data is looked at. */
 export type Machine = {
@@ -26,6 +28,10 @@ export type Machine = {
   hasNextRoot: boolean
   /** An offline update waits: systemd.offline-updates(7). */
   updateWaits: boolean
+  /** The running kernel's, as in /usr/lib/modules/<release>. */
+  release: string
+  /** The engine's file systems are mounted as far as they can be: the first step of this boot is done. */
+  collected: boolean
   messages: Message[]
 }
 
@@ -52,6 +58,8 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     softReboot: UNIT_DIRECTORIES.some((directory) => exists(root, `${directory}/soft-reboot.target`)),
     hasNextRoot: exists(root, '/usr/lib/hostext/nextroot'),
     updateWaits: exists(root, '/system-update') || exists(root, '/etc/system-update'),
+    release: read('/proc/sys/kernel/osrelease').trim(),
+    collected: exists(root, COLLECTED),
     messages,
   }
 }
@@ -61,29 +69,30 @@ function exists(root: Root, path: string): boolean {
 }
 
 /**
- * Finds the extensions of the first data root that has any; the containers of a second engine cannot be
+ * Finds the extensions of the first of `dataRoots` that has any; the containers of a second engine cannot be
  * ordered among them, so they are named and left out.
  */
 export function readEngines(
   root: Root,
-  configured: string | undefined,
+  dataRoots: readonly string[],
+  release: string,
 ): Found & { dataRoot: string | undefined } {
-  const { dataRoots, messages } = findDataRoots(root, configured)
   const result: Found & { dataRoot: string | undefined } = {
     dataRoot: undefined,
     extensions: [],
     leftOut: [],
-    messages,
+    messages: [],
   }
-  for (const dataRoot of dataRoots) {
+  for (const dataRoot of dataRoots.filter((path) => isDataRoot(root, path))) {
     let found: Found
     try {
-      found = readExtensions(root, dataRoot)
+      found = readExtensions(root, dataRoot, release)
     } catch (error) {
-      messages.push({ level: 'error', text: `${(error as Error).message}; its extensions are left out` })
+      const text = `${(error as Error).message}; its extensions are left out`
+      result.messages.push({ level: 'error', text })
       continue
     }
-    messages.push(...found.messages)
+    result.messages.push(...found.messages)
     result.leftOut.push(...found.leftOut)
     if (result.dataRoot === undefined && found.extensions.length > 0) {
       result.dataRoot = dataRoot
@@ -120,4 +129,22 @@ export function readPulledIn(root: Root, target: string): string[] {
     }
   }
   return [...links].sort()
+}
+
+/** Whether the system has a unit of its own, not one from fstab, that mounts something at `path`. */
+export function hasMountUnit(root: Root, path: string): boolean {
+  const name = unitName(path, 'mount')
+  return UNIT_DIRECTORIES.some((directory) => exists(root, `${directory}/${name}`))
+}
+
+/**
+ * Whether the root has applied the last change of its /usr to its /etc: ConditionNeedsUpdate= in
+ * systemd.unit(5), by the same comparison, before any extension changes the times.
+ */
+export function isUpToDate(root: Root): boolean {
+  const usr = statLink(root, '/usr')
+  const done = readText(root, '/etc/.updated', 4096)
+  const time = typeof done === 'string' ? /^TIMESTAMP_NSEC=(\d+)/m.exec(done)?.[1] : undefined
+  if (!usr || time === undefined) return false
+  return usr.mtimeMs * 1e6 <= Number(time)
 }

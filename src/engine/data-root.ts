@@ -1,5 +1,5 @@
 import { directoryPath } from '../configuration.js'
-import { type Root, readText, statLink } from '../files.js'
+import { type Root, readText, resolveLinks, statLink } from '../files.js'
 import type { Message } from '../log.js'
 import { printable } from '../printable.js'
 
@@ -7,24 +7,23 @@ const DAEMON_JSON = '/etc/docker/daemon.json'
 /** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
 const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
 
+/** The places where the engine's data may be, most specific first, symbolic links resolved. */
+export type DataRoots = { candidates: string[]; messages: Message[] }
+
 /**
- * The directories that may be the engine's data root, most specific first: `DataRoot=`, `data-root` in
- * daemon.json (dockerd(8)), the defaults. Those that do not exist are left out.
+ * Where to look for the engine's data: `DataRoot=` alone if it is set; otherwise `data-root` in daemon.json
+ * (dockerd(8)), then the defaults. Two names of one directory count once.
  */
-export function findDataRoots(
-  root: Root,
-  configured: string | undefined,
-): { dataRoots: string[]; messages: Message[] } {
+export function findDataRoots(root: Root, configured: string | undefined): DataRoots {
   const messages: Message[] = []
   const named = configured ?? daemonDataRoot(root, messages)
-  const candidates = configured
-    ? [configured]
-    : [...new Set([...(named ? [named] : []), ...DEFAULT_DATA_ROOTS])]
-  const dataRoots = candidates.filter((path) => statLink(root, `${path}/containers`)?.isDirectory())
-  if (configured && dataRoots.length === 0) {
-    messages.push({ level: 'warning', text: `DataRoot=${configured} holds no engine data` })
-  }
-  return { dataRoots, messages }
+  const paths = configured ? [configured] : [...(named ? [named] : []), ...DEFAULT_DATA_ROOTS]
+  return { candidates: [...new Set(paths.map((path) => resolveLinks(root, path)))], messages }
+}
+
+/** Whether an engine keeps its containers there. */
+export function isDataRoot(root: Root, path: string): boolean {
+  return statLink(root, `${path}/containers`)?.isDirectory() ?? false
 }
 
 function daemonDataRoot(root: Root, messages: Message[]): string | undefined {

@@ -1,8 +1,8 @@
-import { readdirSync } from 'node:fs'
 import { compareExtensions, describeContainer, type Extension, type LeftOut, readRank } from '../extension.js'
 import { listDirectory, type Root } from '../files.js'
 import type { Message } from '../log.js'
 import { readContainers } from './container.js'
+import { readContents } from './contents.js'
 import { type Layers, readLayers } from './layers.js'
 
 /** The only storage driver whose layers a kernel overlay can stack as they lie on the disk. */
@@ -12,9 +12,9 @@ export type Found = { extensions: Extension[]; leftOut: LeftOut[]; messages: Mes
 
 /**
  * Finds the extensions among the containers below `dataRoot`, in stack order. A fault in one of them
- * leaves out that one. Throws only if the list of containers cannot be read.
+ * leaves out that one. `release` is that of the running kernel. Throws only if the list of containers cannot be read.
  */
-export function readExtensions(root: Root, dataRoot: string): Found {
+export function readExtensions(root: Root, dataRoot: string, release: string): Found {
   const found: Found = { extensions: [], leftOut: [], messages: [] }
   for (const container of readContainers(root, dataRoot)) {
     if ('problem' in container) {
@@ -37,7 +37,12 @@ export function readExtensions(root: Root, dataRoot: string): Found {
       continue
     }
     if (flagged.warning) found.messages.push({ level: 'warning', text: `${who}: ${flagged.warning}` })
-    found.extensions.push({ container, layers, rank: flagged.rank })
+    found.extensions.push({
+      container,
+      layers,
+      contents: readContents(root, layers, release),
+      rank: flagged.rank,
+    })
   }
   found.extensions.sort(compareExtensions)
   return found
@@ -49,21 +54,24 @@ function unusable(dying: string | undefined, driver: string): string | undefined
   return undefined
 }
 
-/** Which of `directories` the image has files in. They are state, so what the image has there stays hidden. */
-export function hiddenBelow(root: Root, { layers }: Extension, directories: readonly string[]): string[] {
-  const hidden = new Set<string>()
-  for (const layer of layers.lower) {
-    try {
-      const diff = `${layers.directory}/${layer}`
-      // One look at the top of a layer answers for most images: they have none of the directories.
-      const top = new Set(readdirSync(root.prefix + diff))
-      for (const directory of directories) {
-        if (top.has(directory.split('/', 2)[1] as string) && listDirectory(root, diff + directory).length > 0)
-          hidden.add(directory)
-      }
-    } catch {
-      // What cannot be looked at is not mounted either.
-    }
+/** Which of `directories` the image has files in that something else is mounted over, so that they stay hidden. */
+export function hiddenBelow(
+  root: Root,
+  { layers, contents }: Extension,
+  directories: readonly string[],
+): string[] {
+  return directories.filter(
+    (directory) =>
+      contents.top.has(directory.split('/', 2)[1] as string) &&
+      layers.lower.some((layer) => hasEntries(root, `${layers.directory}/${layer}${directory}`)),
+  )
+}
+
+function hasEntries(root: Root, path: string): boolean {
+  try {
+    return listDirectory(root, path).length > 0
+  } catch {
+    // What cannot be looked at is not mounted either.
+    return false
   }
-  return directories.filter((directory) => hidden.has(directory))
 }

@@ -1,6 +1,8 @@
-import type { Plan } from '../plan.js'
+import { CHANGES } from '../etc.js'
+import type { Boot, Plan } from '../plan.js'
 import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, MOUNT_LOG, RUN_DIRECTORY } from './layer.js'
-import { literal, type UnitFile, unitName } from './text.js'
+import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
+import { execWord, literal, type UnitFile, unitName } from './text.js'
 
 /**
  * Where the new root is mounted. A soft-reboot takes what it finds at /run/nextroot; switch-root wants a
@@ -11,45 +13,30 @@ export function nextRoot(softReboot: boolean): string {
 }
 
 /**
- * The units of the first pass besides the layers, on the plain root: mount the layers, the root overlay and the state into
- * it, switch. They are all there is in the first transaction, because the early default target is
+ * The units of the first pass besides the layers, on the plain root: mount the layers, the overlays of the new root
+ * and the state into it, switch. They are all there is in the first transaction, because the early default target is
  * hostext.target; nothing of the system has started when the root changes.
  */
 export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] {
   const root = nextRoot(plan.softReboot)
-  const rootUnit = unitName(root, 'mount')
-  const layers = plan.extensions.map((_, index) => layerUnitName(index))
+  const overlays = stacks(plan, root)
   const binds = [
     ...plan.state.map((path) => bindUnit(path, root, 'bind', 'State of the base root')),
+    ...plan.carried.map((path) => bindUnit(path, root, 'bind', 'Mounted by the initrd')),
     ...(plan.bindDataRoot
       ? [bindUnit(plan.bindDataRoot, root, 'bind,ro', "The engine's data, read-only")]
       : []),
   ]
-  const mounts = [rootUnit, ...binds.map(({ name }) => name)].join(' ')
-  const check = plan.checkRoot && plan.state.length > 0
+  const mounts = [
+    ...overlays.map(({ path }) => unitName(root + path, 'mount')),
+    ...binds.map(({ name }) => name),
+  ].join(' ')
 
   return [
-    {
-      path: `normal/${rootUnit}`,
-      text: `# Written by hostext-generator.
-[Unit]
-Description=Root file system with ${layers.length} host extension${layers.length === 1 ? '' : 's'}
-Documentation=${DOCUMENTATION}
-DefaultDependencies=no
-Wants=${layers.join(' ')}
-After=${layers.join(' ')}
-${check ? '# The locked system remounts the state writable; the disk is checked while it is not.\nWants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n' : ''}
-[Mount]
-What=hostext
-Where=${root}
-Type=overlay
-Options=ro,lowerdir=${lowerdir(plan)}
-WorkingDirectory=${RUN_DIRECTORY}
-${MOUNT_ENVIRONMENT}
-StandardError=append:${MOUNT_LOG}
-`,
-    },
+    ...overlays.map((stack) => stackUnit(stack, plan, root)),
     ...binds.map(({ file }) => file),
+    ...(plan.indexes.length > 0 ? [indexUnit(plan, overlays)] : []),
+    ...(plan.etc.mode === 'persistent' ? [changesUnit(plan, root)] : []),
     {
       path: 'normal/hostext-switch.service',
       text: `# Written by hostext-generator.
@@ -57,9 +44,9 @@ StandardError=append:${MOUNT_LOG}
 Description=Switch to the root with host extensions
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
-RefuseManualStart=yes
 Requires=${mounts}
 After=${mounts}
+${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.timeout}` : 'RefuseManualStart=yes'}
 
 [Service]
 Type=oneshot
@@ -70,6 +57,17 @@ StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
     },
+    // After the first step hostext.target stands for that step: see units/collect.ts.
+    ...(plan.collected ? [] : takeOver(plan, 'hostext-switch.service', normalDirectory)),
+  ]
+}
+
+/**
+ * hostext.target in place of the boot's target, with `service` as all it does; what the target's links pull in
+ * belongs to the boot after that.
+ */
+export function takeOver(boot: Boot, service: string, normalDirectory: string): UnitFile[] {
+  return [
     {
       path: 'normal/hostext.target',
       text: `# Written by hostext-generator.
@@ -79,23 +77,115 @@ Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 AllowIsolate=yes
 RefuseManualStart=yes
-Requires=hostext-switch.service
-After=hostext-switch.service
+Requires=${service}
+After=${service}
 OnFailure=hostext-fallback.service
-JobTimeoutSec=${plan.timeout}
+JobTimeoutSec=${boot.timeout}
 `,
     },
-    // What the target's links pull in belongs to the boot after the switch.
-    ...plan.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
+    ...boot.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
     // Last: from here on this boot starts hostext.target.
-    { path: `early/${plan.target}`, link: `${normalDirectory}/hostext.target` },
+    { path: `early/${boot.target}`, link: `${normalDirectory}/hostext.target` },
   ]
 }
 
-/** lowerdir= of the root overlay, relative to the run directory: `0:1:/:2`. Left wins. */
-function lowerdir({ extensions, above }: Plan): string {
-  const numbers = extensions.map((_, index) => String(index))
-  return [...numbers.slice(0, above), '/', ...numbers.slice(above)].join(':')
+/** The mount unit of an overlay of the new root. */
+function stackUnit(stack: Stack, plan: Plan, root: string): UnitFile {
+  const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
+  const count = `${plan.extensions.length} host extension${plan.extensions.length === 1 ? '' : 's'}`
+  const wants = [layers]
+  if (plan.indexes.length > 0) wants.push('hostext-index.service')
+  const more: string[] = []
+  if (stack.path === '/' && plan.checkRoot && plan.state.length > 0) {
+    more.push('# The locked system remounts the state writable; the disk is checked while it is not.')
+    wants.push('systemd-fsck-root.service')
+  }
+  if (stack.path === '/etc' && plan.etc.mode === 'persistent')
+    more.push('Requires=hostext-changes.service', 'After=hostext-changes.service')
+  return {
+    path: `normal/${unitName(root + stack.path, 'mount')}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=${stack.path === '/' ? 'Root file system' : stack.path} with ${count}
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+${[...more, `Wants=${wants.join(' ')}`, `After=${wants.join(' ')}`].join('\n')}
+
+[Mount]
+What=${stackSource(stack)}
+Where=${root}${stack.path === '/' ? '' : stack.path}
+Type=overlay
+Options=${stackOptions(stack)}
+WorkingDirectory=${RUN_DIRECTORY}
+${MOUNT_ENVIRONMENT}
+StandardError=append:${MOUNT_LOG}
+`,
+  }
+}
+
+/**
+ * Makes the indexes anew from the files of the root and of all extensions, into directories that are the
+ * uppermost layers of the new root. The stacks only want it: without it an index is that of the root.
+ */
+function indexUnit(plan: Plan, overlays: Stack[]): UnitFile {
+  const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
+  const all = overlays.map(({ path, lower }) => `${path}=${kept(plan, path)}${lower}`)
+  return {
+    path: 'normal/hostext-index.service',
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Indexes of the root with host extensions: ${plan.indexes.join(', ')}
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+Wants=${layers}
+After=${layers}
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/index ${plan.indexes.join(',')} ${all.join(' ')}
+WorkingDirectory=${RUN_DIRECTORY}
+# What it mounts to look at is seen by nobody else and goes when it ends.
+PrivateMounts=yes
+${MOUNT_ENVIRONMENT}
+TimeoutStartSec=${Math.ceil(plan.timeout * 0.75)}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+  }
+}
+
+/** The kept changes to /etc take part in its indexes. They are read from the base root: its state bind comes later. */
+function kept({ etc }: Plan, path: string): string {
+  return path === '/etc' && etc.mode === 'persistent' && etc.kept ? `${CHANGES}/upper:` : ''
+}
+
+/** Makes the directories of a persistent /etc, on a file system that it makes writable if it is that of the base root. */
+function changesUnit(plan: Plan, root: string): UnitFile {
+  const state = plan.etc.mode === 'persistent' ? plan.etc.state : undefined
+  const needs: string[] = []
+  if (state) needs.push(unitName(root + state, 'mount'))
+  const check = plan.checkRoot && state ? ['systemd-fsck-root.service'] : []
+  const options = [
+    'remount',
+    ...plan.rootOptions.filter((option) => option !== 'ro' && option !== 'rw'),
+    'rw',
+  ]
+  const words = [changesBeforeSwitch(plan, root), ...(state ? [root + state, options.join(',')] : [])]
+  return {
+    path: 'normal/hostext-changes.service',
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Changes to /etc that are kept
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+${state ? `Requires=${needs.join(' ')}\n` : ''}${check.length > 0 ? `Wants=${check.join(' ')}\n` : ''}${state ? `After=${[...needs, ...check].join(' ')}\n` : ''}
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/changes ${words.map(execWord).join(' ')}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+  }
 }
 
 /** A bind of a directory of the base root into the new one. */

@@ -9,6 +9,8 @@ export const RUN_DIRECTORY = '/run/hostext'
  * not in it, so that the stub needs no mkdir(1) on the many boots that have nothing to stack.
  */
 export const DECISION = '/run/hostext.decision'
+/** Where it exists, the file systems of the engine's data have been mounted, and the boot is to be decided. */
+export const COLLECTED = `${RUN_DIRECTORY}/collected`
 /** What mount(8) has to say goes here: the journal is not there yet. */
 export const MOUNT_LOG = `${RUN_DIRECTORY}/mount.log`
 export const DOCUMENTATION = 'man:hostext(7)'

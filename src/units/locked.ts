@@ -1,6 +1,7 @@
 import type { Plan } from '../plan.js'
 import { printable } from '../printable.js'
-import { DOCUMENTATION, layerUnitName } from './layer.js'
+import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY } from './layer.js'
+import { stackOptions, stackSource, stacks } from './stack.js'
 import { execWord, literal, type UnitFile, unitName } from './text.js'
 
 /** How many extensions a description names before it only counts. */
@@ -40,7 +41,9 @@ ConditionPathExists=!/run/hostext
 `,
     ),
     growDropIn(plan),
+    ...updateDropIns(plan),
     ...plan.state.map(stateUnit),
+    ...overlayUnits(plan),
   ]
   if (plan.state.length > 0) {
     files.push({
@@ -85,6 +88,70 @@ Type=none
 Options=bind
 `,
   }
+}
+
+/** Shows what /etc and /usr are where they are overlays of their own; the first pass has mounted them. */
+function overlayUnits(plan: Plan): UnitFile[] {
+  const overlays = stacks(plan, '').filter(({ path }) => path !== '/')
+  return overlays.map((stack) => {
+    const description = `${stack.path} with host extensions${stack.upper ? `, ${plan.etc.mode}` : ''}`
+    if (stack.path === '/usr' && plan.separateUsr && plan.separateUsr.hasUnit) {
+      return dropIn('usr.mount', `[Unit]\nDescription=${description}\nDocumentation=${DOCUMENTATION}\n`)
+    }
+    return {
+      path: `normal/${unitName(stack.path, 'mount')}`,
+      text: `# Written by hostext-generator.
+[Unit]
+Description=${description}
+Documentation=${DOCUMENTATION}
+# Stays mounted until the last step of the shutdown, like the root and its state.
+DefaultDependencies=no
+RefuseManualStart=yes
+RefuseManualStop=yes
+
+[Mount]
+What=${stackSource(stack)}
+Where=${stack.path}
+Type=overlay
+Options=${stackOptions(stack)}
+WorkingDirectory=${RUN_DIRECTORY}
+`,
+    }
+  })
+}
+
+/**
+ * The system brings its /etc up to date after an update of /usr, which it tells by times that extensions
+ * change (ConditionNeedsUpdate= in systemd.unit(5)). What extensions need of it is done: the indexes before
+ * the switch; their users are made in any case. A root that has an update to apply does so as ever.
+ */
+function updateDropIns({ sysusers, upToDate, etc }: Plan): UnitFile[] {
+  const files: UnitFile[] = []
+  if (sysusers && etc.mode !== 'read-only') {
+    files.push(
+      dropIn(
+        'systemd-sysusers.service',
+        `[Unit]
+# Extensions ship users: whatever the condition, they are made.
+ConditionNeedsUpdate=
+`,
+      ),
+      {
+        path: 'normal/sysinit.target.wants/systemd-sysusers.service',
+        link: '/usr/lib/systemd/system/systemd-sysusers.service',
+      },
+    )
+  }
+  const skipped = ['systemd-hwdb-update.service', 'ldconfig.service']
+  if (!sysusers) skipped.push('systemd-sysusers.service')
+  if (upToDate) {
+    for (const unit of skipped) {
+      files.push(
+        dropIn(unit, `[Unit]\n# The root has no update to apply.\nConditionPathExists=!${RUN_DIRECTORY}\n`),
+      )
+    }
+  }
+  return files
 }
 
 /**

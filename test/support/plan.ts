@@ -14,6 +14,7 @@ export function makeExtension(name: string, image = 'image:1'): Extension {
       source: `/data 100%/containers/${'a'.repeat(64)}/config.v2.json`,
     },
     layers: { directory: '/data 100%/overlay2', lower: ['l/ABCDEFGHIJKLMNOPQRSTUVWXYZ'] },
+    contents: { top: new Set(['usr']), indexes: new Set(), sysusers: false },
     rank: { kind: 'feature' },
   }
 }
@@ -23,6 +24,12 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     extensions: [makeExtension('one'), makeExtension('two')],
     above: 1,
     state: ['/var'],
+    etc: { mode: 'read-only' },
+    carried: [],
+    separateUsr: false,
+    indexes: [],
+    sysusers: false,
+    upToDate: false,
     rootOptions: ['rw', 'noatime'],
     checkRoot: false,
     bindDataRoot: undefined,
@@ -32,6 +39,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     pulledIn: [],
     softReboot: true,
     timeout: 60,
+    collected: false,
     ...change,
   }
 }

@@ -1,0 +1,83 @@
+import { type Dirent, readdirSync } from 'node:fs'
+import type { Root } from '../files.js'
+import type { Layers } from './layers.js'
+
+/**
+ * What the root has one index for that knows all files of a kind: `modules` (depmod(8)), `libraries`
+ * (ldconfig(8)), `hardware` (systemd-hwdb(8)).
+ */
+export type Index = 'modules' | 'libraries' | 'hardware'
+
+/** What of an image's files matters beyond their being stacked. */
+export type Contents = {
+  /** The directories at the top of the image. */
+  top: ReadonlySet<string>
+  /** The indexes that do not know files of the image yet, or that the image would replace by one of its own. */
+  indexes: ReadonlySet<Index>
+  /** It ships sysusers.d(5) files. */
+  sysusers: boolean
+}
+
+/**
+ * Looks through the layers of an image. Only directories are entered, no links, so nothing outside the layers is looked at.
+ * `release` is the running kernel's, as in /usr/lib/modules/<release>. What cannot be read counts as absent:
+ * then it cannot be mounted either, and that is said where it fails.
+ */
+export function readContents(root: Root, { directory, lower }: Layers, release: string): Contents {
+  const top = new Map<string, boolean>()
+  const indexes = new Set<Index>()
+  let sysusers = false
+
+  const lookBelow = (path: string, look: Record<string, (path: string) => void>): void => {
+    for (const entry of list(path)) {
+      if (Object.hasOwn(look, entry.name))
+        look[entry.name]?.(entry.isDirectory() ? `${path}/${entry.name}` : '')
+    }
+  }
+  const needs = (index: Index) => () => void indexes.add(index)
+  const udev = (path: string): void =>
+    lookBelow(path, { 'hwdb.d': needs('hardware'), 'hwdb.bin': needs('hardware') })
+  const shipsSysusers = (): void => {
+    sysusers = true
+  }
+  const lib = (path: string): void =>
+    lookBelow(path, {
+      modules: (modules) => lookBelow(modules, { [release]: needs('modules') }),
+      udev,
+      'sysusers.d': shipsSysusers,
+    })
+  const known: Record<string, (path: string) => void> = {
+    etc: (path) =>
+      lookBelow(path, {
+        'ld.so.conf': needs('libraries'),
+        'ld.so.conf.d': needs('libraries'),
+        'ld.so.cache': needs('libraries'),
+        udev,
+        'sysusers.d': shipsSysusers,
+      }),
+    lib,
+    usr: (path) => lookBelow(path, { lib, local: (local) => lookBelow(local, { lib: needs('libraries') }) }),
+  }
+
+  for (const layer of lower) {
+    const diff = `${root.prefix}${directory}/${layer}`
+    for (const entry of list(diff)) {
+      // The uppermost layer that has a name says what it is.
+      if (!top.has(entry.name)) top.set(entry.name, entry.isDirectory())
+      if (entry.isDirectory() && Object.hasOwn(known, entry.name))
+        known[entry.name]?.(`${diff}/${entry.name}`)
+    }
+  }
+  const directories = [...top].filter(([, isDirectory]) => isDirectory).map(([name]) => name)
+  return { top: new Set(directories), indexes, sysusers }
+}
+
+/** The entries of a directory; none where there is no directory to read. */
+function list(path: string): Dirent[] {
+  if (!path) return []
+  try {
+    return readdirSync(path, { withFileTypes: true })
+  } catch {
+    return []
+  }
+}

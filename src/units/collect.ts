@@ -1,0 +1,41 @@
+import type { Wait } from '../plan.js'
+import { takeOver } from './first-pass.js'
+import { DOCUMENTATION } from './layer.js'
+import { literal, type UnitFile } from './text.js'
+
+/**
+ * The units of a boot that has to mount the engine's data before it can decide: one service that needs those
+ * file systems, as fstab or a unit has them, and the device manager, which finds their disks. It reloads systemd,
+ * so that the generators run again with the data in sight, and goes on with what they decide.
+ */
+export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
+  return [
+    {
+      path: 'normal/hostext-collect.service',
+      text: `# Written by hostext-generator.
+[Unit]
+Description=Decide on host extensions: the engine's data is mounted
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+IgnoreOnIsolate=yes
+RequiresMountsFor=${wait.paths.map(quoted).join(' ')}
+Wants=systemd-udevd.service systemd-udev-trigger.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/collect
+# What is started here may isolate another target, or end all of the system, before its command has ended.
+SuccessExitStatus=SIGTERM
+StandardOutput=null
+StandardError=null
+`,
+    },
+    ...takeOver(wait, 'hostext-collect.service', normalDirectory),
+  ]
+}
+
+/** One word of a list of paths: systemd.syntax(7), "Quoting". */
+function quoted(path: string): string {
+  return /^[A-Za-z0-9_./-]+$/.test(path) ? path : `"${literal(path).replaceAll('"', '\\"')}"`
+}

@@ -1,0 +1,75 @@
+import { CHANGES } from '../etc.js'
+import type { Plan } from '../plan.js'
+
+/**
+ * One overlay of the new root: the root itself, and each directory that has to be an overlay of its own, because
+ * overlays do not cross mount points (/usr) or because it has an upper layer (/etc).
+ */
+export type Stack = {
+  /** Where it is in the new root. */
+  path: string
+  /** lowerdir=, relative to the run directory, without the rebuilt indexes: `0:1:/:2`. Left wins. */
+  lower: string
+  /** The directory below the run directory that the rebuilt indexes are in, if there are any. */
+  index: string | undefined
+  /** upperdir=, workdir= and what else the mount has. */
+  upper: string | undefined
+}
+
+/**
+ * The overlays of the new root, the root first. A directory of an extension is the same directory below
+ * its mount point, so each overlay has layers of its own and none is more than two deep.
+ */
+export function stacks(plan: Plan, nextRoot: string): Stack[] {
+  const result: Stack[] = [makeStack(plan, '/')]
+  if (plan.separateUsr) result.push(makeStack(plan, '/usr'))
+  if (plan.etc.mode === 'volatile')
+    result.push(makeStack(plan, '/etc', 'upperdir=etc/upper,workdir=etc/work'))
+  if (plan.etc.mode === 'persistent') {
+    const changes = changesBeforeSwitch(plan, nextRoot)
+    // Lower layers may change between two boots if none of these is used: Documentation/filesystems/overlayfs.rst,
+    // "Changes to underlying filesystems".
+    const plainly = 'redirect_dir=off,metacopy=off,index=off,xino=off'
+    result.push(makeStack(plan, '/etc', `upperdir=${changes}/upper,workdir=${changes}/work,${plainly}`))
+  }
+  return result
+}
+
+/** Where the kept changes are reached in the first pass: the base root is read-only there, its state bind is not. */
+export function changesBeforeSwitch({ etc }: Plan, nextRoot: string): string {
+  return etc.mode === 'persistent' && etc.state ? nextRoot + CHANGES : CHANGES
+}
+
+function makeStack({ extensions, above, indexes }: Plan, path: string, upper?: string): Stack {
+  const name = path.slice(1)
+  const part = (number: number): string[] => {
+    if (path === '/') return [String(number)]
+    return extensions[number]?.contents.top.has(name) ? [`${number}${path}`] : []
+  }
+  const numbers = [...extensions.keys()]
+  const lower = [...numbers.slice(0, above).flatMap(part), path, ...numbers.slice(above).flatMap(part)]
+  const index = indexes.length > 0 ? `index/${name || 'root'}` : undefined
+  // An overlay without an upper directory has two lower ones.
+  if (lower.length === 1 && !upper && !index) lower.unshift('empty')
+  return { path, lower: lower.join(':'), index, upper }
+}
+
+/** The mount options of a stack; its working directory is the run directory. */
+export function stackOptions({ lower, index, upper }: Stack): string {
+  return `${upper ? 'rw' : 'ro'},lowerdir=${index ? `${index}:` : ''}${lower}${upper ? `,${upper}` : ''}`
+}
+
+/** The directories below the run directory that the stacks need. */
+export function stackDirectories(plan: Plan): string[] {
+  const directories = stacks(plan, '').flatMap(({ index }) =>
+    index ? [index, index.replace('index/', 'index.work/')] : [],
+  )
+  if (plan.indexes.length > 0) directories.push('merged')
+  if (plan.etc.mode === 'volatile') directories.push('etc/upper', 'etc/work')
+  return directories
+}
+
+/** The name that findmnt(8) shows: `hostext`, `hostext-usr`, `hostext-etc`. */
+export function stackSource({ path }: Stack): string {
+  return ['hostext', path.slice(1)].filter(Boolean).join('-')
+}
