@@ -26,7 +26,7 @@ Wants=systemd-udevd.service systemd-udev-trigger.service
 Type=oneshot
 ExecStart=/usr/lib/hostext/collect
 # What is started here may isolate another target, or end all of the system, before its command has ended.
-SuccessExitStatus=SIGTERM
+SuccessExitStatus=SIGTERM SIGKILL
 StandardOutput=null
 StandardError=null
 `,
