@@ -37,7 +37,14 @@ function said(outcome: Outcome): string {
     : `${outcome.console}\n${reported(outcome, 'decision')}`
 }
 
+/** Every boot left its disks with nothing to repair. */
+function isClean(t: Test, { boots }: Outcome): void {
+  for (const [index, { clean }] of boots.entries())
+    if (clean !== undefined) t.ok(clean, `the disks are clean after boot ${index + 1}`)
+}
+
 function isStacked(t: Test, outcome: Outcome): void {
+  isClean(t, outcome)
   t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/, 'the root is our overlay, read-only')
   t.equal(reported(outcome, 'state'), 'running', 'the system is running')
   t.equal(reported(outcome, 'failed'), '', 'no unit failed')
@@ -45,6 +52,7 @@ function isStacked(t: Test, outcome: Outcome): void {
 
 /** A complete boot on the plain root that says why. `failed`: the units that may have failed. */
 function isPlain(t: Test, outcome: Outcome, why: RegExp, failed: RegExp[] = []): void {
+  isClean(t, outcome)
   t.notMatch(reported(outcome, 'root'), /^hostext/, 'the root is the plain one')
   t.match(reported(outcome, 'root'), /ext4 +rw,/, 'the root is writable')
   t.equal(reported(outcome, 'target'), 'active', 'multi-user.target is reached')
