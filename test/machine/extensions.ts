@@ -138,3 +138,13 @@ export function editContainer(data: string, name: string, edit: (text: string) =
   const file = join(containerDirectory(data, name), 'config.v2.json')
   writeFileSync(file, edit(readFileSync(file, 'utf8')))
 }
+
+/** Two versions of one extension with files in /etc, as containers `settings-1` and `settings-2`. */
+export function settingsDataRoot(): string {
+  const version = (number: number): ExtensionSource => ({
+    name: `settings-${number}`,
+    dockerfile: `FROM scratch\n${FEATURE}\nCOPY file /etc/settings/shipped\nCOPY file /etc/settings/shipped-and-edited\n`,
+    files: { file: `version ${number}\n` },
+  })
+  return dataRoot('settings', [version(1), version(2)])
+}
