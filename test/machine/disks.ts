@@ -98,14 +98,14 @@ function ext4(label: string, uuid: string, size: string, file: string, tree?: st
  */
 function btrfs(tree: string, size: string, file: string): void {
   const { root } = debian('trixie')
-  const parent = `${tree}.btrfs`
+  const parent = `${file}.rootdir`
   // mkfs.btrfs makes a subvolume of a directory below its --rootdir.
   mkdirSync(parent)
   renameSync(tree, join(parent, '@'))
   empty(file, size)
   tool(
     join(root, 'usr/lib64/ld-linux-x86-64.so.2'),
-    ...['--library-path', join(root, 'usr/lib/x86_64-linux-gnu'), join(root, 'usr/bin/mkfs.btrfs')],
+    ...['--library-path', join(root, 'usr/lib/x86_64-linux-gnu'), join(root, 'usr/sbin/mkfs.btrfs')],
     ...['-q', '-L', ROOT_LABEL, '-U', ROOT_UUID, '--rootdir', parent, '--subvol', 'rw:@', file],
   )
   renameSync(join(parent, '@'), tree)
