@@ -2,7 +2,7 @@ import type { Plan } from '../plan.js'
 import { printable } from '../printable.js'
 import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
-import { execWord, literal, type UnitFile, unitName } from './text.js'
+import { execWord, literal, pathWord, type UnitFile, unitName } from './text.js'
 
 /** How many extensions a description names before it only counts. */
 const NAMED = 8
@@ -42,6 +42,15 @@ ConditionPathExists=!/run/hostext
     ),
     growDropIn(plan),
     ...updateDropIns(plan),
+    ...plan.checkedDevices.map((device) =>
+      dropIn(
+        unitName(device, 'service', 'systemd-fsck@'),
+        `[Unit]
+# Checked before the switch, and in use since then.
+ConditionPathExists=!${RUN_DIRECTORY}
+`,
+      ),
+    ),
     ...plan.state.map(stateUnit),
     ...overlayUnits(plan),
   ]
@@ -51,6 +60,7 @@ ConditionPathExists=!/run/hostext
       link: '/usr/lib/systemd/system/systemd-remount-fs.service',
     })
   }
+  if (plan.dataMounts.length > 0) files.push(...dataUnits(plan.dataMounts))
   if (plan.tmp) files.push(...tmpUnits())
   return files
 }
@@ -183,6 +193,33 @@ ${commands.join('\n')}
 ConditionPathExists=!/run/hostext
 `,
   )
+}
+
+/**
+ * The layers hold the file systems they are on: unmounting one at shutdown leaves it writable, with nothing that
+ * reaches it any more, and dirty on the disk. So it is made read-only before, when all that writes to it has ended.
+ */
+function dataUnits(dataMounts: readonly string[]): UnitFile[] {
+  return [
+    {
+      path: 'normal/hostext-data.service',
+      text: `# Written by hostext-generator.
+[Unit]
+Description=File systems that host extensions are on, left clean at shutdown
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RequiresMountsFor=${dataMounts.map(pathWord).join(' ')}
+Before=local-fs.target umount.target
+Conflicts=umount.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+${dataMounts.map((path) => `ExecStop=/bin/mount -o remount,ro --target ${execWord(path)}`).join('\n')}
+`,
+    },
+    { path: 'normal/local-fs.target.wants/hostext-data.service', link: '../hostext-data.service' },
+  ]
 }
 
 /** x-systemd.growfs on the root: grow the file system through the state, which is on it. */

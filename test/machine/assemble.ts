@@ -46,9 +46,11 @@ export function assemble(machine: Machine): string {
   const others = readdirSync(base).filter((name) => name !== 'usr')
   execFileSync('cp', ['-a', '-t', tree, ...others.map((name) => join(base, name))])
   execFileSync('cp', ['-al', '-t', tree, join(base, 'usr')])
-  if (machine.dataRoot) {
+  const dataRoot =
+    typeof machine.dataRoot === 'function' ? machine.dataRoot(machine.release) : machine.dataRoot
+  if (dataRoot) {
     mkdirSync(join(tree, 'var/lib/docker'), { recursive: true })
-    execFileSync('cp', ['-a', `${machine.dataRoot}/.`, join(tree, 'var/lib/docker')])
+    execFileSync('cp', ['-a', `${dataRoot}/.`, join(tree, 'var/lib/docker')])
   }
   const files = { 'usr/lib/test/script': machine.script, ...machine.files }
   for (const [path, text] of Object.entries(files)) {

@@ -1,8 +1,10 @@
 import { cpSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASE_REPORT, type Case, isPlain, isStacked, said } from './checks.js'
+import { engineCases } from './engine-cases.js'
 import { etcCases } from './etc-cases.js'
 import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot } from './extensions.js'
+import { indexCases } from './index-cases.js'
 import { layoutCases } from './layout-cases.js'
 import { reported } from './machine.js'
 
@@ -33,7 +35,7 @@ function withoutOne(name: string, damage: (data: string) => void, why: RegExp): 
 }
 
 export function allCases(): Case[] {
-  return [...bootCases(), ...etcCases(), ...layoutCases()]
+  return [...bootCases(), ...etcCases(), ...indexCases(), ...layoutCases(), ...engineCases()]
 }
 
 /** What one boot of a machine with its engine's data on the root does, and what it makes of faults. */

@@ -38,7 +38,7 @@ export function said(outcome: Outcome): string {
 export function bootOf({ boots }: Outcome, number: number): Outcome {
   const boot = boots[number - 1]
   if (!boot) throw new Error(`no boot ${number} of ${boots.length}`)
-  return { ...boot, boots }
+  return { ...boot, boots: [boot] }
 }
 
 /** Every boot left its disks with nothing to repair. */

@@ -85,7 +85,11 @@ export function engineCases(): Case[] {
           for (const key of ['', '-after']) {
             const there = ['a', 'b', 'c'].filter((name) => boot.reports.get(`${name}${key}.status`) === '0')
             const seen = Object.fromEntries(there.map((name) => [name, reported(boot, `${name}${key}`)]))
-            t.same(seen, stacked, `boot ${number} has what was created${key && ', after the engine has removed it'}`)
+            t.same(
+              seen,
+              stacked,
+              `boot ${number} has what was created${key && ', after the engine has removed it'}`,
+            )
           }
           t.equal(reported(boot, 'engine'), 'overlay2 /var/lib/docker')
           if (number > 1) t.equal(reported(boot, 'run'), 'works', 'the engine runs containers')

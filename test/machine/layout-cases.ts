@@ -59,13 +59,16 @@ function isExtendedAsPlain(t: Test, outcome: Outcome, ours: string[]): void {
   t.equal(reported(extended, 'swap'), reported(plain, 'swap'))
 }
 
+/** An emulated machine takes half a minute to find its disks. */
+const PATIENT = { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' }
+
 /** What hostext has on a machine with a writable ext4 root. */
 const WRITABLE = ['/etc', '/tmp', '/var', '/home', '/root', '/srv']
 
 /** The disks of a machine as people lay them out. All in virtual machines: a container has no disks. */
 export function layoutCases(): Case[] {
   const dataRoot = standardDataRoot()
-  const base = { dataRoot, boots: PLAIN_THEN_EXTENDED, script: SCRIPT }
+  const base = { dataRoot, boots: PLAIN_THEN_EXTENDED, script: SCRIPT, files: PATIENT }
   return [
     {
       name: 'layout: a data partition',
@@ -99,6 +102,7 @@ export function layoutCases(): Case[] {
       machine: {
         dataRoot,
         script: SCRIPT,
+        files: PATIENT,
         prepare(root) {
           moveToDataPartition(root)
           rmSync(join(root, 'mnt/data/remove_me_to_reset'))
@@ -122,7 +126,13 @@ export function layoutCases(): Case[] {
           disk('swap', undefined, { filesystem: 'swap', size: '50M' }),
           disk('more', undefined, { size: '50M' }),
         ],
-        files: { 'home/user/file': 'x', 'var/spool/file': 'x', 'mnt/more/.keep': '', 'srv/spool/.keep': '' },
+        files: {
+          ...PATIENT,
+          'home/user/file': 'x',
+          'var/spool/file': 'x',
+          'mnt/more/.keep': '',
+          'srv/spool/.keep': '',
+        },
         fstab: [
           `UUID=${ROOT_UUID} / ext4 rw,errors=remount-ro 0 1`,
           'LABEL=var /var ext4 noatime 0 2',

@@ -12,7 +12,7 @@ export type Machine = DiskOptions & {
   /** The root has a container engine, dockerd, and docker.service is enabled. */
   device?: true
   /** Put at /var/lib/docker. */
-  dataRoot?: string
+  dataRoot?: string | ((release: Release) => string)
   /**
    * Sourced by the guest's reporter when the boot is complete: calls of `report KEY COMMAND …`. `$boot` is the
    * number of the boot, from 1.

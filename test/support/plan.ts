@@ -33,6 +33,8 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     rootOptions: ['rw', 'noatime'],
     checkRoot: false,
     bindDataRoot: undefined,
+    dataMounts: [],
+    checkedDevices: [],
     remount: [],
     tmp: false,
     target: 'default.target',
