@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { debian } from './rootfs.js'
 
@@ -71,9 +71,13 @@ function makeDisk({ filesystem, label, uuid, from, size }: Disk, tree: string, f
   } else {
     const source = join(tree, from)
     mkdirSync(source, { recursive: true })
+    const { mode } = statSync(source)
     ext4(label, uuid, size, file, source)
+    // mke2fs -d takes the contents of a directory, not the mode of the directory itself.
+    tool('debugfs', '-w', '-R', `set_inode_field <2> mode 0${mode.toString(8)}`, file)
     rmSync(source, { recursive: true })
     mkdirSync(source)
+    chmodSync(source, mode)
   }
   return { file, filesystem, offset: 0 }
 }
