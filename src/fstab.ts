@@ -28,9 +28,11 @@ export function parseFstab(text: string): FstabEntry[] {
   return entries
 }
 
-/** Whether the boot mounts the entry by itself: not swap, not `noauto`, and at a place in the tree. */
+/** Whether the boot mounts the entry, at once or when it is looked at: not swap, and not `noauto` alone. */
 export function isAutomatic({ mountPoint, options }: FstabEntry): boolean {
-  return mountPoint.startsWith('/') && !options.includes('noauto')
+  return (
+    mountPoint.startsWith('/') && (!options.includes('noauto') || options.includes('x-systemd.automount'))
+  )
 }
 
 /** Where udev links the device that a tag names: fstab(5), "The first field"; udev's own encoding of the names. */

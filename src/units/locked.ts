@@ -2,7 +2,7 @@ import type { Plan } from '../plan.js'
 import { printable } from '../printable.js'
 import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
-import { execWord, literal, pathWord, type UnitFile, unitName } from './text.js'
+import { execWord, literal, type UnitFile, unitName } from './text.js'
 
 /** How many extensions a description names before it only counts. */
 const NAMED = 8
@@ -208,9 +208,11 @@ function dataUnits(dataMounts: readonly string[]): UnitFile[] {
 Description=File systems that host extensions are on, left clean at shutdown
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
-RequiresMountsFor=${dataMounts.map(pathWord).join(' ')}
-Before=local-fs.target umount.target
-Conflicts=umount.target
+After=${dataMounts.map((path) => unitName(path, 'mount')).join(' ')}
+Before=local-fs.target
+# Not umount.target: that is part of a soft-reboot, too, after which the file systems are mounted again, writable.
+Conflicts=poweroff.target reboot.target halt.target kexec.target
+Before=poweroff.target reboot.target halt.target kexec.target umount.target
 
 [Service]
 Type=oneshot
