@@ -34,6 +34,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     checkRoot: false,
     bindDataRoot: undefined,
     dataMounts: [],
+    settled: [],
     checkedDevices: [],
     remount: [],
     tmp: false,
