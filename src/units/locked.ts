@@ -216,6 +216,8 @@ DefaultDependencies=no
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/true
+# Not that of the template, which ends with the shutdown and takes along what is in it.
+Slice=system.slice
 `,
     })),
   ]

@@ -6,7 +6,7 @@ import { copyDataRoot, DATA, find } from '../support/data-root.js'
 
 t.test('the extensions of an engine, in stack order', async (t) => {
   const { root } = copyDataRoot(t)
-  const { extensions, leftOut, messages } = readExtensions(root, DATA)
+  const { extensions, leftOut, messages } = readExtensions(root, DATA, '6.1.0')
   t.same(
     extensions.map(({ container }) => container.name),
     ['override', 'many-layers', 'one-layer', 'additive'],
@@ -33,7 +33,7 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     const { root, data } = copyDataRoot(t)
     const { config } = find(data, 'one-layer')
     writeFileSync(config, damage(readFileSync(config, 'utf8')))
-    const found = readExtensions(root, DATA)
+    const found = readExtensions(root, DATA, '6.1.0')
     t.equal(found.extensions.length, 3)
     t.match(found.leftOut, [leftOut])
     t.equal(found.leftOut.length, 1)
@@ -45,19 +45,19 @@ t.test('what is wrong with a container that is no extension is nobody’s busine
   const { config, mountId } = find(data, 'service')
   writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
   rmSync(join(data, 'overlay2', mountId), { recursive: true })
-  t.same(readExtensions(root, DATA).leftOut, [])
+  t.same(readExtensions(root, DATA, '6.1.0').leftOut, [])
 })
 
 t.test('containers that cannot be listed', async (t) => {
   const { root, data } = copyDataRoot(t)
   rmSync(join(data, 'containers'), { recursive: true })
   writeFileSync(join(data, 'containers'), '')
-  t.same(readExtensions(root, DATA).extensions, [])
+  t.same(readExtensions(root, DATA, '6.1.0').extensions, [])
 })
 
 t.test('files below a state directory', async (t) => {
   const { root, data } = copyDataRoot(t)
-  const { extensions } = readExtensions(root, DATA)
+  const { extensions } = readExtensions(root, DATA, '6.1.0')
   const one = extensions.find(({ container }) => container.name === 'one-layer')
   if (!one) throw new Error('no one-layer')
   t.same(hiddenBelow(root, one, ['/var', '/usr', '/usr/share/one-layer', '/usr/share/none']), [
