@@ -106,13 +106,11 @@ for (const shell of shells) {
         ],
       ] as [string, Tree][])
         t.ok(run(t, shell, files).started, what)
-      for (const [what, files] of [
-        [
-          'fstab mounts other things',
-          { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
-        ],
-        ['units mount other things', { 'etc/systemd/system/var-lib-machines.mount': '' }],
-      ] as [string, Tree][])
+      // What fstab and units mount elsewhere means nothing.
+      for (const files of [
+        { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
+        { 'etc/systemd/system/var-lib-machines.mount': '' },
+      ] as Tree[])
         isPlain(t, run(t, shell, files), 'no container is a host extension')
     })
 
