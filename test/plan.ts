@@ -8,12 +8,14 @@ const extension = (name: string, rank: Rank): Extension => ({
     id: name,
     name,
     image: 'i',
+    imageId: undefined,
     driver: 'overlay2',
     labels: new Map(),
     dying: undefined,
     source: '',
   },
   layers: { directory: '', lower: [] },
+  contents: { top: new Set(), indexes: new Set(), sysusers: false },
   rank,
 })
 const many = (count: number, rank: Rank) =>
