@@ -11,6 +11,7 @@ Commands:
   plan      what the next boot would stack, and what it would leave out and why
   status    what this boot decided
   changes   what has been changed in a persistent /etc
+  hold      has the engine keep the images that are stacked; part of each boot
   help      this text
   version   the version
 
@@ -19,7 +20,7 @@ HOSTEXT_ROOT=DIR looks at the system below DIR.
 `
 
 /** The `hostext` command. Prints; returns the exit status: 0, or 2 for words it does not know. */
-export function command(words: string[]): number {
+export async function command(words: string[]): Promise<number> {
   const { _: names, ...options } = minimist(words, { boolean: ['help', 'version'], alias: { h: 'help' } })
   const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
   const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
@@ -33,7 +34,7 @@ export function command(words: string[]): number {
   return run()
 }
 
-const COMMANDS: Record<string, () => number> = {
+const COMMANDS: Record<string, () => number | Promise<number>> = {
   help() {
     process.stdout.write(USAGE)
     return 0
@@ -66,6 +67,11 @@ const COMMANDS: Record<string, () => number> = {
     for (const change of readChanges(inputRoot(process.env)))
       process.stdout.write(`${describeChange(change)}\n`)
     return 0
+  },
+  async hold() {
+    // Imported here: HTTP is half of what starting it would cost the other commands.
+    const { hold } = await import('./hold.js')
+    return hold(inputRoot(process.env))
   },
   status() {
     const text = readText(inputRoot(process.env), DECISION)

@@ -18,7 +18,10 @@ import {
 import { hasMountUnit, isUpToDate, type Machine, readEngines, readMachine, readPulledIn } from './system.js'
 
 /** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
-export type Decision = ({ plan: Plan } | { wait: Wait } | { plain: string }) & { messages: Message[] }
+export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Message[] }
+
+/** Nothing is stacked, and why. `holders`: the data root in which holders of earlier boots are to be let go. */
+export type Plain = { plain: string; holders?: string }
 
 /** The mount type and source of our root overlay, which tell it from any other: findmnt(8). */
 export const ROOT_SOURCE = 'hostext'
@@ -69,7 +72,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
     )
       say('warning', `DataRoot=${configuration.dataRoot} holds no engine data`)
     const all = engine.leftOut.length > 0 ? 'every extension is left out' : 'no container is a host extension'
-    return { plain: all, messages }
+    return { plain: all, ...(engine.holders && { holders: engine.holders }), messages }
   }
   const unfit = findUnfit(root, machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
@@ -128,6 +131,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
       upToDate: isUpToDate(root),
       rootOptions: fstabRoot?.options ?? [],
       checkRoot: (fstabRoot?.passno ?? 0) > 0,
+      dataRoot,
       bindDataRoot:
         mountOf(mounts, dataRoot)?.mountPoint === '/' && !state.some((path) => isBelow(dataRoot, path))
           ? dataRoot

@@ -16,6 +16,18 @@ const FEATURE_LABELS = ['io.balena.features.host-extension', 'balena.io.features
 const CLASS_LABEL = 'io.balena.image.class'
 const OVERRIDE_LABEL = 'io.balena.image.override'
 
+/** Marks a container that only keeps the image of a stacked extension from being removed: src/hold.ts. */
+export const HOLDER_LABEL = 'io.hostext.hold'
+/**
+ * The labels of such a container. It inherits those of the image, and is no extension itself, to us and to anyone else
+ * who reads them.
+ */
+export const HOLDER_LABELS: Readonly<Record<string, string>> = {
+  [HOLDER_LABEL]: '1',
+  ...Object.fromEntries(FEATURE_LABELS.map((label) => [label, ''])),
+  [CLASS_LABEL]: 'hold',
+}
+
 /** What a container's labels say: where its files go, or why they go nowhere although it is flagged. */
 export type Flagged = { rank: Rank; warning?: string } | { why: string }
 

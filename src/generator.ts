@@ -1,11 +1,13 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type Decision, decide } from './decide.js'
 import { inputRoot, statLink } from './files.js'
+import { HELD, type Held, heldImage, heldText } from './held.js'
 import { type Level, log, type Message } from './log.js'
 import type { Boot, Plan, Wait } from './plan.js'
 import { printable } from './printable.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
+import { holdUnits } from './units/hold.js'
 import { DECISION, layerUnit, RUN_DIRECTORY } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
 import { stackDirectories } from './units/stack.js'
@@ -41,7 +43,15 @@ export function generate(
   const messages = [...decision.messages, summary(decision)]
   for (const message of messages) log(message)
 
-  const files = 'plan' in decision ? setAside(decision.plan, run, normal) : []
+  let files: UnitFile[] = []
+  if ('plan' in decision) {
+    files = setAside(decision.plan, run, normal)
+  } else if (decision.holders !== undefined) {
+    // Nothing is stacked any more: the service lets go of what earlier boots held.
+    files = holdUnits()
+    writeSet(run, 'plain', files)
+    writeHeld(run, { dataRoot: decision.holders, extensions: [] })
+  }
   writeFileSync(root.prefix + DECISION, messages.map(line).join(''))
   writeFiles(files, { normal, early, late })
 }
@@ -50,7 +60,8 @@ type Directories = Record<'normal' | 'early' | 'late', string>
 
 /**
  * Makes the run directory what both passes need: mount points, the target, and the units for the stub to
- * replay, `layers/` in both passes, `first/` and `locked/` in one. Returns those of the first pass.
+ * replay, `layers/` in both passes, `first/` and `locked/` in one; and the record of what is to be held. Returns the
+ * units of the first pass.
  */
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   prepareRun(run, plan)
@@ -62,12 +73,17 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   writeSet(run, 'layers', layers)
   writeSet(run, 'first', first)
   writeSet(run, 'locked', lockedUnits(plan))
+  writeHeld(run, { dataRoot: plan.dataRoot, extensions: plan.extensions.map(heldImage) })
   return [...layers, ...first]
 }
 
 function prepareRun(run: string, boot: Boot): void {
   mkdirSync(run, { recursive: true })
   writeFileSync(`${run}/target`, `${boot.target}\n`)
+}
+
+function writeHeld(run: string, held: Held): void {
+  writeFileSync(`${run}/${HELD}`, heldText(held))
 }
 
 /** Sets units aside for the stub to replay; what an attempt that was cut short has left of them goes. */

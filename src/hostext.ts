@@ -16,8 +16,9 @@ try {
 
 // Imported here: the generator has no use for it, and start-up is most of what it costs.
 import('./command.js')
-  .then(({ command }) => {
-    process.exitCode = command(words)
+  .then(({ command }) => command(words))
+  .then((status) => {
+    process.exitCode = status
   })
   .catch((error: Error) => {
     log({ level: 'error', text: error.message })

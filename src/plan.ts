@@ -44,7 +44,9 @@ export type Plan = Boot & {
   rootOptions: string[]
   /** Whether systemd checks the root file system at boot: fstab's sixth field. */
   checkRoot: boolean
-  /** The engine's data root, if it is on the root file system and not below a state directory. */
+  /** The engine's data root. */
+  dataRoot: string
+  /** The same, if it is on the root file system and not below a state directory. */
   bindDataRoot: string | undefined
   /** Mount points of the file systems that layers or kept changes are on, but the root. */
   dataMounts: string[]

@@ -68,17 +68,20 @@ function exists(root: Root, path: string): boolean {
   return statLink(root, path) !== undefined
 }
 
+/** `dataRoot`: where the extensions are; `holders`: where there are containers that hold some. */
+export type Engines = Omit<Found, 'hasHolders'> & {
+  dataRoot: string | undefined
+  holders: string | undefined
+}
+
 /**
  * Finds the extensions of the first of `dataRoots` that has any; the containers of a second engine cannot be
  * ordered among them, so they are named and left out.
  */
-export function readEngines(
-  root: Root,
-  dataRoots: readonly string[],
-  release: string,
-): Found & { dataRoot: string | undefined } {
-  const result: Found & { dataRoot: string | undefined } = {
+export function readEngines(root: Root, dataRoots: readonly string[], release: string): Engines {
+  const result: Engines = {
     dataRoot: undefined,
+    holders: undefined,
     extensions: [],
     leftOut: [],
     messages: [],
@@ -92,6 +95,7 @@ export function readEngines(
       result.messages.push({ level: 'error', text })
       continue
     }
+    if (found.hasHolders) result.holders ??= dataRoot
     result.messages.push(...found.messages)
     result.leftOut.push(...found.leftOut)
     if (result.dataRoot === undefined && found.extensions.length > 0) {

@@ -3,6 +3,7 @@ import {
   compareExtensions,
   describeContainer,
   type Extension,
+  HOLDER_LABELS,
   type Rank,
   readRank,
 } from '../src/extension.js'
@@ -53,9 +54,29 @@ t.test('priorities', async (t) => {
   }
 })
 
+t.test('a holder is no extension, whatever it inherits from the image', async (t) => {
+  for (const labels of [
+    { [FEATURE]: '1' },
+    { 'balena.io.features.host-extension': 'true' },
+    { [CLASS]: 'overlay', 'io.balena.image.override': '1' },
+  ]) {
+    t.ok(rank(labels))
+    t.equal(rank({ ...labels, ...HOLDER_LABELS }), undefined)
+  }
+})
+
 t.test('the order', async (t) => {
   const make = (name: string, rank: Rank, id = 'a'): Extension => ({
-    container: { id, name, image: '', driver: 'overlay2', labels: new Map(), dying: undefined, source: '' },
+    container: {
+      id,
+      name,
+      image: '',
+      imageId: undefined,
+      driver: 'overlay2',
+      labels: new Map(),
+      dying: undefined,
+      source: '',
+    },
     layers: { directory: '', lower: [] },
     contents: { top: new Set(), indexes: new Set(), sysusers: false },
     rank,
@@ -83,6 +104,7 @@ t.equal(
     id: '0123456789abcdef',
     name: 'a\n',
     image: 'b%',
+    imageId: undefined,
     driver: '',
     labels: new Map(),
     dying: undefined,

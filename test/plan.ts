@@ -8,6 +8,7 @@ const extension = (name: string, rank: Rank): Extension => ({
     id: name,
     name,
     image: 'i',
+    imageId: undefined,
     driver: 'overlay2',
     labels: new Map(),
     dying: undefined,

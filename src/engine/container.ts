@@ -9,6 +9,8 @@ export type Container = {
   name: string
   /** The image as it was named when the container was created, or its digest. Unchecked text. */
   image: string
+  /** `sha256:` and 64 hexadecimal digits: which image that name stood for. Undefined if the engine has it otherwise. */
+  imageId: string | undefined
   /** The storage driver. */
   driver: string
   labels: ReadonlyMap<string, string>
@@ -22,6 +24,7 @@ export type Container = {
 export type UnreadableContainer = { source: string; problem: string }
 
 const CONTAINER_ID = /^[0-9a-f]{64}$/
+const IMAGE_ID = /^sha256:[0-9a-f]{64}$/
 /** The largest seen is 40 KB, with every port of a range published. */
 const LARGEST_CONFIG = 4 << 20
 
@@ -69,6 +72,7 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
     id,
     name: json.Name.replace(/^\//, ''),
     image: typeof config.Image === 'string' && config.Image ? config.Image : String(json.Image ?? 'no image'),
+    imageId: isImageId(json.Image) ? json.Image : undefined,
     driver: json.Driver,
     labels: new Map(pairs),
     dying: ['Dead', 'RemovalInProgress'].find((flag) => state[flag] === true),
@@ -76,6 +80,10 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isImageId(value: unknown): value is string {
+  return typeof value === 'string' && IMAGE_ID.test(value)
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

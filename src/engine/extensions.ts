@@ -1,4 +1,11 @@
-import { compareExtensions, describeContainer, type Extension, type LeftOut, readRank } from '../extension.js'
+import {
+  compareExtensions,
+  describeContainer,
+  type Extension,
+  HOLDER_LABEL,
+  type LeftOut,
+  readRank,
+} from '../extension.js'
 import { listDirectory, type Root } from '../files.js'
 import type { Message } from '../log.js'
 import { readContainers } from './container.js'
@@ -8,19 +15,26 @@ import { type Layers, readLayers } from './layers.js'
 /** The only storage driver whose layers a kernel overlay can stack as they lie on the disk. */
 const DRIVER = 'overlay2'
 
-export type Found = { extensions: Extension[]; leftOut: LeftOut[]; messages: Message[] }
+/** `hasHolders`: containers that hold images of extensions are among those of the engine. */
+export type Found = {
+  extensions: Extension[]
+  leftOut: LeftOut[]
+  messages: Message[]
+  hasHolders: boolean
+}
 
 /**
  * Finds the extensions among the containers below `dataRoot`, in stack order. A fault in one of them
  * leaves out that one. `release` is that of the running kernel. Throws only if the list of containers cannot be read.
  */
 export function readExtensions(root: Root, dataRoot: string, release: string): Found {
-  const found: Found = { extensions: [], leftOut: [], messages: [] }
+  const found: Found = { extensions: [], leftOut: [], messages: [], hasHolders: false }
   for (const container of readContainers(root, dataRoot)) {
     if ('problem' in container) {
       found.leftOut.push({ who: 'a container', why: `${container.source}: ${container.problem}` })
       continue
     }
+    if (container.labels.has(HOLDER_LABEL)) found.hasHolders = true
     const flagged = readRank(container.labels)
     if (!flagged) continue
     const who = describeContainer(container)

@@ -1,5 +1,6 @@
 import type { Plan } from '../plan.js'
 import { printable } from '../printable.js'
+import { holdUnits } from './hold.js'
 import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { execWord, literal, type UnitFile, unitName } from './text.js'
@@ -44,6 +45,7 @@ ConditionPathExists=!/run/hostext
     ...updateDropIns(plan),
     ...plan.state.map(stateUnit),
     ...overlayUnits(plan),
+    ...holdUnits(),
   ]
   if (plan.state.length > 0) {
     files.push({

@@ -1,15 +1,18 @@
 /**
- * Makes the data roots beside this file anew, with a real dockerd: `npx tsx test/data-roots/make.ts`, as
+ * Makes the data roots beside this file anew, with a real dockerd: `npx tsx test/data-roots/make.ts [NAME]`, as
  * root on Debian. IDs change each time: run `HOSTEXT_UPDATE=1 npm run test:unit` afterwards, and read the diff.
  *
  * Kept is what hostext reads. git knows neither empty directories nor whiteouts, so a layer without regular
  * files holds a `.gitkeep` instead.
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { dataRoot, type ExtensionSource } from '../machine/engine.js'
-import { standardDataRoot } from '../machine/extensions.js'
+import { HOLDER_LABELS } from '../../src/extension.js'
+import { heldText } from '../../src/held.js'
+import { cached } from '../machine/cache.js'
+import { dataRoot, type ExtensionSource, withEngine, writeContext } from '../machine/engine.js'
+import { oneLayer, standardDataRoot } from '../machine/extensions.js'
 import { prepareHost } from '../machine/packages.js'
 
 /** A container whose image carries these labels. */
@@ -83,7 +86,37 @@ function keep(from: string, name: string): void {
   execFileSync('chmod', ['-R', 'u+rwX,go+rX', to])
 }
 
+/** What is left of an extension that was removed while it was stacked: its holder, made by `hostext hold`. */
+function holdersDataRoot(): string {
+  const name = 'held'
+  const made = cached('engine-holders', JSON.stringify([oneLayer, HOLDER_LABELS]), (directory) => {
+    const data = join(directory, 'docker')
+    const root = join(directory, 'root')
+    const context = join(directory, 'context')
+    for (const path of [context, join(root, 'run/hostext')]) mkdirSync(path, { recursive: true })
+    writeContext(context, { ...oneLayer, name })
+    withEngine(data, (docker, socket) => {
+      docker('build', '--quiet', '--network=none', '--tag', `${name}:1`, context)
+      docker('create', '--name', name, `${name}:1`, '/none')
+      const image = docker('image', 'inspect', '--format', '{{.Id}}', `${name}:1`)
+      const extensions = [{ container: name, image }]
+      writeFileSync(join(root, 'run/hostext/held'), heldText({ dataRoot: data, extensions }))
+      symlinkSync(socket, join(root, 'run/docker.sock'))
+      const bundle = join(import.meta.dirname, '../../dist/hostext.cjs')
+      const env = { PATH: process.env.PATH, HOSTEXT_ROOT: root }
+      execFileSync(process.execPath, [bundle, 'hold'], { env })
+      docker('rm', name)
+    })
+  })
+  return join(made, 'docker')
+}
+
 const problem = prepareHost()
 if (problem) throw new Error(problem)
-keep(standardDataRoot(), 'standard')
-keep(dataRoot('labels', LABELS), 'labels')
+const DATA_ROOTS: Record<string, () => string> = {
+  standard: standardDataRoot,
+  labels: () => dataRoot('labels', LABELS),
+  holders: holdersDataRoot,
+}
+const [only] = process.argv.slice(2)
+for (const [name, make] of Object.entries(DATA_ROOTS)) if (!only || only === name) keep(make(), name)

@@ -20,6 +20,7 @@ t.test('what an engine wrote', async (t) => {
     {
       name: 'override',
       image: 'override:1',
+      imageId: /^sha256:[0-9a-f]{64}$/,
       driver: 'overlay2',
       dying: undefined,
       source: `${DATA}/containers/${id}/config.v2.json`,
@@ -132,6 +133,26 @@ t.test('a directory that is named after no container', async (t) => {
       problem: 'the directory is not named after a container',
     },
   )
+})
+
+t.test('an image ID that is none', async (t) => {
+  for (const image of [
+    '',
+    'wifi:1',
+    'sha256:abc',
+    `sha256:${'A'.repeat(64)}`,
+    `sha256:${'a'.repeat(64)}\n`,
+    5,
+    null,
+  ]) {
+    const { root, data } = copyDataRoot(t)
+    const { config, id } = find(data, 'one-layer')
+    const json = JSON.parse(readFileSync(config, 'utf8'))
+    json.Image = image
+    writeFileSync(config, JSON.stringify(json))
+    const container = readContainers(root, DATA).find((container) => 'id' in container && container.id === id)
+    t.match(container, { name: 'one-layer', imageId: undefined }, JSON.stringify(image))
+  }
 })
 
 t.test('no labels, and an image that was given by digest', async (t) => {

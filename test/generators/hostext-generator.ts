@@ -269,6 +269,21 @@ for (const shell of shells) {
       t.equal(failed.stderr, '', 'said once')
     })
 
+    t.test('a plain boot that lets go of what earlier ones held', async (t) => {
+      const plain = { 'run/hostext/plain/normal/hostext-hold.service': 'hold\n' }
+      const decided = { ...plain, 'run/hostext.decision': 'plain root: because\n' }
+      const result = run(t, shell, decided, { engine: 'var/lib/docker' })
+      t.match(result, { started: false, stderr: '', status: 0 })
+      t.same(result.files, { 'normal/hostext-hold.service': 'hold\n' })
+    })
+
+    t.test('only holders are left', async (t) => {
+      const labels = '{"io.balena.features.host-extension":"","io.balena.image.class":"hold"}'
+      const config = `{"State":{},"Config":{"Labels":${labels}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n`
+      const result = run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': config })
+      t.match(result, { started: true, status: 0, stderr: '' })
+    })
+
     t.test('a runtime that does not work', async (t) => {
       const engine = 'var/lib/docker'
       for (const [runtime, why] of [
@@ -290,7 +305,7 @@ mkdir "$4/default.target.wants"
 ln -s /dev/null "$4/default.target.wants/a.service"
 ln -s ../b.service "$4/default.target.wants/b.service"
 ln -s "$3/hostext.target" "$4/default.target"
-mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked"
+mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked" "$HOSTEXT_ROOT/run/hostext/plain"
 exit 1
 `
       const result = run(t, shell, {}, { engine: 'var/lib/docker', runtime })

@@ -31,8 +31,11 @@ step() {
 	6) docker image prune -af ;;
 	esac
 }
+report hold systemctl show -P ActiveState hostext-hold.service
+report holders docker ps -a --filter label=io.hostext.hold --format '{{.Names}}'
 report step step
-# What was stacked at boot stays whole, whatever the engine has removed since.
+# What was stacked at boot stays whole, whatever the engine has removed since; and not only what is still cached.
+echo 2 >/proc/sys/vm/drop_caches
 for name in a b c; do report $name-after cat /usr/share/extension-$name; done
 report images docker images -a --format '{{.Repository}}:{{.Tag}}'
 report layers-left ls /var/lib/docker/overlay2
@@ -91,6 +94,9 @@ export function engineCases(): Case[] {
               `boot ${number} has what was created${key && ', after the engine has removed it'}`,
             )
           }
+          const holders = reported(boot, 'holders').split('\n').filter(Boolean)
+          t.equal(holders.length, names.length, `boot ${number} holds what is stacked, and nothing else`)
+          if (names.length > 0) t.equal(reported(boot, 'hold'), 'active')
           t.equal(reported(boot, 'engine'), 'overlay2 /var/lib/docker')
           if (number > 1) t.equal(reported(boot, 'run'), 'works', 'the engine runs containers')
           t.equal(boot.reports.get('step.status'), '0', reported(boot, 'step'))

@@ -78,8 +78,11 @@ export function writeContext(context: string, { dockerfile, files = {}, tree }: 
   }
 }
 
-/** Runs dockerd on `data` with the overlay2 driver while `use` calls docker; waits until it has stopped. */
-export function withEngine(data: string, use: (docker: (...words: string[]) => string) => void): void {
+/** Runs dockerd on `data` with the overlay2 driver while `use` calls docker, or its `socket`; waits until it has stopped. */
+export function withEngine(
+  data: string,
+  use: (docker: (...words: string[]) => string, socket: string) => void,
+): void {
   const run = mkdtempSync('/tmp/hostext-engine-')
   const socket = `unix://${run}/docker.sock`
   const words = ['--data-root', data, '--exec-root', `${run}/exec`, '-H', socket, '--pidfile', `${run}/pid`]
@@ -113,7 +116,7 @@ export function withEngine(data: string, use: (docker: (...words: string[]) => s
   }
   try {
     waitFor('dockerd', log, () => existsSync(`${run}/docker.sock`) && docker('version') !== '')
-    use(docker)
+    use(docker, `${run}/docker.sock`)
   } finally {
     const pid = existsSync(`${run}/pid`) ? readFileSync(`${run}/pid`, 'utf8').trim() : String(engine.pid)
     execFileSync('sh', [

@@ -8,7 +8,7 @@ export const FEATURE = 'LABEL io.balena.features.host-extension=1'
 const BUSYBOX = '/usr/lib/layers/busybox'
 
 /** One layer, nothing but files. */
-const oneLayer: ExtensionSource = {
+export const oneLayer: ExtensionSource = {
   name: 'one-layer',
   dockerfile: `FROM scratch\n${FEATURE}\nCOPY one.txt /usr/share/one-layer/one.txt\n`,
   files: { 'one.txt': 'from one-layer\n' },

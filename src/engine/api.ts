@@ -1,0 +1,123 @@
+import { request } from 'node:http'
+import { type Root, resolveLinks, statLink } from '../files.js'
+import { printable } from '../printable.js'
+import { isObject } from './container.js'
+
+/**
+ * The engine's API (https://docs.docker.com/reference/api/engine/), as far as it is used here. Paths have no version,
+ * so that the engine takes its own. What it answers is untrusted: checked here, and shown through printable().
+ */
+export type Engine = { socket: string; timeout: number }
+
+const SOCKETS = ['/run/docker.sock', '/run/balena-engine.sock', '/run/balena.sock']
+/** A list of 500 containers is about a megabyte. */
+const LARGEST_ANSWER = 32 << 20
+
+/** A container as the engine lists it. */
+export type ListedContainer = {
+  id: string
+  /** Without the leading slash. */
+  names: string[]
+  imageId: string
+  labels: Record<string, unknown>
+  state: string
+}
+
+/** The engine that keeps its data at `dataRoot`. Throws an Error that says what was found at each socket. */
+export async function findEngine(root: Root, dataRoot: string, timeout: number): Promise<Engine> {
+  const found: string[] = []
+  for (const path of SOCKETS) {
+    const engine = { socket: root.prefix + path, timeout }
+    if (!statLink(root, path)) continue
+    try {
+      const info = await ask(engine, 'GET', '/info')
+      const directory = isObject(info) ? info.DockerRootDir : undefined
+      if (typeof directory === 'string' && resolveLinks(root, directory) === dataRoot) return engine
+      found.push(`that at ${path} has its data in ${printable(String(directory))}`)
+    } catch (error) {
+      found.push(`${path}: ${(error as Error).message}`)
+    }
+  }
+  const others = found.length > 0 ? found.join('; ') : `none of ${SOCKETS.join(', ')} is there`
+  throw new Error(`no engine with its data in ${printable(dataRoot)}: ${others}`)
+}
+
+/** All containers with this label, whatever their state. */
+export async function listContainers(engine: Engine, label: string): Promise<ListedContainer[]> {
+  const filters = encodeURIComponent(JSON.stringify({ label: [label] }))
+  const list = await ask(engine, 'GET', `/containers/json?all=true&filters=${filters}`)
+  if (!Array.isArray(list)) throw new Error('its list of containers is none')
+  return list.filter(isObject).map(({ Id, Names, ImageID, Labels, State }) => ({
+    id: String(Id),
+    names: Array.isArray(Names) ? Names.map((name) => String(name).replace(/^\//, '')) : [],
+    imageId: String(ImageID),
+    labels: isObject(Labels) ? Labels : {},
+    state: String(State),
+  }))
+}
+
+/** Creates a container that is never started, and has no network. */
+export async function createContainer(
+  engine: Engine,
+  name: string,
+  image: string,
+  labels: Readonly<Record<string, string>>,
+): Promise<void> {
+  await ask(engine, 'POST', `/containers/create?name=${encodeURIComponent(name)}`, {
+    Image: image,
+    Cmd: ['/none'],
+    Labels: labels,
+    HostConfig: { NetworkMode: 'none' },
+  })
+}
+
+/** Removes a container that does not run, and the anonymous volumes it got from its image. */
+export async function removeContainer(engine: Engine, id: string): Promise<void> {
+  await ask(engine, 'DELETE', `/containers/${encodeURIComponent(id)}?v=true&force=false`)
+}
+
+/** One request: the JSON of the answer. Throws with the engine's own words if it refuses. */
+function ask({ socket, timeout }: Engine, method: string, path: string, body?: object): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(timeout)
+    const fail = (error: Error): void =>
+      reject(signal.aborted ? new Error(`no answer within ${timeout / 1000} s`) : describe(error))
+    const text = body && JSON.stringify(body)
+    const headers = { Host: 'engine', ...(text && { 'Content-Type': 'application/json' }) }
+    const sent = request({ socketPath: socket, method, path, headers, signal, agent: false }, (answer) => {
+      const chunks: Buffer[] = []
+      let size = 0
+      answer.on('data', (chunk: Buffer) => {
+        chunks.push(chunk)
+        size += chunk.length
+        if (size > LARGEST_ANSWER) answer.destroy(new Error(`an answer of more than ${LARGEST_ANSWER} bytes`))
+      })
+      answer.on('error', fail)
+      answer.on('end', () => {
+        const status = answer.statusCode ?? 0
+        const json = parse(Buffer.concat(chunks).toString('utf8'))
+        if (status >= 200 && status < 300) resolve(json)
+        else {
+          const message =
+            isObject(json) && typeof json.message === 'string' ? json.message : 'no reason given'
+          reject(new Error(`${printable(message)} (status ${status})`))
+        }
+      })
+    })
+    sent.on('error', fail)
+    sent.end(text)
+  })
+}
+
+/** Undefined for what is no JSON: the answer to a removal is empty. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function describe(error: Error): Error {
+  return new Error(printable(error.message.replace(/^(connect \w+) .*/, '$1')))
+}
