@@ -137,6 +137,10 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
           ? dataRoot
           : undefined,
       dataMounts,
+      // A container's root is part of a file system of its host.
+      settled: machine.inContainer
+        ? []
+        : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])],
       checkedDevices: fstab.flatMap(({ source, mountPoint, passno }) =>
         passno > 0 && dataMounts.includes(mountPoint) ? (devicePath(source) ?? []) : [],
       ),

@@ -50,7 +50,9 @@ export type Plan = Boot & {
   bindDataRoot: string | undefined
   /** Mount points of the file systems that layers or kept changes are on, but the root. */
   dataMounts: string[]
-  /** The devices among them that have been checked before the switch. */
+  /** Mount points that nothing reaches after the switch, to be made read-only before it. */
+  settled: string[]
+  /** The devices among {@link Plan.dataMounts} that have been checked before the switch. */
   checkedDevices: string[]
   /** Mount points in fstab that systemd-remount-fs(8) remounts, but the root. */
   remount: string[]

@@ -43,15 +43,6 @@ ConditionPathExists=!/run/hostext
     ),
     growDropIn(plan),
     ...updateDropIns(plan),
-    ...plan.checkedDevices.map((device) =>
-      dropIn(
-        unitName(device, 'service', 'systemd-fsck@'),
-        `[Unit]
-# Checked before the switch, and in use since then.
-ConditionPathExists=!${RUN_DIRECTORY}
-`,
-      ),
-    ),
     ...plan.state.map(stateUnit),
     ...overlayUnits(plan),
     ...holdUnits(),
@@ -62,7 +53,7 @@ ConditionPathExists=!${RUN_DIRECTORY}
       link: '/usr/lib/systemd/system/systemd-remount-fs.service',
     })
   }
-  if (plan.dataMounts.length > 0) files.push(...dataUnits(plan.dataMounts))
+  files.push(...dataUnits(plan))
   if (plan.tmp) files.push(...tmpUnits())
   return files
 }
@@ -198,31 +189,39 @@ ConditionPathExists=!/run/hostext
 }
 
 /**
- * The layers hold the file systems they are on: unmounting one at shutdown leaves it writable, with nothing that
- * reaches it any more, and dirty on the disk. So it is made read-only before, when all that writes to it has ended.
+ * The layers hold the file systems they are on: unmounted at shutdown, such a file system would stay writable with
+ * nothing left that reaches it, and dirty on the disk. So it stays mounted until the last step of the shutdown,
+ * like the state. Its check would end with the shutdown and take it along; it was made before the switch.
  */
-function dataUnits(dataMounts: readonly string[]): UnitFile[] {
+function dataUnits({ dataMounts, checkedDevices }: Plan): UnitFile[] {
   return [
-    {
-      path: 'normal/hostext-data.service',
+    ...dataMounts.map((path) =>
+      dropIn(
+        unitName(path, 'mount'),
+        `[Unit]
+# Host extensions are on it: it stays mounted until the last step of the shutdown.
+DefaultDependencies=no
+After=local-fs-pre.target
+Before=local-fs.target
+`,
+      ),
+    ),
+    ...checkedDevices.map((device) => ({
+      path: `normal/${unitName(device, 'service', 'systemd-fsck@')}`,
       text: `# Written by hostext-generator.
 [Unit]
-Description=File systems that host extensions are on, left clean at shutdown
+Description=${literal(`File system check of ${device}, done before the switch`)}
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
-After=${dataMounts.map((path) => unitName(path, 'mount')).join(' ')}
-Before=local-fs.target
-# Not umount.target: that is part of a soft-reboot, too, after which the file systems are mounted again, writable.
-Conflicts=poweroff.target reboot.target halt.target kexec.target
-Before=poweroff.target reboot.target halt.target kexec.target umount.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-${dataMounts.map((path) => `ExecStop=/bin/mount -o remount,ro --target ${execWord(path)}`).join('\n')}
+ExecStart=/bin/true
+# Not that of the template, which ends with the shutdown and takes along what is in it.
+Slice=system.slice
 `,
-    },
-    { path: 'normal/local-fs.target.wants/hostext-data.service', link: '../hostext-data.service' },
+    })),
   ]
 }
 

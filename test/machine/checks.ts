@@ -59,11 +59,12 @@ const PASSING = /^\/(?:proc|sys|dev|run\/credentials|run\/user|run\/hostext)(?:\
 
 /**
  * The lines of `findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS` but those of the root, the layers, what passes, and
- * what hostext has beside them: `ours`.
+ * what hostext has beside them: `ours`. The options of an automount are those of its daemon, PID 1.
  */
 export function otherMounts(text: string, ours: readonly string[]): string[] {
   return text
     .split('\n')
+    .map((line) => line.replace(/ autofs .*/, ' autofs'))
     .filter((line) => {
       const target = line.split(' ', 1)[0] as string
       return target !== '/' && !PASSING.test(target) && !ours.includes(target)

@@ -1,7 +1,8 @@
+import { join } from 'node:path'
 import { BASE_REPORT, type Case, isStacked } from './checks.js'
 import { indexesDataRoot } from './indexes.js'
 import { reported } from './machine.js'
-import { LONG_NAME, manyDataRoot } from './many.js'
+import { deepen, LONG_NAME, manyDataRoot } from './many.js'
 
 /** What has to be indexed over all extensions and the root, and as many extensions as there can be. */
 export function indexCases(): Case[] {
@@ -50,18 +51,22 @@ report etc-writable sh -c 'touch /etc/x && ldconfig && feature-index'
           dataRoot: () => manyDataRoot(count),
           files: { 'etc/hostext.conf': '[Boot]\nTimeout=5min\n' },
           memory: 1536,
+          prepare: (root) => deepen(join(root, 'var/lib/docker'), 127),
           script: `${BASE_REPORT}
 report left-out grep -c '^warning: left out: ' /run/hostext.decision
 report names sh -c 'grep "^warning: left out: " /run/hostext.decision | cut -d" " -f4'
 report descriptions systemctl show -P Description 'run-hostext-*.mount'
 report lower sh -c 'findmnt -no OPTIONS / | tr : "\\n" | wc -l'
-report deep cat /usr/share/deep/126
+report deepest cat /usr/share/most-layers/0
+report highest cat /usr/share/most-layers/added-1
 `,
         },
         check(t, outcome) {
           isStacked(t, outcome)
           t.equal(reported(outcome, 'layers').match(/loaded active mounted/g)?.length, 499)
           t.equal(reported(outcome, 'lower'), '500', '499 extensions and the root')
+          t.equal(reported(outcome, 'deepest'), 'from most-layers', 'the lowest of 127 layers')
+          t.equal(reported(outcome, 'highest'), 'from added', 'and the uppermost')
           const leftOut = reported(outcome, 'names').split('\n').filter(Boolean)
           t.equal(leftOut.length, count - 499, 'those left out are named')
           t.ok(

@@ -19,6 +19,15 @@ report fsck sh -c 'journalctl -b --no-pager -o cat -u "systemd-fsck@*"'
 report time systemd-analyze
 `
 
+/** In its third boot the machine soft-reboots once, where its systemd can, and says what there is then. */
+const SOFT_REBOOT_ONCE = `
+if [ "$boot" = 3 ] && [ -e /usr/lib/systemd/system/soft-reboot.target ] && mkdir /run/once 2>/dev/null; then
+	for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
+	systemctl soft-reboot
+	exit 0
+fi
+`
+
 const disk = (label: string, from?: string, more: Partial<Disk> = {}): Disk => ({
   filesystem: 'ext4',
   label,
@@ -76,11 +85,19 @@ export function layoutCases(): Case[] {
       main: true,
       machine: {
         ...base,
+        boots: [...PLAIN_THEN_EXTENDED, {}],
+        script: `${SOFT_REBOOT_ONCE}${SCRIPT}report write sh -c 'echo x >/mnt/data/x && cat /mnt/data/x'\n`,
         prepare: moveToDataPartition,
         disks: [disk('data', 'mnt/data')],
         fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
       },
-      check: (t, outcome) => isExtendedAsPlain(t, outcome, WRITABLE),
+      check(t, outcome) {
+        isExtendedAsPlain(t, outcome, WRITABLE)
+        const again = bootOf(outcome, 3)
+        isStacked(t, again)
+        t.equal(reported(again, 'write'), 'x', 'after a soft-reboot the data partition is writable')
+        t.notMatch(reported(bootOf(outcome, 2), 'fsck'), /in use/, 'the disk is not checked twice')
+      },
     },
     {
       name: 'layout: a data partition that is not there',

@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { cached } from './cache.js'
 import { withEngine, writeContext } from './engine.js'
-import { FEATURE } from './extensions.js'
+import { containerDirectory, FEATURE } from './extensions.js'
 
 /** The most layers that an engine makes an image of (its maxLayerDepth). */
 const MOST_LAYERS = 125
@@ -50,4 +50,26 @@ function labelsOf(n: number): string[] {
   if (n % 10 === 8) return ['io.balena.image.class=overlay', `io.balena.image.override=${10_000 - n}`]
   if (n % 10 === 9) return ['io.balena.image.class=overlay']
   return ['io.balena.features.host-extension=1']
+}
+
+/**
+ * Adds layers to the image of `most-layers`, as the driver keeps them, until it has `count`: one more than
+ * the engine builds is still fine for its storage driver, which takes 128 with the container's own.
+ * Each has a file /usr/share/most-layers/added-N.
+ */
+export function deepen(data: string, count: number): void {
+  const id = basename(containerDirectory(data, 'most-layers'))
+  const mountId = readFileSync(join(data, 'image/overlay2/layerdb/mounts', id, 'mount-id'), 'utf8')
+  const file = join(data, 'overlay2', mountId, 'lower')
+  const [init, ...image] = readFileSync(file, 'utf8').split(':')
+  for (let n = 0; image.length < count; n++) {
+    const layer = n.toString(16).padStart(64, 'f')
+    const shortName = `l/${String(n).padStart(26, 'X')}`
+    const directory = join(data, 'overlay2', layer, 'diff/usr/share/most-layers')
+    mkdirSync(directory, { recursive: true })
+    writeFileSync(join(directory, `added-${n}`), 'from added\n')
+    symlinkSync(`../${layer}/diff`, join(data, 'overlay2', shortName))
+    image.unshift(shortName)
+  }
+  writeFileSync(file, [init, ...image].join(':'))
 }

@@ -36,6 +36,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     dataRoot: '/var/lib/docker',
     bindDataRoot: undefined,
     dataMounts: [],
+    settled: [],
     checkedDevices: [],
     remount: [],
     tmp: false,
