@@ -12,7 +12,7 @@ export DOCKER_BUILDKIT=0
 report engine docker info -f '{{.Driver}} {{.DockerRootDir}}'
 report containers docker ps -a --format '{{.Names}} {{.Image}}'
 report run docker run --rm --network=none tools:1 /busybox echo works
-for name in a b c; do report $name cat /usr/share/extension-$name; done
+for name in wifi gpu disk; do report $name cat /usr/share/extension-$name; done
 version() {
 	mkdir -p /var/build && echo "$1 version $2" >/var/build/file
 	printf 'FROM scratch\\nLABEL io.balena.features.host-extension=1\\nCOPY file /usr/share/extension-%s\\n' $1 >/var/build/Dockerfile
@@ -23,11 +23,11 @@ remove() {
 }
 step() {
 	case $boot in
-	1) docker build -q -t tools:1 /usr/lib/test/tools && version a 1 ;;
-	2) remove a && version a 2 && version b 1 ;;
-	3) remove a && remove b && version b 2 && version c 1 ;;
-	4) remove b && remove c && version c 2 ;;
-	5) remove c ;;
+	1) docker build -q -t tools:1 /usr/lib/test/tools && version wifi 1 ;;
+	2) remove wifi && version wifi 2 && version gpu 1 ;;
+	3) remove wifi && remove gpu && version gpu 2 && version disk 1 ;;
+	4) remove gpu && remove disk && version disk 2 ;;
+	5) remove disk ;;
 	6) docker image prune -af ;;
 	esac
 }
@@ -36,7 +36,7 @@ report holders docker ps -a --filter label=io.hostext.hold --format '{{.Names}}'
 report step step
 # What was stacked at boot stays whole, whatever the engine has removed since; and not only what is still cached.
 echo 2 >/proc/sys/vm/drop_caches
-for name in a b c; do report $name-after cat /usr/share/extension-$name; done
+for name in wifi gpu disk; do report $name-after cat /usr/share/extension-$name; done
 report images docker images -a --format '{{.Repository}}:{{.Tag}}'
 report layers-left ls /var/lib/docker/overlay2
 report run-left sh -c 'ls -A /run/hostext /mnt'
@@ -48,10 +48,10 @@ report failed-after systemctl --failed --plain --no-legend
 /** What is stacked in each boot, from what the boots before it did. */
 const STACKED: Record<string, string>[] = [
   {},
-  { a: 'a version 1' },
-  { a: 'a version 2', b: 'b version 1' },
-  { b: 'b version 2', c: 'c version 1' },
-  { c: 'c version 2' },
+  { wifi: 'wifi version 1' },
+  { wifi: 'wifi version 2', gpu: 'gpu version 1' },
+  { gpu: 'gpu version 2', disk: 'disk version 1' },
+  { disk: 'disk version 2' },
   {},
 ]
 
@@ -86,7 +86,9 @@ export function engineCases(): Case[] {
             t.match(said(boot), /no container is a host extension/)
           }
           for (const key of ['', '-after']) {
-            const there = ['a', 'b', 'c'].filter((name) => boot.reports.get(`${name}${key}.status`) === '0')
+            const there = ['wifi', 'gpu', 'disk'].filter(
+              (name) => boot.reports.get(`${name}${key}.status`) === '0',
+            )
             const seen = Object.fromEntries(there.map((name) => [name, reported(boot, `${name}${key}`)]))
             t.same(
               seen,
