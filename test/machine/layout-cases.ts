@@ -219,6 +219,11 @@ export function layoutCases(): Case[] {
       },
       check(t, outcome) {
         isExtendedAsPlain(t, outcome, [])
+        t.match(
+          reported(bootOf(outcome, 2), 'mounts'),
+          /^\/media\/root-ro \/dev\/vda ext4 /m,
+          'what is below comes along',
+        )
         const refused = bootOf(outcome, 3)
         t.equal(reported(refused, 'state'), 'running', 'two overlays deep: a complete boot')
         t.match(reported(refused, 'root'), /^overlay +overlay +rw,/, 'on the plain root')
