@@ -1,8 +1,8 @@
-import minimist from 'minimist'
 import { describeChange, readChanges } from './changes.js'
 import { decide } from './decide.js'
 import { describeContainer } from './extension.js'
 import { inputRoot, readText } from './files.js'
+import { hold } from './hold.js'
 import { DECISION } from './units/layer.js'
 
 const USAGE = `hostext COMMAND
@@ -21,6 +21,8 @@ HOSTEXT_ROOT=DIR looks at the system below DIR.
 
 /** The `hostext` command. Prints; returns the exit status: 0, or 2 for words it does not know. */
 export async function command(words: string[]): Promise<number> {
+  // Imported here: the generator, which has no use for it, shares this bundle.
+  const { default: minimist } = await import('minimist')
   const { _: names, ...options } = minimist(words, { boolean: ['help', 'version'], alias: { h: 'help' } })
   const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
   const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
@@ -68,9 +70,7 @@ const COMMANDS: Record<string, () => number | Promise<number>> = {
       process.stdout.write(`${describeChange(change)}\n`)
     return 0
   },
-  async hold() {
-    // Imported here: HTTP is half of what starting it would cost the other commands.
-    const { hold } = await import('./hold.js')
+  hold() {
     return hold(inputRoot(process.env))
   },
   status() {

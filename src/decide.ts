@@ -46,14 +46,12 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   }
   const { candidates, messages: problems } = findDataRoots(root, configuration.dataRoot)
   messages.push(...problems)
-  const dataRoots = candidates.filter((path) => !findUnmounted(root, machine, path))
-  const paths = candidates.filter((path) => !dataRoots.includes(path))
+  const missing = new Map(candidates.map((path) => [path, findUnmounted(root, machine, path)]))
+  const dataRoots = candidates.filter((path) => !missing.get(path))
+  const paths = candidates.filter((path) => missing.get(path))
   if (paths.length > 0 && !machine.collected) return { wait: { ...boot, paths }, messages }
   for (const path of paths)
-    say(
-      'warning',
-      `${findUnmounted(root, machine, path)} is not mounted: what an engine has in ${path} is left out`,
-    )
+    say('warning', `${missing.get(path)} is not mounted: what an engine has in ${path} is left out`)
 
   const engine = readEngines(root, dataRoots, machine.release)
   messages.push(...engine.messages)
@@ -83,7 +81,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   const { state, refused } = chooseState(configuration.state, rootWritable, fstab, isDirectory)
   for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: not bound`)
 
-  const unmounted = findUnmounted(root, machine, CHANGES)
+  const unmounted = configuration.etc === 'persistent' ? findUnmounted(root, machine, CHANGES) : undefined
   const { etc, wait, warning } = chooseEtc(configuration.etc, rootWritable, {
     state: state.find((path) => isBelow(CHANGES, path)),
     mounted: mountOf(mounts, CHANGES)?.mountPoint !== '/' && !unmounted,

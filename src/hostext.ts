@@ -1,3 +1,4 @@
+import { command } from './command.js'
 import { generate } from './generator.js'
 import { log } from './log.js'
 
@@ -14,9 +15,7 @@ try {
   process.exit(1)
 }
 
-// Imported here: the generator has no use for it, and start-up is most of what it costs.
-import('./command.js')
-  .then(({ command }) => command(words))
+command(words)
   .then((status) => {
     process.exitCode = status
   })

@@ -126,7 +126,7 @@ const UNIT_DIRECTORIES = [
 /** The links that make `target` pull in units, as `<target>.wants/<unit>`, each once, sorted. */
 export function readPulledIn(root: Root, target: string): string[] {
   const links = new Set<string>()
-  for (const directory of UNIT_DIRECTORIES) {
+  for (const directory of UNIT_DIRECTORIES.filter((directory) => exists(root, directory))) {
     for (const kind of ['wants', 'requires', 'upholds']) {
       for (const name of listDirectory(root, `${directory}/${target}.${kind}`))
         links.add(`${target}.${kind}/${name}`)
@@ -135,10 +135,13 @@ export function readPulledIn(root: Root, target: string): string[] {
   return [...links].sort()
 }
 
+/** Where systems and administrators have mount units: fewer places than units may be, because this is asked often. */
+const MOUNT_UNIT_DIRECTORIES = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system']
+
 /** Whether the system has a unit of its own, not one from fstab, that mounts something at `path`. */
 export function hasMountUnit(root: Root, path: string): boolean {
   const name = unitName(path, 'mount')
-  return UNIT_DIRECTORIES.some((directory) => exists(root, `${directory}/${name}`))
+  return MOUNT_UNIT_DIRECTORIES.some((directory) => exists(root, `${directory}/${name}`))
 }
 
 /**

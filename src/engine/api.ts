@@ -1,4 +1,3 @@
-import { request } from 'node:http'
 import { type Root, resolveLinks, statLink } from '../files.js'
 import { printable } from '../printable.js'
 import { isObject } from './container.js'
@@ -77,7 +76,14 @@ export async function removeContainer(engine: Engine, id: string): Promise<void>
 }
 
 /** One request: the JSON of the answer. Throws with the engine's own words if it refuses. */
-function ask({ socket, timeout }: Engine, method: string, path: string, body?: object): Promise<unknown> {
+async function ask(
+  { socket, timeout }: Engine,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<unknown> {
+  // Imported here: loading it takes as long as all that the generator does.
+  const { request } = await import('node:http')
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeout)
     const fail = (error: Error): void =>
