@@ -165,8 +165,8 @@ function remountDropIn({ state, rootOptions, remount }: Plan): UnitFile {
     'rw',
   ].join(',')
   const commands = [
-    ...state.map((path) => `ExecStart=/bin/mount -o ${execWord(options)} ${execWord(path)}`),
-    ...remount.map((path) => `ExecStart=/bin/mount -o remount ${execWord(path)}`),
+    ...state.map((path) => `ExecStart=/bin/mount -o ${execWord(options)} --target ${execWord(path)}`),
+    ...remount.map((path) => `ExecStart=/bin/mount -o remount --target ${execWord(path)}`),
   ]
   return dropIn(
     'systemd-remount-fs.service',
