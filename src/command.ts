@@ -1,4 +1,5 @@
 import minimist from 'minimist'
+import { describeChange, readChanges } from './changes.js'
 import { decide } from './decide.js'
 import { describeContainer } from './extension.js'
 import { inputRoot, readText } from './files.js'
@@ -9,6 +10,7 @@ const USAGE = `hostext COMMAND
 Commands:
   plan      what the next boot would stack, and what it would leave out and why
   status    what this boot decided
+  changes   what has been changed in a persistent /etc
   help      this text
   version   the version
 
@@ -58,6 +60,11 @@ const COMMANDS: Record<string, () => number> = {
     })
     process.stdout.write(`${lines.slice(0, above).join('')}   /  the root\n${lines.slice(above).join('')}`)
     process.stdout.write(`writable: ${state.join(' ') || 'nothing'}\n/etc: ${etc.mode}\n`)
+    return 0
+  },
+  changes() {
+    for (const change of readChanges(inputRoot(process.env)))
+      process.stdout.write(`${describeChange(change)}\n`)
     return 0
   },
   status() {

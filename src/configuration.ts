@@ -112,7 +112,7 @@ const SETTINGS: Record<string, (value: string, configuration: Configuration) => 
     else if (value === 'none') configuration.state = []
     else {
       const paths = value.split(/\s+/).map(directoryPath)
-      const bad = paths.findIndex((path) => path === null || path === '/' || isApiPath(path))
+      const bad = paths.findIndex((path) => path === null || isNoState(path))
       if (bad >= 0) return `${printable(value.split(/\s+/)[bad] as string)} cannot be a state directory`
       configuration.state = [...new Set(paths as string[])].sort()
     }
@@ -145,9 +145,9 @@ export function directoryPath(value: string): string | null {
   return posix.normalize(value).replace(/(?<=.)\/$/, '')
 }
 
-/** What PID 1 carries over itself and what no overlay may cover. */
-function isApiPath(path: string): boolean {
-  return /^\/(?:proc|sys|dev|run)(?:\/|$)/.test(path)
+/** What PID 1 carries over itself, and what is stacked: the root, and /usr and /etc as a whole. */
+function isNoState(path: string): boolean {
+  return /^\/(?:(?:proc|sys|dev|run)(?:\/|$)|(?:usr|etc)?$)/.test(path)
 }
 
 const UNITS: Record<string, number> = { '': 1, s: 1, sec: 1, second: 1, seconds: 1, m: 60, min: 60, h: 3600 }

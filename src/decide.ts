@@ -3,7 +3,7 @@ import { hiddenBelow } from './engine/extensions.js'
 import { CHANGES, chooseEtc, describeShadowed, persistedIndexes } from './etc.js'
 import { describeContainer } from './extension.js'
 import { type Root, statLink } from './files.js'
-import { isAutomatic } from './fstab.js'
+import { devicePath, isAutomatic } from './fstab.js'
 import type { Level, Message } from './log.js'
 import { isBelow, mountOf } from './mountinfo.js'
 import {
@@ -91,6 +91,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   if (warning) say('warning', warning)
   if (etc.mode === 'persistent') for (const text of describeShadowed(root)) say('warning', text)
 
+  const dataMounts = findDataMounts(machine, etc.mode === 'persistent' ? [dataRoot, CHANGES] : [dataRoot])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
   const carried = findForeign(root, machine)
   const covered = fstab.filter(isAutomatic).map(({ mountPoint }) => mountPoint)
@@ -131,6 +132,14 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
         mountOf(mounts, dataRoot)?.mountPoint === '/' && !state.some((path) => isBelow(dataRoot, path))
           ? dataRoot
           : undefined,
+      dataMounts,
+      // A container's root is part of a file system of its host.
+      settled: machine.inContainer
+        ? []
+        : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])],
+      checkedDevices: fstab.flatMap(({ source, mountPoint, passno }) =>
+        passno > 0 && dataMounts.includes(mountPoint) ? (devicePath(source) ?? []) : [],
+      ),
       remount: covered.filter((path) => isRemounted(path) && !(path === '/usr' && separateUsr)),
       tmp: state.length > 0 && isDirectory('/tmp') && !covered.includes('/tmp'),
       softReboot: machine.softReboot,
@@ -169,6 +178,12 @@ function findUnfit(root: Root, { mounts }: Machine, dataRoot: string): string | 
   if (mount?.type === 'overlay')
     return `${dataRoot} is on an overlay (${mount.mountPoint}), and the kernel stacks two deep at most`
   return undefined
+}
+
+/** The mount points, other than the root, that `paths` are on. */
+function findDataMounts({ mounts }: Machine, paths: string[]): string[] {
+  const places = paths.map((path) => mountOf(mounts, path)?.mountPoint ?? '/')
+  return [...new Set(places.filter((place) => place !== '/'))].sort()
 }
 
 /** The mount point that `path` will be on once the machine has mounted all it has to mount, if that is missing yet. */

@@ -28,9 +28,30 @@ export function parseFstab(text: string): FstabEntry[] {
   return entries
 }
 
-/** Whether the boot mounts the entry by itself: not swap, not `noauto`, and at a place in the tree. */
+/** Whether the boot mounts the entry, at once or when it is looked at: not swap, and not `noauto` alone. */
 export function isAutomatic({ mountPoint, options }: FstabEntry): boolean {
-  return mountPoint.startsWith('/') && !options.includes('noauto')
+  return (
+    mountPoint.startsWith('/') && (!options.includes('noauto') || options.includes('x-systemd.automount'))
+  )
+}
+
+/** Where udev links the device that a tag names: fstab(5), "The first field"; udev's own encoding of the names. */
+const TAGS: Record<string, string> = {
+  LABEL: 'by-label',
+  UUID: 'by-uuid',
+  PARTLABEL: 'by-partlabel',
+  PARTUUID: 'by-partuuid',
+}
+
+/** The path of an entry's device, as systemd names its units; undefined if it is none: `tmpfs`, a directory. */
+export function devicePath(source: string): string | undefined {
+  const [, tag, value] = /^([A-Z]+)="?(.*?)"?$/.exec(source) ?? []
+  if (tag === undefined) return source.startsWith('/dev/') ? source : undefined
+  const directory = TAGS[tag]
+  const encoded = (value as string).replace(/[^0-9A-Za-z#+\-.:=@_\u0080-\uffff]/g, (c) => {
+    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
+  })
+  return directory && `/dev/disk/${directory}/${encoded}`
 }
 
 /** `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and backslashes. */

@@ -46,6 +46,12 @@ export type Plan = Boot & {
   checkRoot: boolean
   /** The engine's data root, if it is on the root file system and not below a state directory. */
   bindDataRoot: string | undefined
+  /** Mount points of the file systems that layers or kept changes are on, but the root. */
+  dataMounts: string[]
+  /** Mount points that nothing reaches after the switch, to be made read-only before it. */
+  settled: string[]
+  /** The devices among {@link Plan.dataMounts} that have been checked before the switch. */
+  checkedDevices: string[]
   /** Mount points in fstab that systemd-remount-fs(8) remounts, but the root. */
   remount: string[]
   /** Whether /tmp needs a tmpfs, because it used to be on a writable root. */

@@ -2,7 +2,7 @@ import t from 'tap'
 import { directoryPath, readConfiguration } from '../src/configuration.js'
 import { makeTree } from './support/tree.js'
 
-const DEFAULTS = { dataRoot: undefined, state: 'auto', timeout: 60, container: false }
+const DEFAULTS = { dataRoot: undefined, state: 'auto', etc: 'auto', timeout: 60, container: false }
 
 t.test('nothing configured', async (t) => {
   t.same(readConfiguration({ prefix: makeTree(t) }), { configuration: DEFAULTS, messages: [] })
@@ -18,6 +18,10 @@ t.test('values', async (t) => {
     ['[Root]\nState=/var /srv/x\t/var/', { state: ['/srv/x', '/var'] }],
     ['[Root]\nState=/var \\\n  # between\n  /home', { state: ['/home', '/var'] }],
     ['[Root]\nState=/var\nState=auto', {}],
+    ['[Root]\nEtc=read-only', { etc: 'read-only' }],
+    ['[Root]\nEtc=volatile', { etc: 'volatile' }],
+    ['[Root]\nEtc=persistent', { etc: 'persistent' }],
+    ['[Root]\nEtc=persistent\nEtc=', {}],
     ['[Boot]\nTimeout=5', { timeout: 5 }],
     ['[Boot]\nTimeout=2min 5s', { timeout: 125 }],
     ['[Boot]\nContainer=yes', { container: true }],
@@ -34,6 +38,9 @@ t.test('what is wrong is named with file and line, and the default holds', async
     ['[Engine]\nDataRoot=/a/../b', ':2: DataRoot=: /a/../b is no absolute path'],
     ['[Root]\n\nState=/var /', ':3: State=: / cannot be a state directory'],
     ['[Root]\nState=/run/x', ':2: State=: /run/x cannot be a state directory'],
+    ['[Root]\nState=/etc', ':2: State=: /etc cannot be a state directory'],
+    ['[Root]\nState=/home /usr', ':2: State=: /usr cannot be a state directory'],
+    ['[Root]\nEtc=writable', ':2: Etc=: writable is none of auto, read-only, volatile and persistent'],
     ['[Boot]\nTimeout=0', ':2: Timeout=: 0 is no time span'],
     ['[Boot]\nTimeout=5 parsecs', ':2: Timeout=: 5 parsecs is no time span'],
     ['[Boot]\nTimeout=\u001b[2J', ':2: Timeout=: \\x1b[2J is no time span'],

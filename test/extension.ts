@@ -57,6 +57,7 @@ t.test('the order', async (t) => {
   const make = (name: string, rank: Rank, id = 'a'): Extension => ({
     container: { id, name, image: '', driver: 'overlay2', labels: new Map(), dying: undefined, source: '' },
     layers: { directory: '', lower: [] },
+    contents: { top: new Set(), indexes: new Set(), sysusers: false },
     rank,
   })
   const ordered = [

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { inputRoot, listDirectory, readText, reason, statLink } from '../src/files.js'
+import { inputRoot, listDirectory, readText, reason, resolveLinks, statLink } from '../src/files.js'
 import { makeTree } from './support/tree.js'
 
 t.test('below HOSTEXT_ROOT', async (t) => {
@@ -27,3 +27,29 @@ t.test('names are sorted; no directory has none', async (t) => {
 })
 
 t.equal(reason('text'), 'text')
+
+t.test('links in a path', async (t) => {
+  const root = {
+    prefix: makeTree(t, {
+      'real/docker/x': '',
+      absolute: '-> /real',
+      relative: '-> real/./docker/../docker',
+      'deep/up': '-> ../../real',
+      dangling: '-> /nowhere/at/all',
+      loop: '-> loop',
+      outside: '-> /../../etc',
+    }),
+  }
+  for (const [path, resolved] of [
+    ['/real/docker', '/real/docker'],
+    ['/absolute/docker', '/real/docker'],
+    ['/relative/x', '/real/docker/x'],
+    ['/deep/up/docker', '/real/docker'],
+    ['/dangling/x', '/nowhere/at/all/x'],
+    ['/not/there', '/not/there'],
+    ['/outside/x', '/etc/x'],
+    ['/', '/'],
+  ] as const)
+    t.equal(resolveLinks(root, path), resolved, path)
+  t.match(resolveLinks(root, '/loop/x'), /^\//, 'a loop ends')
+})

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseFstab, unescapeOctal } from '../src/fstab.js'
+import { devicePath, isAutomatic, parseFstab, unescapeOctal } from '../src/fstab.js'
 
 t.same(
   parseFstab(`# comment
@@ -21,3 +21,22 @@ t.same(parseFstab(''), [])
 t.equal(unescapeOctal('a\\040b\\134c\\011'), 'a b\\c\t')
 t.equal(unescapeOctal('gr\\303\\266ße'), 'größe', 'escaped bytes of UTF-8')
 t.equal(unescapeOctal('\\999 \\04'), '\\999 \\04', 'what is no escape stays')
+
+t.test('what the boot mounts by itself', async (t) => {
+  const automatic = (line: string) => parseFstab(line).map(isAutomatic)
+  t.same(automatic('x /a ext4\nx /b ext4 noauto\nx /c ext4 noauto,x-systemd.automount\nx none swap'), [
+    true,
+    false,
+    true,
+    false,
+  ])
+})
+
+t.test('the device of an entry, as udev links it', async (t) => {
+  t.equal(devicePath('/dev/vda1'), '/dev/vda1')
+  t.equal(devicePath('LABEL=my data'), '/dev/disk/by-label/my\\x20data')
+  t.equal(devicePath('UUID="1-2"'), '/dev/disk/by-uuid/1-2')
+  t.equal(devicePath('PARTLABEL=a/b'), '/dev/disk/by-partlabel/a\\x2fb')
+  t.equal(devicePath('PARTUUID=x'), '/dev/disk/by-partuuid/x')
+  for (const source of ['tmpfs', '/home/x', 'host:/x', 'ID=x']) t.equal(devicePath(source), undefined, source)
+})

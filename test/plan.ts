@@ -14,6 +14,7 @@ const extension = (name: string, rank: Rank): Extension => ({
     source: '',
   },
   layers: { directory: '', lower: [] },
+  contents: { top: new Set(), indexes: new Set(), sysusers: false },
   rank,
 })
 const many = (count: number, rank: Rank) =>
@@ -35,12 +36,16 @@ t.test('the kernel takes 499: what only adds goes first, then the lowest priorit
     above: 494,
     leftOut: [...Array(10).keys()].map((n) => ({ who: `overlay${n + 5} ` })),
   })
+  t.match(chooseStack(all, 498).leftOut, {
+    length: 22,
+    0: { why: /498 extensions at most beside the rebuilt indexes/ },
+  })
   t.same(chooseStack([]), { stack: [], above: 0, leftOut: [] })
 })
 
 t.test('State=auto', async (t) => {
   const everything = () => true
-  t.same(chooseState('auto', false, [], everything), { state: [], missing: [] })
+  t.same(chooseState('auto', false, [], everything), { state: [], refused: [] })
   t.same(chooseState('auto', true, [], everything).state, ['/var', '/home', '/root', '/srv'])
   t.same(chooseState('auto', true, [], (path) => path === '/var').state, ['/var'], 'real directories')
   t.same(chooseState('auto', true, parseFstab('x /home ext4\nx /srv/data ext4'), everything).state, [
@@ -53,11 +58,15 @@ t.test('State=auto', async (t) => {
 t.test('State= with a list', async (t) => {
   t.same(
     chooseState(['/data', '/nope'], false, [], (path) => path === '/data'),
-    { state: ['/data'], missing: ['/nope'] },
+    { state: ['/data'], refused: [{ path: '/nope', why: 'is no directory of the root' }] },
   )
   t.same(
     chooseState([], true, [], () => true),
-    { state: [], missing: [] },
+    { state: [], refused: [] },
+  )
+  t.same(
+    chooseState(['/data/x', '/var'], true, parseFstab('x /data ext4\ny /var ext4 noauto'), () => true),
+    { state: ['/var'], refused: [{ path: '/data/x', why: 'is on a file system that fstab mounts' }] },
   )
 })
 
@@ -84,4 +93,6 @@ t.test('whether the root would be writable', async (t) => {
   t.ok(isRootWritable(undefined, line, mount('rw')))
   t.notOk(isRootWritable(undefined, line, mount('ro')))
   t.notOk(isRootWritable(undefined, line, undefined))
+  for (const type of ['squashfs', 'erofs', 'overlay'])
+    t.notOk(isRootWritable(rw, { ...line, root: 'rw' }, { ...mount('rw'), type }), type)
 })

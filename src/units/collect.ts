@@ -1,7 +1,7 @@
 import type { Wait } from '../plan.js'
 import { takeOver } from './first-pass.js'
 import { DOCUMENTATION } from './layer.js'
-import { literal, type UnitFile } from './text.js'
+import { pathWord, type UnitFile } from './text.js'
 
 /**
  * The units of a boot that has to mount the engine's data before it can decide: one service that needs those
@@ -19,23 +19,18 @@ Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
 IgnoreOnIsolate=yes
-RequiresMountsFor=${wait.paths.map(quoted).join(' ')}
+RequiresMountsFor=${wait.paths.map(pathWord).join(' ')}
 Wants=systemd-udevd.service systemd-udev-trigger.service
 
 [Service]
 Type=oneshot
 ExecStart=/usr/lib/hostext/collect
 # What is started here may isolate another target, or end all of the system, before its command has ended.
-SuccessExitStatus=SIGTERM
+SuccessExitStatus=SIGTERM SIGKILL
 StandardOutput=null
 StandardError=null
 `,
     },
     ...takeOver(wait, 'hostext-collect.service', normalDirectory),
   ]
-}
-
-/** One word of a list of paths: systemd.syntax(7), "Quoting". */
-function quoted(path: string): string {
-  return /^[A-Za-z0-9_./-]+$/.test(path) ? path : `"${literal(path).replaceAll('"', '\\"')}"`
 }

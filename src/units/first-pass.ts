@@ -50,9 +50,9 @@ ${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.tim
 
 [Service]
 Type=oneshot
-# The switch may end its own command before that has.
-SuccessExitStatus=SIGTERM
-ExecStart=/usr/lib/hostext/switch ${plan.softReboot ? 'soft-reboot' : 'switch-root'} ${root}
+# The switch may end its own command before that has: a soft-reboot terminates what runs, and kills it soon after.
+SuccessExitStatus=SIGTERM SIGKILL
+ExecStart=/usr/lib/hostext/switch ${[plan.softReboot ? 'soft-reboot' : 'switch-root', root, ...plan.settled].join(' ')}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,

@@ -51,6 +51,7 @@ ConditionPathExists=!/run/hostext
       link: '/usr/lib/systemd/system/systemd-remount-fs.service',
     })
   }
+  files.push(...dataUnits(plan))
   if (plan.tmp) files.push(...tmpUnits())
   return files
 }
@@ -183,6 +184,43 @@ ${commands.join('\n')}
 ConditionPathExists=!/run/hostext
 `,
   )
+}
+
+/**
+ * The layers hold the file systems they are on: unmounted at shutdown, such a file system would stay writable with
+ * nothing left that reaches it, and dirty on the disk. So it stays mounted until the last step of the shutdown,
+ * like the state. Its check would end with the shutdown and take it along; it was made before the switch.
+ */
+function dataUnits({ dataMounts, checkedDevices }: Plan): UnitFile[] {
+  return [
+    ...dataMounts.map((path) =>
+      dropIn(
+        unitName(path, 'mount'),
+        `[Unit]
+# Host extensions are on it: it stays mounted until the last step of the shutdown.
+DefaultDependencies=no
+After=local-fs-pre.target
+Before=local-fs.target
+`,
+      ),
+    ),
+    ...checkedDevices.map((device) => ({
+      path: `normal/${unitName(device, 'service', 'systemd-fsck@')}`,
+      text: `# Written by hostext-generator.
+[Unit]
+Description=${literal(`File system check of ${device}, done before the switch`)}
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+# Not that of the template, which ends with the shutdown and takes along what is in it.
+Slice=system.slice
+`,
+    })),
+  ]
 }
 
 /** x-systemd.growfs on the root: grow the file system through the state, which is on it. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { findDataRoots } from '../../src/engine/data-root.js'
+import { findDataRoots, isDataRoot } from '../../src/engine/data-root.js'
 import { makeTree } from '../support/tree.js'
 
 const engine = (path: string) => ({ [`${path}/containers/x`]: '' })
@@ -13,16 +13,22 @@ t.test('in order: daemon.json, balenaOS, Docker', async (t) => {
     ...engine('mnt/data/docker'),
     ...engine('var/lib/docker'),
   }
-  t.same(find(t, all), { dataRoots: ['/data/docker', '/mnt/data/docker', '/var/lib/docker'], messages: [] })
-  t.same(find(t, all, '/var/lib/docker').dataRoots, ['/var/lib/docker'], 'DataRoot= is the only one')
-  t.same(find(t, {}).dataRoots, [])
+  t.same(find(t, all), { candidates: ['/data/docker', '/mnt/data/docker', '/var/lib/docker'], messages: [] })
+  t.same(find(t, all, '/var/lib/docker').candidates, ['/var/lib/docker'], 'DataRoot= is the only one')
+  t.same(find(t, {}).candidates, ['/mnt/data/docker', '/var/lib/docker'], 'they may not be mounted yet')
 })
 
-t.test('a DataRoot= without an engine is named', async (t) => {
-  t.match(find(t, engine('var/lib/docker'), '/data'), {
-    dataRoots: [],
-    messages: [{ level: 'warning', text: 'DataRoot=/data holds no engine data' }],
-  })
+t.test('links are followed, and two names of one place count once', async (t) => {
+  t.same(find(t, { 'var/lib/docker': '-> /mnt/data/docker' }).candidates, ['/mnt/data/docker'])
+  t.same(find(t, { var: '-> disk/var' }, '/var/lib/docker').candidates, ['/disk/var/lib/docker'])
+})
+
+t.test('an engine keeps its containers in a directory of its own', async (t) => {
+  const prefix = makeTree(t, { ...engine('a'), 'b/containers': '', 'c/containers': '-> ../a/containers' })
+  t.same(
+    ['/a', '/b', '/c', '/d'].filter((path) => isDataRoot({ prefix }, path)),
+    ['/a'],
+  )
 })
 
 t.test('a daemon.json that says nothing usable', async (t) => {
@@ -32,7 +38,7 @@ t.test('a daemon.json that says nothing usable', async (t) => {
     ['{"data-root": ["/x"]}', 'data-root is no absolute path: /x'],
   ] as const) {
     t.match(find(t, { 'etc/docker/daemon.json': text, ...engine('var/lib/docker') }), {
-      dataRoots: ['/var/lib/docker'],
+      candidates: ['/mnt/data/docker', '/var/lib/docker'],
       messages: [{ level: 'warning', text: `/etc/docker/daemon.json: ${problem}; ignored` }],
     })
   }

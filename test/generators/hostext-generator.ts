@@ -93,6 +93,65 @@ for (const shell of shells) {
       }
     })
 
+    t.test('data that may not be where it will be: the runtime looks', async (t) => {
+      for (const [what, files] of [
+        ['fstab mounts it', { 'etc/fstab': '# x /x\nLABEL=d\t/mnt/data ext4\n' }],
+        ['fstab mounts above it', { 'etc/fstab': 'x /var/ ext4' }],
+        ['a unit mounts it', { 'etc/systemd/system/mnt-data.mount': '' }],
+        ['behind a link', { 'var/lib/docker': '-> /data/docker' }],
+        ['above a link', { var: '-> data/var' }],
+        [
+          'elsewhere',
+          { 'etc/fstab': 'x /data ext4\n', 'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n' },
+        ],
+      ] as [string, Tree][])
+        t.ok(run(t, shell, files).started, what)
+      // What fstab and units mount elsewhere means nothing.
+      for (const files of [
+        { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
+        { 'etc/systemd/system/var-lib-machines.mount': '' },
+      ] as Tree[])
+        isPlain(t, run(t, shell, files), 'no container is a host extension')
+    })
+
+    const WAITING: Tree = {
+      'run/hostext/waiting/normal/hostext.target': 'waiting\n',
+      'run/hostext/waiting/early/default.target': '-> /run/systemd/generator/hostext.target',
+    }
+    t.test('a boot that mounts its data first', async (t) => {
+      const waits = run(t, shell, WAITING, { engine: 'var/lib/docker' })
+      t.match(waits, { started: false, status: 0, stderr: '', decision: '' })
+      t.same(waits.files, {
+        'normal/hostext.target': 'waiting\n',
+        'early/default.target': '-> /run/systemd/generator/hostext.target',
+      })
+      const mounted = { ...WAITING, 'run/hostext/collected': '' }
+      const decides = run(t, shell, mounted)
+      t.ok(decides.started, 'now the runtime decides, whatever the stub sees')
+      t.same(decides.files, { 'normal/hostext.target': 'waiting\n' }, 'the step runs on to its end')
+      const fails = run(t, shell, mounted, { runtime: '#!/bin/sh\nexit 1\n' })
+      t.match(fails.decision, 'plain root: the runtime ended with status 1')
+      t.same(fails.files, { 'normal/hostext.target': 'waiting\n' })
+      const plain = run(t, shell, { ...mounted, 'run/hostext.decision': 'plain root: x\n' })
+      t.same(plain.files, { 'normal/hostext.target': 'waiting\n' }, 'decided: no early target any more')
+      const {
+        'run/hostext/first/normal/hostext.target': _,
+        'run/hostext/first/early/default.target': __,
+        ...rest
+      } = DECIDED
+      const stacks = run(t, shell, {
+        ...mounted,
+        ...rest,
+        'run/hostext/first/normal/switch.service': 'first\n',
+      })
+      t.same(stacks.files, {
+        'normal/hostext.target': 'waiting\n',
+        'normal/run-hostext-0.mount': 'layer\n',
+        'normal/switch.service': 'first\n',
+      })
+      t.same(run(t, shell, { ...mounted, ...DECIDED, ...LOCKED }).files['normal/hostext.target'], 'locked\n')
+    })
+
     t.test('nothing to do', async (t) => {
       isPlain(t, run(t, shell, {}), 'no container is a host extension')
       isPlain(

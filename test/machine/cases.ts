@@ -1,60 +1,12 @@
 import { cpSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Test } from 'tap'
+import { BASE_REPORT, type Case, isPlain, isStacked, said } from './checks.js'
+import { engineCases } from './engine-cases.js'
+import { etcCases } from './etc-cases.js'
 import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot } from './extensions.js'
-import { type Machine, type Outcome, reported } from './machine.js'
-
-/** A boot and what must be true of it, on a virtual machine and, where `container`, in a container. */
-export type Case = {
-  name: string
-  machine: Omit<Machine, 'release'>
-  /** A container shows it as well. */
-  container: boolean
-  /** Boots on both releases in every CI run; the rest does in the full run. */
-  main?: boolean
-  dialogue?: [string, string][]
-  check: (t: Test, outcome: Outcome) => void
-}
-
-const BASE_REPORT = `
-for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
-report state systemctl is-system-running
-report failed systemctl --failed --plain --no-legend
-report root findmnt -no SOURCE,FSTYPE,OPTIONS /
-report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
-report decision cat /run/hostext.decision
-report target systemctl is-active multi-user.target
-report kmsg sh -c 'dmesg | grep hostext:'
-report nextroot sh -c 'grep -E "nextroot|/run/hostext" /proc/self/mountinfo'
-report jobs systemctl list-jobs --no-legend
-`
-
-/** The kernel log's lines of ours; a container has no kernel log, only its console and the record. */
-function said(outcome: Outcome): string {
-  const kernelLog = reported(outcome, 'kmsg')
-  return outcome.reports.get('kmsg.status') === '0'
-    ? kernelLog
-    : `${outcome.console}\n${reported(outcome, 'decision')}`
-}
-
-function isStacked(t: Test, outcome: Outcome): void {
-  t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/, 'the root is our overlay, read-only')
-  t.equal(reported(outcome, 'state'), 'running', 'the system is running')
-  t.equal(reported(outcome, 'failed'), '', 'no unit failed')
-}
-
-/** A complete boot on the plain root that says why. `failed`: the units that may have failed. */
-function isPlain(t: Test, outcome: Outcome, why: RegExp, failed: RegExp[] = []): void {
-  t.notMatch(reported(outcome, 'root'), /^hostext/, 'the root is the plain one')
-  t.match(reported(outcome, 'root'), /ext4 +rw,/, 'the root is writable')
-  t.equal(reported(outcome, 'target'), 'active', 'multi-user.target is reached')
-  t.match(said(outcome), why, 'it says why')
-  t.equal(reported(outcome, 'nextroot'), '', 'nothing of ours is left mounted')
-  const units = reported(outcome, 'failed').split('\n').filter(Boolean)
-  const others = units.filter((unit) => !failed.some((pattern) => pattern.test(unit)))
-  t.same(others, [], 'no other unit failed')
-  t.equal(reported(outcome, 'state'), units.length > 0 ? 'degraded' : 'running', 'the boot is complete')
-}
+import { indexCases } from './index-cases.js'
+import { layoutCases } from './layout-cases.js'
+import { reported } from './machine.js'
 
 /** Drop-ins for the units of a root overlay and a switch, by either way. */
 function dropIn(units: string[], text: string): Record<string, string> {
@@ -83,6 +35,11 @@ function withoutOne(name: string, damage: (data: string) => void, why: RegExp): 
 }
 
 export function allCases(): Case[] {
+  return [...bootCases(), ...etcCases(), ...indexCases(), ...layoutCases(), ...engineCases()]
+}
+
+/** What one boot of a machine with its engine's data on the root does, and what it makes of faults. */
+function bootCases(): Case[] {
   const standard = standardDataRoot()
   return [
     {

@@ -47,6 +47,15 @@ export function dataRoot(name: string, sources: readonly ExtensionSource[]): str
   )
 }
 
+/** Writes the build context of each source to /usr/lib/test/contexts/NAME of the tree at `root`, for its own engine. */
+export function writeContexts(root: string, sources: readonly ExtensionSource[]): void {
+  for (const source of sources) {
+    const context = join(root, 'usr/lib/test/contexts', source.name)
+    mkdirSync(context, { recursive: true })
+    writeContext(context, source)
+  }
+}
+
 function readTree(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -55,7 +64,8 @@ function readTree(directory: string): string[] {
     .map((path) => path.slice(directory.length) + readFileSync(path, 'base64'))
 }
 
-function writeContext(context: string, { dockerfile, files = {}, tree }: ExtensionSource): void {
+/** The build context of one source, in the directory `context`. */
+export function writeContext(context: string, { dockerfile, files = {}, tree }: ExtensionSource): void {
   writeFileSync(join(context, 'Dockerfile'), dockerfile)
   // A shell for RUN, out of the way of everything a root has.
   cpSync('/bin/busybox', join(context, 'busybox'))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { cached } from './cache.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
 
-const FEATURE = 'LABEL io.balena.features.host-extension=1'
+export const FEATURE = 'LABEL io.balena.features.host-extension=1'
 const BUSYBOX = '/usr/lib/layers/busybox'
 
 /** One layer, nothing but files. */
@@ -67,7 +67,7 @@ export function standardDataRoot(): string {
 
 /** One image each for what an extension can bring to life in the boot that stacks it. */
 export function featuresDataRoot(): string {
-  const tree = program()
+  const tree = program('feature', 'usr/lib/x86_64-linux-gnu')
   const file = (name: string, path: string, text: string, more = ''): ExtensionSource => ({
     name,
     dockerfile: `FROM scratch\n${FEATURE}\nCOPY file ${path}\n${more}`,
@@ -104,20 +104,21 @@ export function featuresDataRoot(): string {
   ])
 }
 
-/** A program and its shared library, installed where Debian's loader looks by default. */
-function program(): string {
+/** A tree with the program usr/bin/NAME, which prints a line from its shared library `directory`/libNAME.so.1. */
+export function program(name: string, directory: string): string {
   const library = '#include <stdio.h>\nvoid say(void) { puts("from the library"); }\n'
   const main = 'void say(void);\nint main(void) { say(); return 0; }\n'
   return join(
-    cached('program', library + main, (directory) => {
-      const [bin, lib] = [join(directory, 'tree/usr/bin'), join(directory, 'tree/usr/lib/x86_64-linux-gnu')]
+    cached(`program-${name}`, library + main + directory, (made) => {
+      const [bin, lib] = [join(made, 'tree/usr/bin'), join(made, 'tree', directory)]
       mkdirSync(bin, { recursive: true })
       mkdirSync(lib, { recursive: true })
-      writeFileSync(join(directory, 'library.c'), library)
-      writeFileSync(join(directory, 'main.c'), main)
-      const gcc = (...words: string[]) => execFileSync('gcc', words, { cwd: directory })
-      gcc('-shared', '-fPIC', '-Wl,-soname,libfeature.so.1', '-o', join(lib, 'libfeature.so.1'), 'library.c')
-      gcc('-o', join(bin, 'feature'), 'main.c', join(lib, 'libfeature.so.1'))
+      writeFileSync(join(made, 'library.c'), library)
+      writeFileSync(join(made, 'main.c'), main)
+      const gcc = (...words: string[]) => execFileSync('gcc', words, { cwd: made })
+      const file = join(lib, `lib${name}.so.1`)
+      gcc('-shared', '-fPIC', `-Wl,-soname,lib${name}.so.1`, '-o', file, 'library.c')
+      gcc('-o', join(bin, name), 'main.c', file)
     }),
     'tree',
   )
@@ -137,4 +138,14 @@ export function containerDirectory(data: string, name: string): string {
 export function editContainer(data: string, name: string, edit: (text: string) => string): void {
   const file = join(containerDirectory(data, name), 'config.v2.json')
   writeFileSync(file, edit(readFileSync(file, 'utf8')))
+}
+
+/** Two versions of one extension with files in /etc, as containers `settings-1` and `settings-2`. */
+export function settingsDataRoot(): string {
+  const version = (number: number): ExtensionSource => ({
+    name: `settings-${number}`,
+    dockerfile: `FROM scratch\n${FEATURE}\nCOPY file /etc/settings/shipped\nCOPY file /etc/settings/shipped-and-edited\n`,
+    files: { file: `version ${number}\n` },
+  })
+  return dataRoot('settings', [version(1), version(2)])
 }

@@ -1,30 +1,22 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { cached } from './cache.js'
+import { join } from 'node:path'
+import { assemble, kindOf } from './assemble.js'
+import { type DiskOptions, type MadeDisk, makeDisks, uncleanness } from './disks.js'
+import { run } from './process.js'
 import { debian, type Release } from './rootfs.js'
 
-const PROJECT = join(import.meta.dirname, '../..')
-
 /** What a case changes in a root filesystem that has hostext installed. */
-export type Machine = {
+export type Machine = DiskOptions & {
   release: Release
+  /** The root has a container engine, dockerd, and docker.service is enabled. */
+  device?: true
   /** Put at /var/lib/docker. */
-  dataRoot?: string
-  /** Sourced by the guest's reporter when the boot is complete: calls of `report KEY COMMAND …`. */
+  dataRoot?: string | ((release: Release) => string)
+  /**
+   * Sourced by the guest's reporter when the boot is complete: calls of `report KEY COMMAND …`. `$boot` is the
+   * number of the boot, from 1.
+   */
   script: string
   /** More files, path to text; a path that ends with `*` is executable. */
   files?: Record<string, string>
@@ -32,51 +24,29 @@ export type Machine = {
   prepare?: (root: string) => void
   /** More words for the kernel (a VM) or PID 1 (a container). */
   commandLine?: string[]
+  /** The boots of the same disks (or tree), one after the other, each with more words. Default: one. */
+  boots?: { commandLine?: string[] }[]
+  /** /etc/fstab. A VM without one mounts its root from /dev/vda, writable where it can be. */
+  fstab?: string
+  /** What a VM's kernel finds its root by: `UUID=…`, `LABEL=root`, `PARTUUID=…`. Default: /dev/vda or vda1. */
+  root?: string
+  /** MiB of a VM; default 768, for a device 1536. */
+  memory?: number
+  /** More devices of a VM, as QEMU names them: `edu`, a PCI device that Debian's kernel has no driver for. */
+  devices?: string[]
 }
 
-/** What a machine said: the reports by key, and everything on its console. */
-export type Outcome = { reports: Map<string, string>; console: string; seconds: number }
-
-/** The root filesystem of `release` with this checkout's hostext installed, as `build.mjs install` does it. */
-function installed(release: Release): string {
-  const hash = createHash('sha256').update(debian(release).root)
-  for (const path of ['build.mjs', 'package.json', 'dist', 'generators', 'docs']) {
-    const full = join(PROJECT, path)
-    const files = statSync(full).isDirectory() ? readdirSync(full).map((name) => join(full, name)) : [full]
-    for (const file of files.sort()) hash.update(file.slice(PROJECT.length)).update(readFileSync(file))
-  }
-  return cached(`installed-${release}`, hash.digest('hex'), (directory) => {
-    execFileSync('cp', ['-a', `${debian(release).root}/.`, directory])
-    execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', directory], {
-      cwd: PROJECT,
-      stdio: 'pipe',
-    })
-  })
+/** What a machine said in one boot: the reports by key, and everything on its console. */
+export type Boot = {
+  reports: Map<string, string>
+  console: string
+  seconds: number
+  /** It left every ext4 file system of its attached disks unmounted or read-only; of a container not known. */
+  clean: boolean | undefined
 }
 
-/** Makes the tree of a machine in a new directory. */
-function assemble(machine: Machine): string {
-  const tree = mkdtempSync(join(tmpdir(), `hostext-${machine.release}-`))
-  chmodSync(tree, 0o755)
-  // Nothing writes into a file below /usr in place, so links do there; the rest is copied.
-  const base = installed(machine.release)
-  const others = readdirSync(base).filter((name) => name !== 'usr')
-  execFileSync('cp', ['-a', '-t', tree, ...others.map((name) => join(base, name))])
-  execFileSync('cp', ['-al', '-t', tree, join(base, 'usr')])
-  if (machine.dataRoot) {
-    mkdirSync(join(tree, 'var/lib/docker'), { recursive: true })
-    execFileSync('cp', ['-a', `${machine.dataRoot}/.`, join(tree, 'var/lib/docker')])
-  }
-  for (const [path, text] of Object.entries({ 'usr/lib/test/script': machine.script, ...machine.files })) {
-    const file = join(tree, path.replace(/\*$/, ''))
-    mkdirSync(dirname(file), { recursive: true })
-    rmSync(file, { force: true })
-    writeFileSync(file, text)
-    if (path.endsWith('*')) chmodSync(file, 0o755)
-  }
-  machine.prepare?.(tree)
-  return tree
-}
+/** The last boot, and all of them in their order. */
+export type Outcome = Boot & { boots: Boot[] }
 
 function parseReports(text: string): Map<string, string> {
   const reports = new Map<string, string>()
@@ -92,150 +62,153 @@ function machineError(what: string, console: string): Error {
   return new Error(`${what}; its console:\n${console.slice(-20_000)}`)
 }
 
+/** Runs `boot` with the command line of each boot of the machine. */
+async function bootAll(
+  machine: Machine,
+  boot: (number: number, words: string[]) => Promise<Boot>,
+): Promise<Outcome> {
+  const boots: Boot[] = []
+  for (const { commandLine = [] } of machine.boots ?? [{}]) {
+    const number = boots.length + 1
+    boots.push(await boot(number, [...(machine.commandLine ?? []), ...commandLine, `test.boot=${number}`]))
+  }
+  const last = boots.at(-1)
+  if (last === undefined) throw new Error('a machine without boots')
+  return { ...last, boots }
+}
+
 /** Boots the machine in a container (systemd-nspawn) until it powers off. Hostext is allowed to work there. */
 export async function bootContainer(machine: Machine, limit = 240): Promise<Outcome> {
+  if (
+    machine.disks ||
+    machine.partitioned ||
+    (machine.rootFilesystem ?? 'ext4') !== 'ext4' ||
+    machine.devices
+  )
+    throw new Error('a container has no disks, devices or file systems of its own')
   const tree = assemble({
     ...machine,
-    files: { 'etc/hostext.conf.d/container.conf': '[Boot]\nContainer=yes\n', ...machine.files },
+    files: {
+      'etc/hostext.conf.d/container.conf': '[Boot]\nContainer=yes\n',
+      ...(machine.fstab === undefined ? {} : { 'etc/fstab': machine.fstab }),
+      ...machine.files,
+    },
   })
   // The reports go to the console, which a getty would take for itself.
   symlinkSync('/dev/null', join(tree, 'etc/systemd/system/console-getty.service'))
   try {
-    const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...(machine.commandLine ?? [])]
-    const { console, seconds, ended } = await run('systemd-nspawn', words, limit, () => {})
-    const reports = parseReports(console)
-    if (!ended || !reports.has('END'))
-      throw machineError(`the container did not finish in ${limit} s`, console)
-    return { reports, console, seconds }
+    return await bootAll(machine, async (number, commandLine) => {
+      const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...commandLine]
+      const { console, seconds, ended } = await run('systemd-nspawn', words, limit, () => {})
+      const reports = parseReports(console)
+      if (!ended || !reports.has('END'))
+        throw machineError(`the container did not finish in ${limit} s (boot ${number})`, console)
+      return { reports, console, seconds, clean: undefined }
+    })
   } finally {
     rmSync(tree, { recursive: true, force: true })
   }
 }
 
 export type VmOptions = {
-  /** Seconds until a machine that has not powered off has failed. */
+  /** Seconds until a boot of a machine that has not powered off has failed. */
   limit?: number
-  /** fstab; the root is /dev/vda. */
-  fstab?: string
   /** What to type when the console shows the first string: [expect, send]. */
   dialogue?: [string, string][]
-  /** Called with the disk after the machine has powered off. */
+  /** Called with the root disk after the last power-off. */
   afterwards?: (disk: string) => void
 }
 
 /** Seconds without a line from user space after which an emulated machine is taken for stalled. */
 const STALL = 120
 
-/** Boots the machine in QEMU (emulation) until it powers off; again, if it stalled before user space. */
+/** Boots the machine in QEMU (emulation) until it powers off. */
 export async function bootVm(machine: Machine, options: VmOptions = {}): Promise<Outcome> {
-  const limit = options.limit ?? 600
-  const { kernel, initrd } = debian(machine.release)
-  const fstab = options.fstab ?? '/dev/vda / ext4 rw,errors=remount-ro 0 1\n'
+  const rootDevice = machine.partitioned ? '/dev/vda1' : '/dev/vda'
+  const fstab = machine.fstab ?? defaultFstab(machine, rootDevice)
   const tree = assemble({ ...machine, files: { 'etc/fstab': fstab, ...machine.files } })
   const work = mkdtempSync(join(tmpdir(), 'hostext-vm-'))
-  const disk = join(work, 'disk')
-  const port = join(work, 'ttyS1')
   try {
-    execFileSync('mke2fs', ['-q', '-t', 'ext4', '-E', 'lazy_itable_init=1', '-d', tree, disk, '1200M'], {
-      stdio: 'pipe',
-    })
+    const disks = makeDisks(machine, tree, machine.device ? '3G' : '1200M', work)
     rmSync(tree, { recursive: true })
-    const append = [
-      'console=ttyS0',
-      'root=/dev/vda',
-      'ro',
-      'panic=-1',
-      'mitigations=off',
-      ...(machine.commandLine ?? []),
-    ]
-    const words = [
-      ...[
-        '-accel',
-        'tcg,thread=multi',
-        '-cpu',
-        'max',
-        '-m',
-        '768',
-        '-smp',
-        '1',
-        '-nographic',
-        '-no-reboot',
-        '-nodefaults',
-      ],
-      ...['-kernel', kernel, '-initrd', initrd, '-append', append.join(' ')],
-      ...['-drive', `file=${disk},if=virtio,format=raw,cache=unsafe`],
-      ...['-serial', 'stdio', '-serial', `file:${port}`],
-    ]
-    for (let attempt = 1; ; attempt++) {
-      const dialogue = [...(options.dialogue ?? [])]
-      let stalled = false
-      const { console, seconds, ended } = await run(
-        'qemu-system-x86_64',
-        words,
-        limit,
-        (child, text, elapsed) => {
-          const [expected, answer] = dialogue[0] ?? []
-          if (expected !== undefined && text.includes(expected)) {
-            dialogue.shift()
-            child.stdin?.write(answer as string)
-          }
-          stalled = elapsed > STALL && !text.includes('systemd')
-          if (stalled) child.kill('SIGKILL')
-        },
-      )
-      if (stalled && attempt < 4) continue
-      const reports = parseReports(existsSync(port) ? readFileSync(port, 'utf8') : '')
-      if (!ended || !reports.has('END')) {
-        const said = [...reports].map(([key, text]) => `${key}: ${text}`).join('\n')
-        throw machineError(`the machine did not finish in ${limit} s; it reported:\n${said}`, console)
-      }
-      options.afterwards?.(disk)
-      return { reports, console, seconds }
-    }
+    const outcome = await bootAll(machine, (number, commandLine) => {
+      const kernelLine = [`root=${machine.root ?? rootDevice}`, 'ro', ...rootFlags(machine), ...commandLine]
+      return bootOnce(machine, disks, kernelLine, join(work, `ttyS1-${number}`), options)
+    })
+    options.afterwards?.((disks[0] as MadeDisk).file)
+    return outcome
   } finally {
     rmSync(tree, { recursive: true, force: true })
     rmSync(work, { recursive: true, force: true })
   }
 }
 
-/** Runs a machine; `watch` sees its console four times a second. `ended`: by itself, within the limit. */
-async function run(
-  command: string,
-  words: string[],
-  limit: number,
-  watch: (child: ChildProcess, console: string, elapsed: number) => void,
-): Promise<{ console: string; seconds: number; ended: boolean }> {
-  const started = Date.now()
-  const child = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
-  const chunks: string[] = []
-  child.stdout?.on('data', (chunk) => chunks.push(String(chunk)))
-  child.stderr?.on('data', (chunk) => chunks.push(String(chunk)))
-  let ended = true
-  const kill = () => {
-    try {
-      process.kill(-(child.pid as number), 'SIGKILL')
-    } catch {
-      // It is gone already.
-    }
-  }
-  process.once('exit', kill)
-  const timer = setInterval(() => {
-    const elapsed = (Date.now() - started) / 1000
-    watch(child, chunks.join(''), elapsed)
-    if (elapsed > limit) {
-      ended = false
-      kill()
-    }
-  }, 250)
-  await new Promise((resolve) => child.on('close', resolve))
-  clearInterval(timer)
-  process.off('exit', kill)
-  return { console: chunks.join(''), seconds: (Date.now() - started) / 1000, ended: ended && !child.killed }
+function defaultFstab({ rootFilesystem = 'ext4' }: Machine, device: string): string {
+  const options = { ext4: 'rw,errors=remount-ro', btrfs: 'rw,subvol=@', squashfs: 'ro', erofs: 'ro' }
+  return `${device} / ${rootFilesystem} ${options[rootFilesystem]} 0 ${rootFilesystem === 'ext4' ? 1 : 0}\n`
 }
 
-/** The text reported under `key`; says which keys there are if there is none. */
-export function reported({ reports, console }: Outcome, key: string): string {
+function rootFlags({ rootFilesystem }: Machine): string[] {
+  return rootFilesystem === 'btrfs' ? ['rootflags=subvol=@'] : []
+}
+
+/** One boot; again, if the machine stalled before user space. The reports come through the file `port`. */
+async function bootOnce(
+  machine: Machine,
+  disks: MadeDisk[],
+  commandLine: string[],
+  port: string,
+  { limit = 600, dialogue = [] }: VmOptions,
+): Promise<Boot> {
+  const words = qemuWords(machine, disks, commandLine, port)
+  for (let attempt = 1; ; attempt++) {
+    const answers = [...dialogue]
+    let stalled = false
+    const { console, seconds, ended } = await run(
+      'qemu-system-x86_64',
+      words,
+      limit,
+      (child, text, elapsed) => {
+        const [expected, answer] = answers[0] ?? []
+        if (expected !== undefined && text.includes(expected)) {
+          answers.shift()
+          child.stdin?.write(answer as string)
+        }
+        stalled = elapsed > STALL && !text.includes('systemd')
+        if (stalled) child.kill('SIGKILL')
+      },
+    )
+    if (stalled && attempt < 4) continue
+    const reports = parseReports(existsSync(port) ? readFileSync(port, 'utf8') : '')
+    if (!ended || !reports.has('END')) {
+      const said = [...reports].map(([key, text]) => `${key}: ${text}`).join('\n')
+      const what = `the machine (${commandLine.at(-1)}) did not finish in ${limit} s`
+      throw machineError(`${what}; it reported:\n${said}`, console)
+    }
+    const unclean = disks.map(uncleanness).filter((text) => text !== undefined)
+    const evidence = unclean.map((text) => `\nnot clean after power-off: ${text}`).join('')
+    return { reports, console: console + evidence, seconds, clean: unclean.length === 0 }
+  }
+}
+
+function qemuWords(machine: Machine, disks: MadeDisk[], commandLine: string[], port: string): string[] {
+  const { kernel, initrd } = debian(machine.release, kindOf(machine))
+  const append = ['console=ttyS0', 'panic=-1', 'mitigations=off', ...commandLine]
+  const memory = machine.memory ?? (machine.device ? 1536 : 768)
+  return [
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', String(memory), '-smp', '1'],
+    ...['-nographic', '-no-reboot', '-nodefaults'],
+    ...['-kernel', kernel, '-initrd', initrd, '-append', append.join(' ')],
+    ...disks.flatMap(({ file }) => ['-drive', `file=${file},if=virtio,format=raw,cache=unsafe`]),
+    ...(machine.devices ?? []).flatMap((device) => ['-device', device]),
+    ...['-serial', 'stdio', '-serial', `file:${port}`],
+  ]
+}
+
+/** The text reported under `key` in the last boot or the one of that number, from 1. */
+export function reported(outcome: Outcome, key: string, boot = outcome.boots.length): string {
+  const { reports, console } = outcome.boots[boot - 1] as Boot
   if (!reports.has(`${key}.status`))
-    throw machineError(`no report ${key}, only ${[...reports.keys()].join(' ')}`, console)
+    throw machineError(`no report ${key} in boot ${boot}, only ${[...reports.keys()].join(' ')}`, console)
   return reports.get(key) ?? ''
 }

@@ -16,7 +16,20 @@ export const RELEASES = ['bookworm', 'trixie'] as const
 export type Release = (typeof RELEASES)[number]
 
 const GUEST = join(import.meta.dirname, 'guest')
-const PACKAGES = 'systemd,systemd-sysv,udev,dbus,kmod,e2fsprogs,linux-image-cloud-amd64,initramfs-tools'
+const PACKAGES =
+  'systemd,systemd-sysv,udev,dbus,kmod,e2fsprogs,btrfs-progs,linux-image-cloud-amd64,initramfs-tools'
+
+/** Installed before the packages, so that the initrd has them: path in the root to file of the guest. */
+const INITRAMFS = {
+  'etc/initramfs-tools/hooks/test': 'initramfs-hook',
+  'etc/initramfs-tools/scripts/local-bottom/test-overlay': 'initramfs-overlay',
+}
+
+/** `device`: it has a container engine besides, enabled, as the devices have that hostext is for. */
+export type Kind = 'plain' | 'device'
+/** With what `docker run` needs of the recommended packages: Debian 12's engine wants apparmor_parser. */
+const ENGINE_PACKAGES = { bookworm: 'docker.io,apparmor', trixie: 'docker.io,docker-cli' }
+const ENGINE_SETTINGS = '{ "iptables": false, "bridge": "none" }\n'
 
 /** What every test machine has besides Debian: a root account without password and the reporter. */
 function customize(root: string): void {
@@ -37,25 +50,38 @@ function customize(root: string): void {
   mkdirSync(join(root, 'var/lib/apt/lists'))
 }
 
+/** Lets dockerd run without iptables and a bridge. Debian's package has enabled it. */
+function addEngine(root: string): void {
+  mkdirSync(join(root, 'etc/docker'), { recursive: true })
+  writeFileSync(join(root, 'etc/docker/daemon.json'), ENGINE_SETTINGS)
+  const enabled = readdirSync(join(root, 'etc/systemd/system/multi-user.target.wants'))
+  if (!enabled.includes('docker.service')) throw new Error(`docker.service is not enabled in ${root}`)
+}
+
 /** A Debian root filesystem: `root/`, and the kernel and initrd it boots with. Made once, then cached. */
 export type Rootfs = { root: string; kernel: string; initrd: string; systemd: number }
 
-export function debian(release: Release): Rootfs {
+export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
+  const packages = kind === 'device' ? `${PACKAGES},${ENGINE_PACKAGES[release]}` : PACKAGES
   const recipe = [
     release,
-    PACKAGES,
+    packages,
     readFileSync(import.meta.filename, 'utf8'),
     ...readdirSync(GUEST).map((name) => readFileSync(join(GUEST, name))),
   ]
-  const directory = cached(release, recipe.join('\n'), (made) => {
-    console.error(`# making a Debian ${release} root filesystem`)
+  const name = kind === 'device' ? `device-${release}` : release
+  const directory = cached(name, recipe.join('\n'), (made) => {
+    console.error(`# making a Debian ${release} root filesystem${kind === 'device' ? ' with an engine' : ''}`)
     const archive = join(made, 'root.tar')
     execFileSync(
       'mmdebstrap',
       [
         '--quiet',
         '--variant=minbase',
-        `--include=${PACKAGES}`,
+        `--include=${packages}`,
+        ...Object.entries(INITRAMFS).map(
+          ([path, file]) => `--essential-hook=install -D -m 755 '${join(GUEST, file)}' "$1/${path}"`,
+        ),
         ...['doc', 'man', 'locale', 'info'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
         release,
         archive,
@@ -72,6 +98,7 @@ export function debian(release: Release): Rootfs {
       rmSync(join(root, 'boot', file))
     }
     customize(root)
+    if (kind === 'device') addEngine(root)
   })
   return {
     root: join(directory, 'root'),

@@ -25,9 +25,9 @@ t.test('what fstab says of the root goes to the state', async (t) => {
   t.match(
     text,
     `ExecStart=
-ExecStart=/bin/mount -o remount,noatime,x$$y,rw /var
-ExecStart=/bin/mount -o remount,noatime,x$$y,rw "/my data"
-ExecStart=/bin/mount -o remount /proc
+ExecStart=/bin/mount -o remount,noatime,x$$y,rw --target /var
+ExecStart=/bin/mount -o remount,noatime,x$$y,rw --target "/my data"
+ExecStart=/bin/mount -o remount --target /proc
 `,
   )
 })
@@ -58,3 +58,36 @@ t.test('state stays mounted until the end', async (t) => {
     '\nDefaultDependencies=no\n',
   )
 })
+
+t.test('the data stays mounted until the end, too, and its check does not take it along', async (t) => {
+  const files = units({ dataMounts: ['/mnt/data'], checkedDevices: ['/dev/disk/by-label/data'] })
+  t.match(textOf(files, 'normal/mnt-data.mount.d/50-hostext.conf'), '\nDefaultDependencies=no\n')
+  const check = textOf(files, 'normal/systemd-fsck@dev-disk-by\\x2dlabel-data.service')
+  t.match(check, '\nDefaultDependencies=no\n')
+  t.match(check, '\nSlice=system.slice\n')
+})
+
+t.test('/etc and /usr say what they are', async (t) => {
+  const files = units({ etc: { mode: 'volatile' }, separateUsr: { hasUnit: false } })
+  t.match(textOf(files, 'normal/etc.mount'), '\nDescription=/etc with host extensions, volatile\n')
+  t.match(textOf(files, 'normal/etc.mount'), '\nDefaultDependencies=no\n')
+  t.match(textOf(files, 'normal/usr.mount'), '\nWhat=hostext-usr\n')
+  const inFstab = units({ separateUsr: { hasUnit: true } })
+  t.match(textOf(inFstab, 'normal/usr.mount.d/50-hostext.conf'), '\nDescription=/usr with host extensions\n')
+  t.throws(() => textOf(inFstab, 'normal/usr.mount'), 'fstab has the unit')
+  t.throws(() => textOf(inFstab, 'normal/etc.mount'))
+})
+
+t.test(
+  'users are made if extensions ship some, and indexes are left alone if the root is up to date',
+  async (t) => {
+    const path = (unit: string) => `normal/${unit}.service.d/50-hostext.conf`
+    const ships = units({ sysusers: true, etc: { mode: 'volatile' }, upToDate: true })
+    t.match(textOf(ships, path('systemd-sysusers')), '\nConditionNeedsUpdate=\n')
+    t.match(textOf(ships, path('ldconfig')), '\nConditionPathExists=!/run/hostext\n')
+    t.match(textOf(ships, path('systemd-hwdb-update')), '\nConditionPathExists=!/run/hostext\n')
+    t.match(textOf(units({ upToDate: true }), path('systemd-sysusers')), 'ConditionPathExists')
+    for (const unit of ['systemd-sysusers', 'ldconfig', 'systemd-hwdb-update'])
+      t.throws(() => textOf(units({ upToDate: false }), path(unit)), 'a root that is not does as ever')
+  },
+)

@@ -1,0 +1,87 @@
+import type { Test } from 'tap'
+import { type Machine, type Outcome, reported } from './machine.js'
+
+/** A boot and what must be true of it, on a virtual machine and, where `container`, in a container. */
+export type Case = {
+  name: string
+  machine: Omit<Machine, 'release'>
+  /** A container shows it as well. */
+  container: boolean
+  /** Boots on both releases in every CI run; the rest does in the full run. */
+  main?: boolean
+  dialogue?: [string, string][]
+  check: (t: Test, outcome: Outcome) => void
+}
+
+export const BASE_REPORT = `
+for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
+report state systemctl is-system-running
+report failed systemctl --failed --plain --no-legend
+report root findmnt -no SOURCE,FSTYPE,OPTIONS /
+report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
+report decision cat /run/hostext.decision
+report target systemctl is-active multi-user.target
+report kmsg sh -c 'dmesg | grep hostext:'
+report nextroot sh -c 'grep -E "nextroot|/run/hostext" /proc/self/mountinfo'
+report jobs systemctl list-jobs --no-legend
+`
+
+/** The kernel log's lines of ours; a container has no kernel log, only its console and the record. */
+export function said(outcome: Outcome): string {
+  const kernelLog = reported(outcome, 'kmsg')
+  return outcome.reports.get('kmsg.status') === '0'
+    ? kernelLog
+    : `${outcome.console}\n${reported(outcome, 'decision')}`
+}
+
+/** One boot of several, from 1. */
+export function bootOf({ boots }: Outcome, number: number): Outcome {
+  const boot = boots[number - 1]
+  if (!boot) throw new Error(`no boot ${number} of ${boots.length}`)
+  return { ...boot, boots: [boot] }
+}
+
+/** Every boot left its disks with nothing to repair. */
+export function isClean(t: Test, { boots }: Outcome): void {
+  for (const [index, { clean }] of boots.entries())
+    if (clean !== undefined) t.ok(clean, `the disks are clean after boot ${index + 1}`)
+}
+
+export function isStacked(t: Test, outcome: Outcome): void {
+  isClean(t, outcome)
+  t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/, 'the root is our overlay, read-only')
+  t.equal(reported(outcome, 'state'), 'running', 'the system is running')
+  t.equal(reported(outcome, 'failed'), '', 'no unit failed')
+}
+
+/** Mount points that come and go with services, or that are the kernel's. */
+const PASSING = /^\/(?:proc|sys|dev|run\/credentials|run\/user|run\/hostext)(?:\/|$)/
+
+/**
+ * The lines of `findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS` but those of the root, the layers, what passes, and
+ * what hostext has beside them: `ours`. The options of an automount are those of its daemon, PID 1.
+ */
+export function otherMounts(text: string, ours: readonly string[]): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.replace(/ autofs .*/, ' autofs'))
+    .filter((line) => {
+      const target = line.split(' ', 1)[0] as string
+      return target !== '/' && !PASSING.test(target) && !ours.includes(target)
+    })
+    .sort()
+}
+
+/** A complete boot on the plain root that says why. `failed`: the units that may have failed. */
+export function isPlain(t: Test, outcome: Outcome, why: RegExp, failed: RegExp[] = []): void {
+  isClean(t, outcome)
+  t.notMatch(reported(outcome, 'root'), /^hostext/, 'the root is the plain one')
+  t.match(reported(outcome, 'root'), /ext4 +rw,/, 'the root is writable')
+  t.equal(reported(outcome, 'target'), 'active', 'multi-user.target is reached')
+  t.match(said(outcome), why, 'it says why')
+  t.equal(reported(outcome, 'nextroot'), '', 'nothing of ours is left mounted')
+  const units = reported(outcome, 'failed').split('\n').filter(Boolean)
+  const others = units.filter((unit) => !failed.some((pattern) => pattern.test(unit)))
+  t.same(others, [], 'no other unit failed')
+  t.equal(reported(outcome, 'state'), units.length > 0 ? 'degraded' : 'running', 'the boot is complete')
+}

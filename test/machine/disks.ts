@@ -1,0 +1,147 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { debian } from './rootfs.js'
+
+export type RootFilesystem = 'ext4' | 'squashfs' | 'erofs' | 'btrfs'
+
+/**
+ * A disk besides the root disk. Attached ones are /dev/vdb, /dev/vdc, … in their order; nothing mounts them
+ * but what the machine's fstab or units say.
+ */
+export type Disk = {
+  filesystem: 'ext4' | 'swap'
+  label: string
+  uuid: string
+  /** A directory of the tree, its contents are moved to this disk; it stays as an empty mount point. */
+  from?: string
+  /** As mke2fs and truncate take it: `200M`. */
+  size: string
+  /** Made, but not attached to the machine. */
+  absent?: true
+}
+
+/** What of a machine makes its disks. */
+export type DiskOptions = {
+  /** What the root disk is formatted with; btrfs has the root in the subvolume `@`. */
+  rootFilesystem?: RootFilesystem
+  /** The root is a GPT partition, /dev/vda1. */
+  partitioned?: true
+  disks?: Disk[]
+}
+
+/** Of the root's file system: ext4 and btrfs have both, erofs the UUID, squashfs neither. */
+export const ROOT_LABEL = 'root'
+export const ROOT_UUID = '7a3c1e52-5d0f-4b6e-9f43-0c8a4d1b2e60'
+/** Of the root's partition, where `partitioned`. */
+export const ROOT_PARTUUID = '0b5d9c1f-63a7-4c55-8e0a-91d2f7346ab8'
+
+/** Where the root's partition begins on its disk, and what is left free after it for the backup table. */
+const START = 1024 * 1024
+
+/** A disk as the machine gets it; `offset`: where its file system begins. */
+export type MadeDisk = { file: string; filesystem: Disk['filesystem'] | RootFilesystem; offset: number }
+
+/** Makes the disks of a machine from its tree, in `directory`; returns the attached ones, the root first. */
+export function makeDisks(
+  options: DiskOptions,
+  tree: string,
+  rootSize: string,
+  directory: string,
+): MadeDisk[] {
+  const disks = options.disks ?? []
+  const made = new Map<Disk, MadeDisk>()
+  // The deepest directory first, so that a disk for /var does not take what is for one at /var/lib/docker.
+  const byDepth = disks.toSorted((a, b) => (b.from?.length ?? 0) - (a.from?.length ?? 0))
+  for (const disk of byDepth) made.set(disk, makeDisk(disk, tree, join(directory, `disk-${disk.label}`)))
+  const filesystem = options.rootFilesystem ?? 'ext4'
+  let file = join(directory, 'root')
+  makeRoot(filesystem, tree, rootSize, file)
+  if (options.partitioned) file = partition(file)
+  const root = { file, filesystem, offset: options.partitioned ? START : 0 }
+  return [root, ...disks.filter(({ absent }) => !absent).map((disk) => made.get(disk) as MadeDisk)]
+}
+
+function makeDisk({ filesystem, label, uuid, from, size }: Disk, tree: string, file: string): MadeDisk {
+  if (filesystem === 'swap') {
+    empty(file, size)
+    tool('mkswap', '-L', label, '-U', uuid, file)
+  } else if (from === undefined) {
+    ext4(label, uuid, size, file)
+  } else {
+    const source = join(tree, from)
+    mkdirSync(source, { recursive: true })
+    const { mode } = statSync(source)
+    ext4(label, uuid, size, file, source)
+    // mke2fs -d takes the contents of a directory, not the mode of the directory itself.
+    tool('debugfs', '-w', '-R', `set_inode_field <2> mode 0${mode.toString(8)}`, file)
+    rmSync(source, { recursive: true })
+    mkdirSync(source)
+    chmodSync(source, mode)
+  }
+  return { file, filesystem, offset: 0 }
+}
+
+function makeRoot(filesystem: RootFilesystem, tree: string, size: string, file: string): void {
+  if (filesystem === 'ext4') ext4(ROOT_LABEL, ROOT_UUID, size, file, tree)
+  // Uncompressed: an emulated processor is slower than the disk.
+  else if (filesystem === 'squashfs')
+    tool('mksquashfs', tree, file, '-noappend', '-no-progress', '-quiet', '-noI', '-noD', '-noF', '-noX')
+  else if (filesystem === 'erofs') tool('mkfs.erofs', '-U', ROOT_UUID, file, tree)
+  else btrfs(tree, size, file)
+}
+
+function ext4(label: string, uuid: string, size: string, file: string, tree?: string): void {
+  const from = tree === undefined ? [] : ['-d', tree]
+  tool('mke2fs', '-q', '-t', 'ext4', '-E', 'lazy_itable_init=1', '-L', label, '-U', uuid, ...from, file, size)
+}
+
+/**
+ * A subvolume needs btrfs-progs 6.11, which Debian 12 does not have: those of the Debian 13 test machine are
+ * used, with their own loader and libraries.
+ */
+function btrfs(tree: string, size: string, file: string): void {
+  const { root } = debian('trixie')
+  const parent = `${file}.rootdir`
+  // mkfs.btrfs makes a subvolume of a directory below its --rootdir.
+  mkdirSync(parent)
+  renameSync(tree, join(parent, '@'))
+  empty(file, size)
+  tool(
+    join(root, 'usr/lib64/ld-linux-x86-64.so.2'),
+    ...['--library-path', join(root, 'usr/lib/x86_64-linux-gnu'), join(root, 'usr/sbin/mkfs.btrfs')],
+    ...['-q', '-L', ROOT_LABEL, '-U', ROOT_UUID, '--rootdir', parent, '--subvol', 'rw:@', file],
+  )
+  renameSync(join(parent, '@'), tree)
+  rmSync(parent, { recursive: true })
+}
+
+/** Puts the file system in `file` into the only partition of a new disk, and returns the disk. */
+function partition(file: string): string {
+  const disk = `${file}-disk`
+  tool('truncate', '--reference', file, disk)
+  tool('truncate', '--size', `+${2 * START}`, disk)
+  const table = `label: gpt\nstart=${START / 512}, type=linux, uuid=${ROOT_PARTUUID}\n`
+  execFileSync('sfdisk', ['--quiet', disk], { input: table, stdio: ['pipe', 'pipe', 'pipe'] })
+  tool('dd', `if=${file}`, `of=${disk}`, `bs=${START}`, 'seek=1', 'conv=notrunc,sparse', 'status=none')
+  rmSync(file)
+  return disk
+}
+
+/** What dumpe2fs says against a disk that a machine has left: nothing, unless its file system was still in use. */
+export function uncleanness({ file, filesystem, offset }: MadeDisk): string | undefined {
+  if (filesystem !== 'ext4') return undefined
+  const said = tool('dumpe2fs', '-h', `${file}?offset=${offset}`)
+  const state = /^Filesystem state: +(.*)$/m.exec(said)?.[1]
+  const features = /^Filesystem features: +(.*)$/m.exec(said)?.[1]
+  if (state === 'clean' && features && !features.includes('needs_recovery')) return undefined
+  return `${file}: state ${state}, features ${features}`
+}
+
+function empty(file: string, size: string): void {
+  tool('truncate', '--size', size, file)
+}
+
+function tool(command: string, ...words: string[]): string {
+  return execFileSync(command, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+}
