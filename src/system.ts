@@ -1,7 +1,7 @@
 import { type Configuration, readConfiguration } from './configuration.js'
 import { isDataRoot } from './engine/data-root.js'
 import { type Found, readExtensions } from './engine/extensions.js'
-import { listDirectory, type Root, readText, statLink } from './files.js'
+import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
 import { type FstabEntry, parseFstab } from './fstab.js'
 import {
   type KernelCommandLine,
@@ -131,10 +131,14 @@ export function readPulledIn(root: Root, target: string): string[] {
   return [...links].sort()
 }
 
-/** Whether the system has a unit of its own, not one from fstab, that mounts something at `path`. */
+/**
+ * Whether the system has a unit of its own, not one from fstab, that mounts something at `path`. The first
+ * directory that has it counts; one that is masked, a link to /dev/null, mounts nothing.
+ */
 export function hasMountUnit(root: Root, path: string): boolean {
   const name = unitName(path, 'mount')
-  return UNIT_DIRECTORIES.some((directory) => exists(root, `${directory}/${name}`))
+  const directory = UNIT_DIRECTORIES.find((directory) => exists(root, `${directory}/${name}`))
+  return directory !== undefined && resolveLinks(root, `${directory}/${name}`) !== '/dev/null'
 }
 
 /**

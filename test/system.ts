@@ -88,10 +88,13 @@ t.test('mount units of the system', async (t) => {
     'usr/lib/systemd/system/mnt-data.mount': '',
     'etc/systemd/system/my\\x2ddisk.mount': '',
     'run/systemd/generator/var.mount': '',
+    'etc/systemd/system/masked.mount': '-> /dev/null',
+    'usr/lib/systemd/system/masked.mount': '',
   })
   t.ok(hasMountUnit({ prefix }, '/mnt/data'))
   t.ok(hasMountUnit({ prefix }, '/my-disk'))
   t.notOk(hasMountUnit({ prefix }, '/mnt'))
+  t.notOk(hasMountUnit({ prefix }, '/masked'), 'a masked unit mounts nothing, whatever stands behind it')
   t.notOk(hasMountUnit({ prefix }, '/var'), 'one of a generator is of fstab, or of an earlier run')
 })
 
