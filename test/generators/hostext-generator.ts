@@ -104,12 +104,37 @@ for (const shell of shells) {
           'elsewhere',
           { 'etc/fstab': 'x /data ext4\n', 'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n' },
         ],
+        [
+          'a space in its name',
+          {
+            'etc/fstab': 'x /my\\040data ext4\n',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/my data/docker\n',
+          },
+        ],
+        [
+          'a unit mounts it elsewhere',
+          {
+            'usr/lib/systemd/system/opt-engine.mount': '',
+            'etc/docker/daemon.json': '{"data-root": "/opt/engine/docker"}\n',
+          },
+        ],
+        [
+          'a unit with an escaped name',
+          {
+            'etc/systemd/system/opt-my\\x2dengine.mount': '',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/opt/my-engine\n',
+          },
+        ],
       ] as [string, Tree][])
         t.ok(run(t, shell, files).started, what)
       // What fstab and units mount elsewhere means nothing.
       for (const files of [
         { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
         { 'etc/systemd/system/var-lib-machines.mount': '' },
+        {
+          'etc/systemd/system/opt-other.mount': '',
+          'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',
+        },
       ] as Tree[])
         isPlain(t, run(t, shell, files), 'no container is a host extension')
     })
