@@ -50,6 +50,8 @@ function run(
   const { stderr, status } = spawnSync(command as string, words, {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...options.environment },
+    // One that hangs holds up the boot.
+    timeout: 60_000,
   })
   const written: Tree = {}
   for (const directory of ['normal', 'early', 'late']) {
@@ -135,6 +137,14 @@ for (const shell of shells) {
           'etc/systemd/system/opt-other.mount': '',
           'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',
         },
+      ] as Tree[])
+        isPlain(t, run(t, shell, files), 'no container is a host extension')
+    })
+
+    t.test('a place that is no absolute path is none', async (t) => {
+      for (const files of [
+        { 'etc/hostext.conf': '[Engine]\nDataRoot=data/docker\n' },
+        { 'etc/docker/daemon.json': '{"data-root": "data"}\n' },
       ] as Tree[])
         isPlain(t, run(t, shell, files), 'no container is a host extension')
     })
