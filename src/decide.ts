@@ -160,11 +160,9 @@ function findObstacle(machine: Machine): string | undefined {
   const base = mountOf(mounts, '/')
   if (base?.source === ROOT_SOURCE) return 'the root is stacked already'
   if (!softReboot && !hasNextRoot) return 'no directory /usr/lib/hostext/nextroot to switch to'
+  // `lowerdir+=` has one layer each: how Linux 6.8 shows those that were added one by one.
   const lower =
-    base?.superOptions
-      .find((option) => option.startsWith('lowerdir='))
-      ?.slice(9)
-      .split(':') ?? []
+    base?.superOptions.flatMap((option) => /^lowerdir\+?=(.*)/.exec(option)?.[1]?.split(':') ?? []) ?? []
   // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h. Lower directories that only the initrd could see are not
   // found here; then the kernel refuses, and the machine boots plain as well.
   if (base?.type === 'overlay' && lower.some((path) => mountOf(mounts, path)?.type === 'overlay'))

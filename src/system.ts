@@ -1,7 +1,7 @@
 import { type Configuration, readConfiguration } from './configuration.js'
 import { isDataRoot } from './engine/data-root.js'
 import { type Found, readExtensions } from './engine/extensions.js'
-import { listDirectory, type Root, readText, statLink } from './files.js'
+import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
 import { type FstabEntry, parseFstab } from './fstab.js'
 import {
   type KernelCommandLine,
@@ -138,10 +138,14 @@ export function readPulledIn(root: Root, target: string): string[] {
 /** Where systems and administrators have mount units: fewer places than units may be, because this is asked often. */
 const MOUNT_UNIT_DIRECTORIES = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system']
 
-/** Whether the system has a unit of its own, not one from fstab, that mounts something at `path`. */
+/**
+ * Whether the system has a unit of its own, not one from fstab, that mounts something at `path`. The first
+ * directory that has it counts; one that is masked, a link to /dev/null, mounts nothing.
+ */
 export function hasMountUnit(root: Root, path: string): boolean {
   const name = unitName(path, 'mount')
-  return MOUNT_UNIT_DIRECTORIES.some((directory) => exists(root, `${directory}/${name}`))
+  const directory = MOUNT_UNIT_DIRECTORIES.find((directory) => exists(root, `${directory}/${name}`))
+  return directory !== undefined && resolveLinks(root, `${directory}/${name}`) !== '/dev/null'
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Makes the data roots beside this file anew, with a real dockerd: `npx tsx test/data-roots/make.ts [NAME]`, as
+ * Makes the data roots beside this file anew, with a real dockerd: `npx tsx test/data-roots/make.ts [NAME...]`, as
  * root on Debian. IDs change each time: run `HOSTEXT_UPDATE=1 npm run test:unit` afterwards, and read the diff.
  *
  * Kept is what hostext reads. git knows neither empty directories nor whiteouts, so a layer without regular
@@ -57,6 +57,20 @@ Object.assign(LABELS.at(-1) as ExtensionSource, {
   dockerfile: `FROM scratch\nLABEL ${FEATURE}=1\nCOPY file /var/lib/state/file\n`,
 })
 
+/** One with files for each index there is, for the release in the fixture's osrelease, and users. */
+const INDEXES: ExtensionSource[] = [
+  {
+    name: 'indexed',
+    dockerfile: `FROM scratch\nLABEL ${FEATURE}=1\nCOPY tree /\n`,
+    files: {
+      'tree/lib/modules/6.12.1-1-amd64/extra/indexed.ko': 'module\n',
+      'tree/etc/ld.so.conf.d/indexed.conf': '/opt/indexed/lib\n',
+      'tree/usr/lib/udev/hwdb.d/61-indexed.hwdb': 'hardware\n',
+      'tree/usr/lib/sysusers.d/indexed.conf': 'u indexed -\n',
+    },
+  },
+]
+
 /** Copies what hostext reads of the data root at `from`. */
 function keep(from: string, name: string): void {
   const to = join(import.meta.dirname, name)
@@ -113,10 +127,13 @@ function holdersDataRoot(): string {
 
 const problem = prepareHost()
 if (problem) throw new Error(problem)
-const DATA_ROOTS: Record<string, () => string> = {
+const MAKERS: Record<string, () => string> = {
   standard: standardDataRoot,
   labels: () => dataRoot('labels', LABELS),
   holders: holdersDataRoot,
+  indexes: () => dataRoot('indexes', INDEXES),
 }
-const [only] = process.argv.slice(2)
-for (const [name, make] of Object.entries(DATA_ROOTS)) if (!only || only === name) keep(make(), name)
+const names = process.argv.slice(2)
+for (const [name, make] of Object.entries(MAKERS)) {
+  if (names.length === 0 || names.includes(name)) keep(make(), name)
+}

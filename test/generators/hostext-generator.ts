@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeTree, readTree, type Tree, writeTree } from '../support/tree.js'
@@ -50,6 +50,8 @@ function run(
   const { stderr, status } = spawnSync(command as string, words, {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...options.environment },
+    // One that hangs holds up the boot.
+    timeout: 60_000,
   })
   const written: Tree = {}
   for (const directory of ['normal', 'early', 'late']) {
@@ -104,12 +106,45 @@ for (const shell of shells) {
           'elsewhere',
           { 'etc/fstab': 'x /data ext4\n', 'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n' },
         ],
+        [
+          'a space in its name',
+          {
+            'etc/fstab': 'x /my\\040data ext4\n',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/my data/docker\n',
+          },
+        ],
+        [
+          'a unit mounts it elsewhere',
+          {
+            'usr/lib/systemd/system/opt-engine.mount': '',
+            'etc/docker/daemon.json': '{"data-root": "/opt/engine/docker"}\n',
+          },
+        ],
+        [
+          'a unit with an escaped name',
+          {
+            'etc/systemd/system/opt-my\\x2dengine.mount': '',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/opt/my-engine\n',
+          },
+        ],
       ] as [string, Tree][])
         t.ok(run(t, shell, files).started, what)
       // What fstab and units mount elsewhere means nothing.
       for (const files of [
         { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
         { 'etc/systemd/system/var-lib-machines.mount': '' },
+        {
+          'etc/systemd/system/opt-other.mount': '',
+          'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',
+        },
+      ] as Tree[])
+        isPlain(t, run(t, shell, files), 'no container is a host extension')
+    })
+
+    t.test('a place that is no absolute path is none', async (t) => {
+      for (const files of [
+        { 'etc/hostext.conf': '[Engine]\nDataRoot=data/docker\n' },
+        { 'etc/docker/daemon.json': '{"data-root": "data"}\n' },
       ] as Tree[])
         isPlain(t, run(t, shell, files), 'no container is a host extension')
     })
@@ -320,7 +355,10 @@ exit 1
 }
 
 t.test('shellcheck has nothing to say', async (t) => {
-  const scripts = ['hostext-generator', 'switch', 'fallback'].map((name) => join(STUB, '..', name))
+  const scripts = readdirSync(join(STUB, '..'))
+    .map((name) => join(STUB, '..', name))
+    .filter((path) => readFileSync(path, 'utf8').startsWith('#!'))
+  t.ok(scripts.length >= 6, 'all of generators/')
   const { stdout, error } = spawnSync('shellcheck', ['--shell=sh', ...scripts], { encoding: 'utf8' })
   if (error) t.pass('no shellcheck here', { skip: true })
   else t.equal(stdout, '')

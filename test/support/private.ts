@@ -1,0 +1,46 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { makeTree, readTree, type Tree, writeTree } from './tree.js'
+
+/** Why scripts that mount cannot be run here, or false. */
+export const cannotMount =
+  process.getuid?.() !== 0
+    ? 'a mount namespace needs root'
+    : spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/run']).status !== 0 &&
+      'no mount namespace can be made here'
+
+/**
+ * Runs `command` in a mount namespace of its own, with nothing in /run but `files`, and in /dev nothing but a
+ * null and a file in place of the kernel's log; `tools` stand before those of the system. Returns what is in
+ * /run afterwards, without what is mounted there, and the kernel's log.
+ */
+export function runPrivately(
+  t: Test,
+  command: string[],
+  files: Tree,
+  tools: Tree,
+): { status: number | null; stderr: string; run: Tree; kernelLog: string } {
+  const work = makeTree(t)
+  writeTree(join(work, 'run'), files)
+  writeTree(join(work, 'bin'), tools)
+  const script = `set -e
+chmod -R +x "$0/bin"
+mount -t tmpfs tmpfs /run
+cp -a "$0/run/." /run
+mount -t tmpfs tmpfs /dev
+mknod -m 666 /dev/null c 1 3
+: >/dev/kmsg
+PATH=$0/bin:$PATH
+status=0
+"$@" || status=$?
+mkdir "$0/after"
+tar -C /run --one-file-system -cf - . | tar -C "$0/after" -xf -
+cp /dev/kmsg "$0/kmsg"
+exit "$status"`
+  const { status, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, work, ...command], {
+    encoding: 'utf8',
+  })
+  const { kmsg = '' } = readTree(work)
+  return { status, stderr, run: readTree(join(work, 'after')), kernelLog: kmsg }
+}
