@@ -1,3 +1,4 @@
+import minimist from 'minimist'
 import { describeChange, readChanges } from './changes.js'
 import { decide } from './decide.js'
 import { describeContainer } from './extension.js'
@@ -21,8 +22,6 @@ HOSTEXT_ROOT=DIR looks at the system below DIR.
 
 /** The `hostext` command. Prints; returns the exit status: 0, or 2 for words it does not know. */
 export async function command(words: string[]): Promise<number> {
-  // Imported here: the generator, which has no use for it, shares this bundle.
-  const { default: minimist } = await import('minimist')
   const { _: names, ...options } = minimist(words, { boolean: ['help', 'version'], alias: { h: 'help' } })
   const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
   const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')

@@ -336,10 +336,11 @@ for (const shell of shells) {
 
     t.test('what a runtime left behind that failed half-way does not start anything', async (t) => {
       const runtime = `#!/bin/sh
-mkdir "$4/default.target.wants"
-ln -s /dev/null "$4/default.target.wants/a.service"
-ln -s ../b.service "$4/default.target.wants/b.service"
-ln -s "$3/hostext.target" "$4/default.target"
+while [ "\${1#--}" != "$1" ]; do shift; done # the runtime's own options
+mkdir "$3/default.target.wants"
+ln -s /dev/null "$3/default.target.wants/a.service"
+ln -s ../b.service "$3/default.target.wants/b.service"
+ln -s "$2/hostext.target" "$3/default.target"
 mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked" "$HOSTEXT_ROOT/run/hostext/plain"
 exit 1
 `
