@@ -1,6 +1,6 @@
 import type { Wait } from '../plan.js'
 import { takeOver } from './first-pass.js'
-import { DOCUMENTATION } from './layer.js'
+import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 import { pathWord, type UnitFile } from './text.js'
 
 /**
@@ -25,8 +25,7 @@ Wants=systemd-udevd.service systemd-udev-trigger.service
 [Service]
 Type=oneshot
 ExecStart=/usr/lib/hostext/collect
-# What is started here may isolate another target, or end all of the system, before its command has ended.
-SuccessExitStatus=SIGTERM SIGKILL
+${SWITCH_ENDS}
 StandardOutput=null
 StandardError=null
 `,

@@ -1,6 +1,13 @@
 import { CHANGES } from '../etc.js'
 import type { Boot, Plan } from '../plan.js'
-import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, MOUNT_LOG, RUN_DIRECTORY } from './layer.js'
+import {
+  DOCUMENTATION,
+  layerUnitName,
+  MOUNT_ENVIRONMENT,
+  MOUNT_LOG,
+  RUN_DIRECTORY,
+  SWITCH_ENDS,
+} from './layer.js'
 import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
 import { execWord, literal, type UnitFile, unitName } from './text.js'
 
@@ -50,8 +57,7 @@ ${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.tim
 
 [Service]
 Type=oneshot
-# The switch may end its own command before that has: a soft-reboot terminates what runs, and kills it soon after.
-SuccessExitStatus=SIGTERM SIGKILL
+${SWITCH_ENDS}
 ExecStart=/usr/lib/hostext/switch ${[plan.softReboot ? 'soft-reboot' : 'switch-root', root, ...plan.settled].join(' ')}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}

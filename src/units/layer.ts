@@ -21,6 +21,9 @@ export const DOCUMENTATION = 'man:hostext(7)'
  */
 export const MOUNT_ENVIRONMENT = 'Environment=LIBMOUNT_FORCE_MOUNT2=always'
 
+/** For a service that ends itself: the switch, or another target, terminates what runs and kills it soon after. */
+export const SWITCH_ENDS = 'SuccessExitStatus=SIGTERM SIGKILL'
+
 export function layerUnitName(index: number): string {
   return `run-hostext-${index}.mount`
 }

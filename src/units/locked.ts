@@ -1,7 +1,7 @@
 import type { Plan } from '../plan.js'
 import { printable } from '../printable.js'
 import { holdUnits } from './hold.js'
-import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY } from './layer.js'
+import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY, SWITCH_ENDS } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { execWord, literal, type UnitFile, unitName } from './text.js'
 
@@ -45,6 +45,7 @@ ConditionPathExists=!/run/hostext
     ...updateDropIns(plan),
     ...plan.state.map(stateUnit),
     ...overlayUnits(plan),
+    ...firstPassServices(plan),
     ...holdUnits(),
   ]
   if (plan.state.length > 0) {
@@ -56,6 +57,29 @@ ConditionPathExists=!/run/hostext
   files.push(...dataUnits(plan))
   if (plan.tmp) files.push(...tmpUnits())
   return files
+}
+
+/**
+ * The services of the first pass that the switch may end before their commands have. PID 1 learns of that
+ * end here, and would take it for a failure of a unit it has no file of.
+ */
+function firstPassServices({ collected }: Plan): UnitFile[] {
+  const services = ['hostext-switch.service', ...(collected ? ['hostext-collect.service'] : [])]
+  return services.map((name) => ({
+    path: `normal/${name}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Switch to the root with host extensions, done before
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+
+[Service]
+Type=oneshot
+${SWITCH_ENDS}
+ExecStart=/bin/true
+`,
+  }))
 }
 
 /** `gpu, wifi, zram`, the first few by name. */

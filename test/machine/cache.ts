@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Kept between runs and shared by all checkouts; safe to delete. */
@@ -13,7 +13,10 @@ export const CACHE = process.env.HOSTEXT_TEST_CACHE ?? '/var/cache/hostext-tests
 export function cached(name: string, recipe: string, make: (directory: string) => void): string {
   const hash = createHash('sha256').update(recipe).digest('hex').slice(0, 12)
   const directory = join(CACHE, `${name}-${hash}`)
-  if (existsSync(directory)) return directory
+  if (existsSync(directory)) {
+    touch(directory)
+    return directory
+  }
   const unfinished = `${directory}.${process.pid}`
   rmSync(unfinished, { recursive: true, force: true })
   mkdirSync(unfinished, { recursive: true })
@@ -21,12 +24,19 @@ export function cached(name: string, recipe: string, make: (directory: string) =
     make(unfinished)
     if (existsSync(directory)) rmSync(unfinished, { recursive: true })
     else renameSync(unfinished, directory)
+    touch(directory)
     prune(name, directory)
   } catch (error) {
     rmSync(unfinished, { recursive: true, force: true })
     throw error
   }
   return directory
+}
+
+/** Says when it was used last, in the time of the directory: what made it may have left that of a copied one. */
+function touch(directory: string): void {
+  const now = new Date()
+  utimesSync(directory, now, now)
 }
 
 /** Removes what earlier recipes of `name` made, unless another run may still be using it. */

@@ -106,7 +106,8 @@ export async function bootContainer(machine: Machine, limit = 240): Promise<Outc
       return { reports, console, seconds, clean: undefined }
     })
   } finally {
-    rmSync(tree, { recursive: true, force: true })
+    // What is left of a container that was killed may still write.
+    rmSync(tree, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 })
   }
 }
 
