@@ -245,7 +245,7 @@ report replaced cat /usr/share/base/replaced
         t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
         t.match(
           reported(outcome, 'decision'),
-          'left out: Host extension one-layer (one-layer:1): its layers did not mount',
+          'left out: Host extension one-layer (one-layer:1): its layers did not mount (exit-code)',
         )
         t.not(outcome.reports.get('one.status'), '0')
         t.equal(reported(outcome, 'replaced'), 'from override')
