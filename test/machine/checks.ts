@@ -17,6 +17,7 @@ export const BASE_REPORT = `
 for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
 report state systemctl is-system-running
 report failed systemctl --failed --plain --no-legend
+report why sh -c 'for unit in $(systemctl --failed --plain --no-legend | cut -d" " -f1); do systemctl status --no-pager "$unit"; done; cat /run/hostext/mount.log'
 report root findmnt -no SOURCE,FSTYPE,OPTIONS /
 report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
 report decision cat /run/hostext.decision
