@@ -205,7 +205,7 @@ function install(destdir, arch) {
   copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
   copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
   copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
-  for (const script of ['switch', 'fallback', 'collect', 'changes', 'index'])
+  for (const script of ['switch', 'fallback', 'collect', 'changes', 'index', 'trial', 'good', 'rolled-back'])
     copy(join(HERE, 'generators', script), join(lib, script), 0o755)
   mkdirSync(join(lib, 'nextroot'), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
@@ -234,6 +234,12 @@ function install(destdir, arch) {
     0o755,
   )
   console.log(`hostext ${VERSION} is in ${destdir}; it takes effect at the next boot`)
+  // Whether the machine can take back what does not boot well is better known here than on the device.
+  const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: destdir === '/' ? '' : destdir }
+  execFileSync(process.execPath, [join(HERE, 'dist/hostext.cjs'), 'rollback'], {
+    env: environment,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
 }
 
 function hasCommand(name) {

@@ -4,7 +4,9 @@ import { decide } from './decide.js'
 import { describeContainer } from './extension.js'
 import { inputRoot, readText } from './files.js'
 import { hold } from './hold.js'
+import { retry, showRollback } from './rollback.js'
 import { DECISION } from './units/layer.js'
+import { watch } from './watch.js'
 
 const USAGE = `hostext COMMAND
 
@@ -12,7 +14,10 @@ Commands:
   plan      what the next boot would stack, and what it would leave out and why
   status    what this boot decided
   changes   what has been changed in a persistent /etc
+  rollback  whether a stack that does not boot well is taken back, and what is recorded of stacks
+  retry     forgets what did not boot well: the next boot tries it again
   hold      has the engine keep the images that are stacked; part of each boot
+  watch S   reboots unless the stack on trial is marked good in S seconds; part of a trial
   help      this text
   version   the version
 
@@ -26,16 +31,16 @@ export async function command(words: string[]): Promise<number> {
   const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
   const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
   const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (!run || unknown !== undefined || names.length > 1) {
+  if (!run || unknown !== undefined || names.length > (name === 'watch' ? 2 : 1)) {
     process.stderr.write(
       `hostext: ${unknown === undefined ? `no command ${words.join(' ')}` : `no option ${unknown}`}\n${USAGE}`,
     )
     return 2
   }
-  return run()
+  return run(names[1])
 }
 
-const COMMANDS: Record<string, () => number | Promise<number>> = {
+const COMMANDS: Record<string, (word?: string) => number | Promise<number>> = {
   help() {
     process.stdout.write(USAGE)
     return 0
@@ -69,8 +74,19 @@ const COMMANDS: Record<string, () => number | Promise<number>> = {
       process.stdout.write(`${describeChange(change)}\n`)
     return 0
   },
+  rollback() {
+    return print(showRollback(inputRoot(process.env), process.env))
+  },
+  retry() {
+    return print(retry(inputRoot(process.env)))
+  },
   hold() {
     return hold(inputRoot(process.env))
+  },
+  watch(word) {
+    const seconds = Number(word)
+    if (!(seconds > 0)) throw new Error('watch: no number of seconds')
+    return watch(inputRoot(process.env), seconds)
   },
   status() {
     const text = readText(inputRoot(process.env), DECISION)
@@ -78,6 +94,11 @@ const COMMANDS: Record<string, () => number | Promise<number>> = {
     process.stdout.write(text ?? 'hostext has not run in this boot\n')
     return 0
   },
+}
+
+function print(lines: readonly string[]): number {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(''))
+  return 0
 }
 
 /** Set by the build from package.json. */

@@ -16,6 +16,12 @@ export type Configuration = {
   timeout: number
   /** `[Boot] Container=`: stack inside containers too. */
   container: boolean
+  /** `[Safety] Attempts=`: boots that a stack has to boot well in; 0: no rollback. */
+  attempts: number
+  /** `[Safety] Settle=`: seconds between the complete boot and the mark that a stack is good. */
+  settle: number
+  /** `[Safety] TrialTimeout=`: seconds until a boot of a stack on trial is given up and the machine rebooted. */
+  trialTimeout: number
 }
 
 const DEFAULTS: Configuration = {
@@ -24,6 +30,9 @@ const DEFAULTS: Configuration = {
   etc: 'auto',
   timeout: 60,
   container: false,
+  attempts: 2,
+  settle: 30,
+  trialTimeout: 600,
 }
 
 /** The main file is the first of these that exists; drop-ins of all directories apply on top of it. */
@@ -134,6 +143,20 @@ const SETTINGS: Record<string, (value: string, configuration: Configuration) => 
     else if (/^(?:1|yes|y|true|t|on)$/i.test(value)) configuration.container = true
     else if (/^(?:0|no|n|false|f|off)$/i.test(value)) configuration.container = false
     else return `${printable(value)} is no boolean`
+  },
+  'Safety.Attempts'(value, configuration) {
+    if (value !== '' && !/^\d{1,3}$/.test(value)) return `${printable(value)} is no number from 0 to 999`
+    configuration.attempts = value === '' ? DEFAULTS.attempts : Number(value)
+  },
+  'Safety.Settle'(value, configuration) {
+    const seconds = value === '' ? DEFAULTS.settle : value === '0' ? 0 : parseTimeSpan(value)
+    if (seconds === undefined) return `${printable(value)} is no time span`
+    configuration.settle = seconds
+  },
+  'Safety.TrialTimeout'(value, configuration) {
+    const seconds = value === '' ? DEFAULTS.trialTimeout : parseTimeSpan(value)
+    if (seconds === undefined) return `${printable(value)} is no time span of at least a second`
+    configuration.trialTimeout = seconds
   },
 }
 

@@ -15,13 +15,18 @@ import {
   type Plan,
   type Wait,
 } from './plan.js'
+import { readRecords, recordStack, restoreStack, stackText } from './records.js'
 import { hasMountUnit, isUpToDate, type Machine, readEngines, readMachine, readPulledIn } from './system.js'
+import { describeRollback, findPlace, judge } from './trial.js'
 
 /** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
 export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Message[] }
 
-/** Nothing is stacked, and why. `holders`: the data root in which holders of earlier boots are to be let go. */
-export type Plain = { plain: string; holders?: string }
+/**
+ * Nothing is stacked, and why. `holders`: the data root in which holders of earlier boots are to be let go.
+ * `rolledBack`: the line that says that it is because the stack did not boot well, for the target of this boot.
+ */
+export type Plain = { plain: string; holders?: string; rolledBack?: { line: string; target: string } }
 
 /** The mount type and source of our root overlay, which tell it from any other: findmnt(8). */
 export const ROOT_SOURCE = 'hostext'
@@ -58,8 +63,9 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   const persisted = configuration.etc === 'persistent' ? persistedIndexes(root) : []
   const needIndexes =
     engine.extensions.some(({ contents }) => contents.indexes.size > 0) || persisted.length > 0
-  const { stack, above, leftOut } = chooseStack(engine.extensions, MOST_EXTENSIONS - (needIndexes ? 1 : 0))
-  for (const { who, why } of [...engine.leftOut, ...leftOut]) say('warning', `left out: ${who}: ${why}`)
+  const chosen = chooseStack(engine.extensions, MOST_EXTENSIONS - (needIndexes ? 1 : 0))
+  for (const { who, why } of [...engine.leftOut, ...chosen.leftOut])
+    say('warning', `left out: ${who}: ${why}`)
 
   const { dataRoot } = engine
   if (dataRoot === undefined) {
@@ -91,6 +97,11 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   if (wait) return { wait: { ...boot, paths: [CHANGES] }, messages }
   if (warning) say('warning', warning)
   if (etc.mode === 'persistent') for (const text of describeShadowed(root)) say('warning', text)
+
+  const safe = chooseSafely(root, machine, dataRoot, chosen, state)
+  messages.push(...safe.messages)
+  if ('plain' in safe) return { ...safe, messages }
+  const { stack, above, trial, rolledBack, alsoHold } = safe
 
   const dataMounts = findDataMounts(machine, etc.mode === 'persistent' ? [dataRoot, CHANGES] : [dataRoot])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
@@ -146,7 +157,65 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
       tmp: state.length > 0 && isDirectory('/tmp') && !covered.includes('/tmp'),
       softReboot: machine.softReboot,
       collected: machine.collected,
+      trial,
+      rolledBack,
+      alsoHold,
     },
+  }
+}
+
+type Safe = Pick<Plan, 'trial' | 'rolledBack' | 'alsoHold' | 'above'> & { stack: Plan['extensions'] }
+
+/**
+ * The stack that may be booted: the chosen one, on trial if it has never booted well; in place of one that did not boot
+ * well the last good one, or none.
+ */
+function chooseSafely(
+  root: Root,
+  { configuration, commandLine, mounts, release }: Machine,
+  dataRoot: string,
+  { stack, above }: { stack: Plan['extensions']; above: number },
+  state: readonly string[],
+): (Safe | Plain) & { messages: Message[] } {
+  const chosen: Safe = { stack, above, trial: undefined, rolledBack: undefined, alsoHold: [] }
+  if (configuration.attempts === 0) return { ...chosen, messages: [] }
+  const records = readRecords(root, dataRoot)
+  const messages: Message[] = records.problems.map((text) => ({ level: 'warning', text }))
+  const say = (level: Level, text: string): void => void messages.push({ level, text })
+  const recorded = recordStack(stack, above)
+  const verdict = judge(recorded, records, configuration.attempts)
+  const [lastGood] = records.good
+
+  if (verdict.kind === 'bad') {
+    let restored: Plan['extensions'] | undefined
+    try {
+      if (lastGood) restored = restoreStack(root, dataRoot, lastGood, release)
+    } catch (error) {
+      say('warning', `the last good stack cannot be booted: ${(error as Error).message}`)
+    }
+    const line = describeRollback(verdict, restored ? 'the last good stack' : 'plain root')
+    say('error', line)
+    if (!restored || !lastGood)
+      return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
+    return { ...chosen, stack: restored, above: lastGood.above, rolledBack: line, messages }
+  }
+
+  const place = findPlace(mounts, dataRoot, state)
+  if ('off' in place) {
+    say('notice', `rollback is off: ${place.off}: a stack that does not boot well is tried again`)
+    return { ...chosen, messages }
+  }
+  if (verdict.kind === 'good') return { ...chosen, messages }
+  say(
+    'notice',
+    `on trial: boot ${verdict.attempt} of ${configuration.attempts} that this stack has to boot well in`,
+  )
+  const { settle, trialTimeout: timeout } = configuration
+  return {
+    ...chosen,
+    trial: { attempt: verdict.attempt, record: stackText(recorded), place, settle, timeout },
+    alsoHold: (lastGood?.extensions ?? []).map(({ name, imageId }) => ({ container: name, image: imageId })),
+    messages,
   }
 }
 

@@ -35,6 +35,11 @@ export function isAutomatic({ mountPoint, options }: FstabEntry): boolean {
   )
 }
 
+/** The options of a remount that makes a file system writable and keeps what else fstab says of it. */
+export function remountOptions(options: readonly string[]): string {
+  return ['remount', ...options.filter((option) => option !== 'ro' && option !== 'rw'), 'rw'].join(',')
+}
+
 /** Where udev links the device that a tag names: fstab(5), "The first field"; udev's own encoding of the names. */
 const TAGS: Record<string, string> = {
   LABEL: 'by-label',

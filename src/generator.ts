@@ -12,6 +12,7 @@ import { DECISION, layerUnit, RUN_DIRECTORY } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
 import { stackDirectories } from './units/stack.js'
 import type { UnitFile } from './units/text.js'
+import { RECORD_FILE, ROLLBACK_FILE, rollbackUnits } from './units/trial.js'
 
 /**
  * The generator, as PID 1 calls it: decides what this boot stacks and writes the units for it into the
@@ -46,6 +47,11 @@ export function generate(
   let files: UnitFile[] = []
   if ('plan' in decision) {
     files = setAside(decision.plan, run, normal)
+  } else if (decision.rolledBack) {
+    const { line, target } = decision.rolledBack
+    files = rollbackUnits(line, target)
+    writeSet(run, 'plain', files)
+    writeFileSync(`${run}/${ROLLBACK_FILE}`, `${line}\n`)
   } else if (decision.holders !== undefined) {
     // Nothing is stacked any more: the service lets go of what earlier boots held.
     files = holdUnits()
@@ -73,7 +79,10 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   writeSet(run, 'layers', layers)
   writeSet(run, 'first', first)
   writeSet(run, 'locked', lockedUnits(plan))
-  writeHeld(run, { dataRoot: plan.dataRoot, extensions: plan.extensions.map(heldImage) })
+  const { dataRoot, extensions, alsoHold, trial, rolledBack } = plan
+  writeHeld(run, { dataRoot, extensions: [...extensions.map(heldImage), ...alsoHold] })
+  if (trial) writeFileSync(`${run}/${RECORD_FILE}`, trial.record)
+  if (rolledBack) writeFileSync(`${run}/${ROLLBACK_FILE}`, `${rolledBack}\n`)
   return [...layers, ...first]
 }
 

@@ -2,8 +2,10 @@ import type { Index } from './engine/contents.js'
 import type { Etc } from './etc.js'
 import { describeContainer, type Extension, type LeftOut } from './extension.js'
 import { type FstabEntry, isAutomatic } from './fstab.js'
+import type { HeldImage } from './held.js'
 import type { KernelCommandLine } from './kernel-command-line.js'
 import { isBelow, type MountPoint } from './mountinfo.js'
+import type { Trial } from './trial.js'
 
 /** OVL_MAX_STACK in fs/overlayfs/params.h is 500 lower layers; one of them is the root. */
 export const MOST_EXTENSIONS = 499
@@ -62,6 +64,12 @@ export type Plan = Boot & {
   softReboot: boolean
   /** The engine's file systems had to be mounted first. */
   collected: boolean
+  /** The stack has not booted well yet, and what comes of it is recorded. */
+  trial: Trial | undefined
+  /** The stack is the last good one in place of one that did not boot well: the line that says so. */
+  rolledBack: string | undefined
+  /** Images that are not stacked and stay on the disk: those of the last good stack, while another is on trial. */
+  alsoHold: HeldImage[]
 }
 
 /**
@@ -111,7 +119,7 @@ export function chooseState(
 }
 
 /** File systems that cannot be written to, and overlays, whose changes are those of a live system. */
-const READ_ONLY_TYPES = ['squashfs', 'erofs', 'cramfs', 'romfs', 'iso9660', 'overlay']
+export const READ_ONLY_TYPES = ['squashfs', 'erofs', 'cramfs', 'romfs', 'iso9660', 'overlay']
 
 /**
  * Whether the root would be writable in the end: what fstab says of it, which systemd-remount-fs(8)

@@ -35,9 +35,8 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const image = lower.filter((shortName) => {
     if (!SHORT_NAME.test(shortName))
       throw new Error(`${lowerFile}: ${JSON.stringify(shortName.slice(0, 80))} is no layer`)
-    const layer = resolveLayer(root, directory, shortName)
-    if (layer === `${mountId}-init`) return false
-    checkLayer(root, `${directory}/${layer}`)
+    if (resolveLayer(root, directory, shortName) === `${mountId}-init`) return false
+    checkLayer(root, directory, shortName)
     return true
   })
   if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)
@@ -59,8 +58,14 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
   return layer
 }
 
-/** Throws unless a layer and its diff are directories themselves, not links to some. */
-function checkLayer(root: Root, layer: string): void {
+/** Whether it is a layer as the `lower` file names it: `l/<26 characters>`. */
+export function isLayerName(value: unknown): value is string {
+  return typeof value === 'string' && SHORT_NAME.test(value)
+}
+
+/** Throws unless `l/X` leads to a layer of the driver whose directories are directories themselves, not links to some. */
+export function checkLayer(root: Root, directory: string, shortName: string): void {
+  const layer = `${directory}/${resolveLayer(root, directory, shortName)}`
   for (const path of [layer, `${layer}/diff`]) {
     const stat = statLink(root, path)
     if (!stat) throw new Error(`${path}: no such directory`)

@@ -1,4 +1,5 @@
 import { CHANGES } from '../etc.js'
+import { remountOptions } from '../fstab.js'
 import type { Boot, Plan } from '../plan.js'
 import {
   DOCUMENTATION,
@@ -10,6 +11,7 @@ import {
 } from './layer.js'
 import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
 import { execWord, literal, type UnitFile, unitName } from './text.js'
+import { RECORD_SERVICE, recordUnit, WATCH_SERVICE, watchUnit } from './trial.js'
 
 /**
  * Where the new root is mounted. A soft-reboot takes what it finds at /run/nextroot; switch-root wants a
@@ -37,13 +39,15 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
   const mounts = [
     ...overlays.map(({ path }) => unitName(root + path, 'mount')),
     ...binds.map(({ name }) => name),
-  ].join(' ')
+  ]
+  const needs = plan.trial ? [...mounts, RECORD_SERVICE] : mounts
 
   return [
     ...overlays.map((stack) => stackUnit(stack, plan, root)),
     ...binds.map(({ file }) => file),
     ...(plan.indexes.length > 0 ? [indexUnit(plan, overlays)] : []),
     ...(plan.etc.mode === 'persistent' ? [changesUnit(plan, root)] : []),
+    ...(plan.trial ? [recordUnit(plan, plan.trial, root, mounts), watchUnit(plan.trial)] : []),
     {
       path: 'normal/hostext-switch.service',
       text: `# Written by hostext-generator.
@@ -51,8 +55,8 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
 Description=Switch to the root with host extensions
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
-Requires=${mounts}
-After=${mounts}
+Requires=${needs.join(' ')}
+${plan.trial ? `Wants=${WATCH_SERVICE}\n` : ''}After=${[...needs, ...(plan.trial ? [WATCH_SERVICE] : [])].join(' ')}
 ${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.timeout}` : 'RefuseManualStart=yes'}
 
 [Service]
@@ -171,12 +175,10 @@ function changesUnit(plan: Plan, root: string): UnitFile {
   const needs: string[] = []
   if (state) needs.push(unitName(root + state, 'mount'))
   const check = plan.checkRoot && state ? ['systemd-fsck-root.service'] : []
-  const options = [
-    'remount',
-    ...plan.rootOptions.filter((option) => option !== 'ro' && option !== 'rw'),
-    'rw',
+  const words = [
+    changesBeforeSwitch(plan, root),
+    ...(state ? [root + state, remountOptions(plan.rootOptions)] : []),
   ]
-  const words = [changesBeforeSwitch(plan, root), ...(state ? [root + state, options.join(',')] : [])]
   return {
     path: 'normal/hostext-changes.service',
     text: `# Written by hostext-generator.

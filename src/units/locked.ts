@@ -1,9 +1,11 @@
+import { remountOptions } from '../fstab.js'
 import type { Plan } from '../plan.js'
 import { printable } from '../printable.js'
 import { holdUnits } from './hold.js'
 import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY, SWITCH_ENDS } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { execWord, literal, type UnitFile, unitName } from './text.js'
+import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
 
 /** How many extensions a description names before it only counts. */
 const NAMED = 8
@@ -47,6 +49,8 @@ ConditionPathExists=!/run/hostext
     ...overlayUnits(plan),
     ...firstPassServices(plan),
     ...holdUnits(),
+    ...(plan.trial ? [watchUnit(plan.trial), ...goodUnits(plan.trial, plan.target)] : []),
+    ...(plan.rolledBack ? rollbackUnits(plan.rolledBack, plan.target) : []),
   ]
   if (plan.state.length > 0) {
     files.push({
@@ -185,12 +189,9 @@ ConditionNeedsUpdate=
  * systemd-remount-fs(8) would fail on the root. Its work is done by name instead: what fstab says of the
  * root goes to the state that takes its place, and the other mounts it looks after are remounted as ever.
  */
-function remountDropIn({ state, rootOptions, remount }: Plan): UnitFile {
-  const options = [
-    'remount',
-    ...rootOptions.filter((option) => option !== 'ro' && option !== 'rw'),
-    'rw',
-  ].join(',')
+function remountDropIn(plan: Plan): UnitFile {
+  const { state, remount } = plan
+  const options = remountOptions(plan.rootOptions)
   const commands = [
     ...state.map((path) => `ExecStart=/bin/mount -o ${execWord(options)} --target ${execWord(path)}`),
     ...remount.map((path) => `ExecStart=/bin/mount -o remount --target ${execWord(path)}`),

@@ -45,6 +45,9 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     softReboot: true,
     timeout: 60,
     collected: false,
+    trial: undefined,
+    rolledBack: undefined,
+    alsoHold: [],
     ...change,
   }
 }

@@ -1,0 +1,68 @@
+import { rmSync } from 'node:fs'
+import { readConfiguration } from './configuration.js'
+import { findDataRoots, isDataRoot } from './engine/data-root.js'
+import { listDirectory, type Root, statLink } from './files.js'
+import { type FstabEntry, isAutomatic } from './fstab.js'
+import type { MountPoint } from './mountinfo.js'
+import { mountOf } from './mountinfo.js'
+import { chooseState, isRootWritable } from './plan.js'
+import { printable } from './printable.js'
+import { RECORDS, type RecordedStack, readRecords, TRIAL } from './records.js'
+import { readMachine } from './system.js'
+import { findPlace } from './trial.js'
+
+/**
+ * `hostext rollback`: whether this machine can take back a stack that does not boot well, and what is recorded of its
+ * stacks. Works on a root filesystem that has not booted yet, too: then fstab says what will be mounted.
+ */
+export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
+  const { configuration, commandLine, fstab, mounts } = readMachine(root, environment)
+  if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
+  const { candidates } = findDataRoots(root, configuration.dataRoot)
+  const dataRoot = candidates.find((path) => isDataRoot(root, path)) ?? (candidates.at(-1) as string)
+  const all = mounts.length > 0 ? mounts : expectedMounts(fstab)
+  const isDirectory = (path: string): boolean => statLink(root, path)?.isDirectory() ?? false
+  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
+  const writable = isRootWritable(fstabRoot, commandLine, mountOf(all, '/'))
+  const { state } = chooseState(configuration.state, writable, fstab, isDirectory)
+  const place = findPlace(all, dataRoot, state)
+  const { good, tried, problems } = readRecords(root, dataRoot)
+  return [
+    'off' in place ? `rollback: off: ${place.off}` : `rollback: on: records are in ${place.directory}`,
+    ...problems,
+    ...good.map((stack) => `good: ${describe(stack)}`),
+    ...tried.map(
+      ({ stack, attempts }) => `tried ${attempts} of ${configuration.attempts}: ${describe(stack)}`,
+    ),
+  ]
+}
+
+function describe({ extensions }: RecordedStack): string {
+  return extensions.map(({ name, image }) => `${printable(name)} (${printable(image)})`).join(', ')
+}
+
+/** The mounts that a machine will have, as far as fstab knows. */
+function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
+  return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => ({
+    device: '',
+    mountPoint,
+    type,
+    source,
+    superOptions: [options.includes('ro') ? 'ro' : 'rw'],
+  }))
+}
+
+/** `hostext retry`: forgets what did not boot well, so that the next boot tries it again. Returns what to say. */
+export function retry(root: Root): string[] {
+  const { configuration } = readConfiguration(root)
+  const { candidates } = findDataRoots(root, configuration.dataRoot)
+  const forgotten = candidates.flatMap((dataRoot) => {
+    const directory = `${dataRoot}/${RECORDS}`
+    const names = listDirectory(root, directory).filter((name) => TRIAL.test(name))
+    for (const name of names) rmSync(`${root.prefix}${directory}/${name}`)
+    return names.map((name) => `forgotten: ${directory}/${name}`)
+  })
+  return forgotten.length > 0
+    ? [...forgotten, 'the next boot tries the stack again']
+    : ['nothing is kept from being tried']
+}

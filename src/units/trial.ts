@@ -1,0 +1,127 @@
+import { remountOptions } from '../fstab.js'
+import type { Plan } from '../plan.js'
+import type { Trial } from '../trial.js'
+import { DOCUMENTATION, MOUNT_LOG, RUN_DIRECTORY, SWITCH_ENDS } from './layer.js'
+import { execWord, literal, type UnitFile } from './text.js'
+
+export const RECORD_SERVICE = 'hostext-trial.service'
+export const WATCH_SERVICE = 'hostext-watch.service'
+/** In the run directory: the record of the stack, to be copied to the disk; and what a rollback says. */
+export const RECORD_FILE = 'trial'
+export const ROLLBACK_FILE = 'rollback'
+
+/**
+ * Writes down, as the last step before the switch, that this stack is on trial. The switch requires it: a stack
+ * that nobody would remember could fail in each boot for ever.
+ */
+export function recordUnit(plan: Plan, { attempt, place }: Trial, root: string, mounts: string[]): UnitFile {
+  const { directory, state } = place
+  const needs = [...mounts, ...(plan.checkRoot && state ? ['systemd-fsck-root.service'] : [])]
+  const words = state
+    ? [String(attempt), root + directory, root + state, remountOptions(plan.rootOptions)]
+    : [String(attempt), directory]
+  return {
+    path: `normal/${RECORD_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Record that the stack of host extensions is on trial
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+Requires=${mounts.join(' ')}
+After=${needs.join(' ')}
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/trial ${words.map(execWord).join(' ')}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+  }
+}
+
+/**
+ * Reboots a trial that is not marked good in time. A process and not a timer, because what an extension breaks may be PID
+ * 1 itself. It starts before the switch and lives on after it: PID 1 kills none whose name starts with `@`
+ * (https://systemd.io/ROOT_STORAGE_DAEMONS), and there is nothing that would stop its unit. The same unit serves both passes.
+ */
+export function watchUnit({ timeout }: Trial): UnitFile {
+  return {
+    path: `early/${WATCH_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Reboot unless the host extensions boot well
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+IgnoreOnIsolate=yes
+
+[Service]
+Type=exec
+ExecStart=@/usr/lib/hostext/node @hostext-watch --jitless --single-threaded --v8-pool-size=1 /usr/lib/hostext/hostext.cjs watch ${timeout}
+${SWITCH_ENDS}
+StandardOutput=null
+StandardError=null
+`,
+  }
+}
+
+/** Marks the stack good, some time after the boot is complete: boot-complete.target in systemd.special(7). */
+export function goodUnits({ attempt, place, settle }: Trial, target: string): UnitFile[] {
+  return [
+    {
+      path: 'early/hostext-good.timer',
+      text: `# Written by hostext-generator.
+[Unit]
+Description=The host extensions boot well
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+Requires=boot-complete.target
+After=boot-complete.target ${target}
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Timer]
+OnActiveSec=${settle}
+AccuracySec=1s
+`,
+    },
+    {
+      path: 'early/hostext-good.service',
+      text: `# Written by hostext-generator.
+[Unit]
+Description=Mark the host extensions as good
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target
+ConditionPathExists=!${RUN_DIRECTORY}/good
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/good ${attempt} ${execWord(place.directory)}
+StandardOutput=journal
+`,
+    },
+    { path: `early/${target}.wants/hostext-good.timer`, link: '../hostext-good.timer' },
+  ]
+}
+
+/** A unit that fails, so that the system is degraded and says why: `systemctl --failed`. */
+export function rollbackUnits(line: string, target: string): UnitFile[] {
+  return [
+    {
+      path: 'normal/hostext-rollback.service',
+      text: `# Written by hostext-generator.
+[Unit]
+Description=${literal(`Host extensions ${line}`)}
+Documentation=${DOCUMENTATION}
+Before=getty.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/rolled-back
+`,
+    },
+    { path: `normal/${target}.wants/hostext-rollback.service`, link: '../hostext-rollback.service' },
+  ]
+}
