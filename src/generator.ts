@@ -4,7 +4,7 @@ import { inputRoot, statLink } from './files.js'
 import { HELD, type Held, heldImage, heldText } from './held.js'
 import { type Level, log, type Message } from './log.js'
 import type { Boot, Plan, Wait } from './plan.js'
-import { printable } from './printable.js'
+import { printable, printableList } from './printable.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
 import { holdUnits } from './units/hold.js'
@@ -130,11 +130,11 @@ function writeFiles(files: readonly UnitFile[], directories: Directories): void 
 function summary(decision: Exclude<Decision, { wait: Wait }>): Message {
   if ('plain' in decision) return { level: 'notice', text: `plain root: ${decision.plain}` }
   const { extensions, state, etc } = decision.plan
-  const names = extensions.map(({ container }) => printable(container.name, 60)).join(', ')
+  const names = printableList(extensions.map(({ container }) => container.name))
   const writable = [...state, ...(etc.mode === 'read-only' ? [] : [`/etc (${etc.mode})`])]
   const where = writable.length > 0 ? `; writable: ${writable.join(', ')}` : ''
   const count = `${extensions.length} host extension${extensions.length === 1 ? '' : 's'}`
-  return { level: 'notice', text: `stacking ${count} over the root: ${printable(names, 700)}${where}` }
+  return { level: 'notice', text: `stacking ${count} over the root: ${names}${where}` }
 }
 
 const MARKS: Record<Level, string> = { error: 'error: ', warning: 'warning: ', notice: '', info: '' }

@@ -9,7 +9,7 @@ import {
 import { HOLDER_LABEL, HOLDER_LABELS } from './extension.js'
 import type { Root } from './files.js'
 import { type HeldImage, readHeld } from './held.js'
-import { printable } from './printable.js'
+import { printableList } from './printable.js'
 
 /**
  * Keeps the layers of the running root: the engine removes none that a container refers to, so each stacked image
@@ -57,17 +57,20 @@ export async function hold(root: Root, timeout = TIMEOUT): Promise<number> {
     plan = planHold(held.extensions, await listContainers(engine, HOLDER_LABEL))
   } catch (error) {
     const all = held.extensions.map(({ container }) => container)
-    fail(`${all.length > 0 ? `not held: ${names(all)}` : 'nothing is let go'}: ${(error as Error).message}`)
+    fail(
+      `${all.length > 0 ? `not held: ${printableList(all)}` : 'nothing is let go'}: ${(error as Error).message}`,
+    )
     return 1
   }
-  for (const name of plan.unknown) fail(`not held: ${names([name])}: the engine had no ID for its image`)
+  for (const name of plan.unknown)
+    fail(`not held: ${printableList([name])}: the engine had no ID for its image`)
   // First: what is to be removed may be the last that refers to a layer of what is to be held.
   for (const { image, for: extensions } of plan.create) {
     const name = holderName(image)
     await attempt(
-      `held: ${names(extensions)}, by container ${name}`,
+      `held: ${printableList(extensions)}, by container ${name}`,
       () => createContainer(engine, name, image, HOLDER_LABELS),
-      `not held: ${names(extensions)}`,
+      `not held: ${printableList(extensions)}`,
     )
   }
   for (const { id, imageId } of plan.remove) {
@@ -105,8 +108,4 @@ function isHolder({ names, labels, imageId }: ListedContainer): boolean {
 /** `hostext-hold-4f0c1d2e3a4b` */
 export function holderName(image: string): string {
   return `hostext-hold-${image.replace('sha256:', '').slice(0, 12)}`
-}
-
-function names(containers: readonly string[]): string {
-  return containers.map((name) => printable(name, 60)).join(', ')
 }

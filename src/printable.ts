@@ -10,3 +10,9 @@ export function printable(text: string, longest = 300): string {
   })
   return line.length > longest ? `${line.slice(0, longest)}…` : line
 }
+
+/** Names for one line: `gpu, wifi`, each printable, the whole cut off at `longest` characters. */
+export function printableList(names: readonly string[], longest = 700): string {
+  const list = names.map((name) => printable(name, 60)).join(', ')
+  return list.length > longest ? `${list.slice(0, longest)}…` : list
+}

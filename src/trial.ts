@@ -1,6 +1,6 @@
 import { isBelow, type MountPoint, mountOf } from './mountinfo.js'
 import { READ_ONLY_TYPES } from './plan.js'
-import { printable } from './printable.js'
+import { printableList } from './printable.js'
 import { isSameImage, isSameStack, RECORDS, type RecordedStack, type Records } from './records.js'
 
 /**
@@ -76,6 +76,6 @@ export type Trial = {
 
 /** A rollback as people are told of it: one line. `instead`: what is booted. */
 export function describeRollback({ attempts, culprits }: Verdict & { kind: 'bad' }, instead: string): string {
-  const names = printable(culprits.map((name) => printable(name, 60)).join(', '), 500)
+  const names = printableList(culprits, 500)
   return `rolled back: ${names}: did not boot well in ${attempts} boot${attempts === 1 ? '' : 's'}, and not tried again until the stack changes (or "hostext retry"): ${instead}`
 }

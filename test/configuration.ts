@@ -2,7 +2,16 @@ import t from 'tap'
 import { directoryPath, readConfiguration } from '../src/configuration.js'
 import { makeTree } from './support/tree.js'
 
-const DEFAULTS = { dataRoot: undefined, state: 'auto', etc: 'auto', timeout: 60, container: false }
+const DEFAULTS = {
+  dataRoot: undefined,
+  state: 'auto',
+  etc: 'auto',
+  timeout: 60,
+  container: false,
+  attempts: 2,
+  settle: 30,
+  trialTimeout: 600,
+}
 
 t.test('nothing configured', async (t) => {
   t.same(readConfiguration({ prefix: makeTree(t) }), { configuration: DEFAULTS, messages: [] })
@@ -25,6 +34,9 @@ t.test('values', async (t) => {
     ['[Boot]\nTimeout=5', { timeout: 5 }],
     ['[Boot]\nTimeout=2min 5s', { timeout: 125 }],
     ['[Boot]\nContainer=yes', { container: true }],
+    ['[Safety]\nAttempts=5\nSettle=2min\nTrialTimeout=1h', { attempts: 5, settle: 120, trialTimeout: 3600 }],
+    ['[Safety]\nAttempts=0\nSettle=0', { attempts: 0, settle: 0 }],
+    ['[Safety]\nAttempts=5\nAttempts=\nSettle=\nTrialTimeout=', {}],
     ['; comment\n# comment\n[Boot]\n Container = On ', { container: true }],
   ] as const) {
     const root = { prefix: makeTree(t, { 'etc/hostext.conf': text }) }
@@ -36,6 +48,9 @@ t.test('what is wrong is named with file and line, and the default holds', async
   for (const [text, warning] of [
     ['[Engine]\nDataRoot=data', ':2: DataRoot=: data is no absolute path'],
     ['[Engine]\nDataRoot=/a/../b', ':2: DataRoot=: /a/../b is no absolute path'],
+    ['[Safety]\nAttempts=-1', ':2: Attempts=: -1 is no number from 0 to 999'],
+    ['[Safety]\nSettle=soon', ':2: Settle=: soon is no time span'],
+    ['[Safety]\nTrialTimeout=0', ':2: TrialTimeout=: 0 is no time span of at least a second'],
     ['[Root]\n\nState=/var /', ':3: State=: / cannot be a state directory'],
     ['[Root]\nState=/run/x', ':2: State=: /run/x cannot be a state directory'],
     ['[Root]\nState=/etc', ':2: State=: /etc cannot be a state directory'],

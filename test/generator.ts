@@ -65,7 +65,12 @@ t.test('the early target is written last', async (t) => {
   const machine = prepare(t, 'soft-reboot')
   writeTree(machine.work, { 'normal/hostext.target': 'in the way\n' })
   t.throws(() => run(machine), /EEXIST/)
-  t.same(readTree(join(machine.work, 'early')), {}, 'so a failure leaves the default target alone')
+  const early = Object.keys(readTree(join(machine.work, 'early')))
+  t.same(
+    early.filter((path) => path.endsWith('.target')),
+    [],
+    'so a failure leaves the default target alone',
+  )
 })
 
 t.test('one directory is enough', async (t) => {

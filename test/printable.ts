@@ -1,5 +1,5 @@
 import t from 'tap'
-import { printable } from '../src/printable.js'
+import { printable, printableList } from '../src/printable.js'
 
 t.equal(printable('wifi-drivers_2.0'), 'wifi-drivers_2.0')
 t.equal(printable('größe 木'), 'größe 木')
@@ -8,3 +8,6 @@ t.equal(printable('a\\nb'), 'a\\x5cnb', 'a backslash cannot pass for an escape, 
 t.equal(printable('abc\u202etxt\u2028'), 'abc\\x202etxt\\x2028', 'nothing changes the direction or the line')
 t.equal(printable('x'.repeat(301)), `${'x'.repeat(300)}…`)
 t.equal(printable('x'.repeat(300)), 'x'.repeat(300))
+t.equal(printableList(['a\nb', 'c']), 'a\\x0ab, c')
+t.equal(printableList(['x'.repeat(61), 'y']), `${'x'.repeat(60)}…, y`)
+t.equal(printableList(['abc', 'def'], 5), 'abc, …')

@@ -7,6 +7,7 @@ import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot }
 import { indexCases } from './index-cases.js'
 import { layoutCases } from './layout-cases.js'
 import { reported } from './machine.js'
+import { rollbackCases } from './rollback-cases.js'
 
 /** Drop-ins for the units of a root overlay and a switch, by either way. */
 function dropIn(units: string[], text: string): Record<string, string> {
@@ -35,7 +36,14 @@ function withoutOne(name: string, damage: (data: string) => void, why: RegExp): 
 }
 
 export function allCases(): Case[] {
-  return [...bootCases(), ...etcCases(), ...indexCases(), ...layoutCases(), ...engineCases()]
+  return [
+    ...bootCases(),
+    ...etcCases(),
+    ...indexCases(),
+    ...layoutCases(),
+    ...engineCases(),
+    ...rollbackCases(),
+  ]
 }
 
 /** What one boot of a machine with its engine's data on the root does, and what it makes of faults. */

@@ -1,0 +1,108 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { readExtensions } from '../src/engine/extensions.js'
+import {
+  isSameStack,
+  parseStack,
+  type RecordedStack,
+  readRecords,
+  recordStack,
+  restoreStack,
+  stackText,
+} from '../src/records.js'
+import { copyDataRoot, DATA } from './support/data-root.js'
+import { makeExtension } from './support/plan.js'
+
+const stack = (...names: string[]): RecordedStack =>
+  recordStack(
+    names.map((name) => makeExtension(name)),
+    1,
+  )
+
+t.test('what is written is what is read', async (t) => {
+  const written = stack('wifi', 'a\n"b" \u2028')
+  for (const rank of [
+    { kind: 'overlay' },
+    { kind: 'override', priority: -3 },
+    { kind: 'override', priority: Number.POSITIVE_INFINITY },
+  ] as const)
+    written.extensions.push({ ...stack('ranked').extensions[0], rank } as never)
+  t.equal(stackText(written).split('\n').length, 7, 'a line each')
+  t.same(parseStack(stackText(written)), written)
+})
+
+t.test('a part of a record, or anything else, is none', async (t) => {
+  const text = stackText(stack('one', 'two'))
+  for (let length = 0; length < text.length; length++)
+    t.equal(parseStack(text.slice(0, length)), undefined, `${length} characters`)
+  for (const [from, to] of [
+    ['"above":1', '"above":3'],
+    ['"above":1', '"above":-1'],
+    ['"above":1', '"above":0.5'],
+    ['"extensions":2', '"extensions":1'],
+    ['l/ABC', 'l/../'],
+    ['"lower":["', '"lower":["/etc","'],
+    ['"kind":"feature"', '"kind":"x"'],
+    ['"name":"one"', '"name":1'],
+    ['"id":"a', '"id":"../a'],
+  ] as const) {
+    t.not(text.replace(from, to), text)
+    t.equal(parseStack(text.replace(from, to)), undefined, `${from} -> ${to}`)
+  }
+  t.equal(parseStack('{"above":0,"extensions":0}\n'), undefined, 'no stack is empty')
+})
+
+t.test('a stack is its layers and where the root stands, not its names', async (t) => {
+  const one = stack('one', 'two')
+  t.ok(isSameStack(one, stack('other', 'names')))
+  t.notOk(isSameStack(one, { ...one, above: 2 }))
+  t.notOk(isSameStack(one, stack('one')))
+  const changed = stack('one', 'two')
+  changed.extensions[1] = { ...changed.extensions[1], lower: ['l/ZZZZZZZZZZZZZZZZZZZZZZZZZZ'] } as never
+  t.notOk(isSameStack(one, changed))
+})
+
+t.test('records of a data root', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  t.same(readRecords(root, DATA), { good: [], tried: [], problems: [] })
+  mkdirSync(join(data, 'hostext'))
+  const write = (name: string, text: string) => writeFileSync(join(data, 'hostext', name), text)
+  write('good', stackText(stack('good')))
+  write('previous', stackText(stack('previous')))
+  write('trial.2', stackText(stack('tried')))
+  write('new', stackText(stack('cut short')).slice(0, 100))
+  write('trial.0', stackText(stack('no number')))
+  t.match(readRecords(root, DATA), {
+    good: [{ extensions: [{ name: 'good' }] }, { extensions: [{ name: 'previous' }] }],
+    tried: [{ attempts: 2, stack: { extensions: [{ name: 'tried' }] } }],
+    problems: [],
+  })
+  write('good', 'garbage')
+  mkdirSync(join(data, 'hostext/trial.1'))
+  t.match(readRecords(root, DATA), {
+    good: [{ extensions: [{ name: 'previous' }] }],
+    tried: [{ attempts: 2 }],
+    problems: [
+      `${DATA}/hostext/good: not a record of a stack: this record counts as absent`,
+      new RegExp(`^${DATA}/hostext/trial\\.1: .*: this record counts as absent`),
+    ],
+  })
+})
+
+t.test(
+  'a recorded stack is stacked again without its containers, as long as its layers are there',
+  async (t) => {
+    const { root, data } = copyDataRoot(t)
+    const { extensions } = readExtensions(root, DATA, '6.1.0')
+    const recorded = parseStack(stackText(recordStack(extensions, 3))) as RecordedStack
+    rmSync(join(data, 'containers'), { recursive: true })
+    const restored = restoreStack(root, DATA, recorded, '6.1.0')
+    t.same(
+      restored.map(({ container, layers, contents }) => [container.name, layers, contents]),
+      extensions.map(({ container, layers, contents }) => [container.name, layers, contents]),
+    )
+    rmSync(join(data, 'overlay2', recorded.extensions[1]?.lower[0] as string))
+    t.throws(() => restoreStack(root, DATA, recorded, '6.1.0'), /^many-layers is not there any more: .*l\//)
+  },
+)
