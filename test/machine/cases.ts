@@ -4,6 +4,7 @@ import { BASE_REPORT, type Case, isPlain, isStacked, said } from './checks.js'
 import { engineCases } from './engine-cases.js'
 import { etcCases } from './etc-cases.js'
 import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot } from './extensions.js'
+import { faultCases } from './fault-cases.js'
 import { indexCases } from './index-cases.js'
 import { layoutCases } from './layout-cases.js'
 import { reported } from './machine.js'
@@ -35,7 +36,7 @@ function withoutOne(name: string, damage: (data: string) => void, why: RegExp): 
 }
 
 export function allCases(): Case[] {
-  return [...bootCases(), ...etcCases(), ...indexCases(), ...layoutCases(), ...engineCases()]
+  return [...bootCases(), ...etcCases(), ...indexCases(), ...layoutCases(), ...engineCases(), ...faultCases()]
 }
 
 /** What one boot of a machine with its engine's data on the root does, and what it makes of faults. */
