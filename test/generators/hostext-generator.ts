@@ -325,7 +325,11 @@ for (const shell of shells) {
         [null, 'node is missing: extensions are left out'],
         ['#!/bin/sh\nexit 3\n', 'the runtime ended with status 3: extensions are left out'],
         ['#!/nonexistent\n', 'the runtime cannot be run (status 127): extensions are left out'],
-        ['#!/bin/sh\nkill -9 $$\n', 'the runtime was ended after 20 s: extensions are left out'],
+        ['#!/bin/sh\nexit 124\n', 'the runtime was ended after 20 s: extensions are left out'],
+        [
+          '#!/bin/sh\nkill -9 $$\n',
+          'the runtime was killed (out of memory, or it hung for 20 s): extensions are left out',
+        ],
       ] as const) {
         const result = run(t, shell, {}, { engine, runtime })
         t.match(result, { status: 0, files: {} })

@@ -4,6 +4,7 @@ import { BASE_REPORT, type Case, isPlain, isStacked, said } from './checks.js'
 import { engineCases } from './engine-cases.js'
 import { etcCases } from './etc-cases.js'
 import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot } from './extensions.js'
+import { faultCases } from './fault-cases.js'
 import { indexCases } from './index-cases.js'
 import { layoutCases } from './layout-cases.js'
 import { reported } from './machine.js'
@@ -42,6 +43,7 @@ export function allCases(): Case[] {
     ...indexCases(),
     ...layoutCases(),
     ...engineCases(),
+    ...faultCases(),
     ...rollbackCases(),
   ]
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { debian } from './rootfs.js'
@@ -136,6 +136,70 @@ export function uncleanness({ file, filesystem, offset }: MadeDisk): string | un
   const features = /^Filesystem features: +(.*)$/m.exec(said)?.[1]
   if (state === 'clean' && features && !features.includes('needs_recovery')) return undefined
   return `${file}: state ${state}, features ${features}`
+}
+
+/**
+ * Gives `use` a copy of a disk, its journal replayed as the next mount would do it. The disk itself stays as the
+ * machine has left it. `said`: what e2fsck had to say, if there was more to mend than that.
+ */
+export function replayed<Result>(
+  disk: MadeDisk,
+  use: (copy: MadeDisk, said: string | undefined) => Result,
+): Result {
+  const copy = { ...disk, file: `${disk.file}.copy` }
+  tool('cp', '--sparse=always', disk.file, copy.file)
+  try {
+    // 1: errors corrected, which is what e2fsck calls the replay: e2fsck(8).
+    const { status, stdout, stderr } = check('-p', copy)
+    return use(copy, (status ?? 8) > 1 ? `e2fsck -p: ${stdout}${stderr}` : undefined)
+  } finally {
+    rmSync(copy.file)
+  }
+}
+
+/** What is wrong with a disk after a cut that replaying its journal does not mend; undefined: nothing. */
+export function damage(disk: MadeDisk): string | undefined {
+  if (disk.filesystem !== 'ext4') return undefined
+  return replayed(disk, (copy, said) => {
+    if (said !== undefined) return `${disk.file}: ${said}`
+    const { status, stdout, stderr } = check('-fn', copy)
+    return status === 0 ? undefined : `${disk.file}: e2fsck -fn: ${stdout}${stderr}`
+  })
+}
+
+function check(option: string, { file, offset }: MadeDisk): ReturnType<typeof spawnSync> {
+  return spawnSync('e2fsck', [option, `${file}?offset=${offset}`], { encoding: 'utf8' })
+}
+
+/** The text of a file on an ext4 disk; undefined if it is not there. The disk must need no replay: see replayed(). */
+export function readFromDisk({ file, offset }: MadeDisk, path: string): string | undefined {
+  const { stdout, stderr } = spawnSync('debugfs', ['-R', `cat "${path}"`, `${file}?offset=${offset}`], {
+    encoding: 'utf8',
+  })
+  return /File not found by ext2_lookup/.test(stderr) ? undefined : stdout
+}
+
+/** The names in a directory of an ext4 disk; none if it is not there. */
+export function listOnDisk({ file, offset }: MadeDisk, path: string): string[] {
+  const listed = tool('debugfs', '-R', `ls -p "${path}"`, `${file}?offset=${offset}`)
+  // /inode/mode/uid/gid/name/size/
+  return listed
+    .split('\n')
+    .map((line) => line.split('/')[5] ?? '')
+    .filter((name) => name !== '' && name !== '.' && name !== '..')
+}
+
+/** A run of sectors (512 bytes) on a disk. */
+export type Extent = { start: number; count: number }
+
+/** Where the contents of a file or directory lie on an ext4 disk. */
+export function extentsOf({ file, offset }: MadeDisk, path: string): Extent[] {
+  const device = `${file}?offset=${offset}`
+  const size = Number(/^Block size: +(\d+)$/m.exec(tool('dumpe2fs', '-h', device))?.[1])
+  const blocks = tool('debugfs', '-R', `blocks "${path}"`, device).trim().split(/\s+/).map(Number)
+  if (blocks.some((block) => !(block > 0))) throw new Error(`${file}: ${path} has no blocks of its own`)
+  const sectors = size / 512
+  return blocks.map((block) => ({ start: offset / 512 + block * sectors, count: sectors }))
 }
 
 function empty(file: string, size: string): void {

@@ -2,8 +2,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assemble, kindOf } from './assemble.js'
-import { type DiskOptions, type MadeDisk, makeDisks, uncleanness } from './disks.js'
-import { run } from './process.js'
+import { type Cut, cutter, type Ending, endingOf } from './cut.js'
+import { type DiskOptions, damage, type MadeDisk, makeDisks, uncleanness } from './disks.js'
+import { type Ran, run } from './process.js'
 import { debian, type Release } from './rootfs.js'
 
 /** What a case changes in a root filesystem that has hostext installed. */
@@ -24,8 +25,8 @@ export type Machine = DiskOptions & {
   prepare?: (root: string) => void
   /** More words for the kernel (a VM) or PID 1 (a container). */
   commandLine?: string[]
-  /** The boots of the same disks (or tree), one after the other, each with more words. Default: one. */
-  boots?: { commandLine?: string[] }[]
+  /** The boots of the same disks (or tree), one after the other. Default: one. */
+  boots?: BootOptions[]
   /** /etc/fstab. A VM without one mounts its root from /dev/vda, writable where it can be. */
   fstab?: string
   /** What a VM's kernel finds its root by: `UUID=…`, `LABEL=root`, `PARTUUID=…`. Default: /dev/vda or vda1. */
@@ -36,12 +37,38 @@ export type Machine = DiskOptions & {
   devices?: string[]
 }
 
+/** What is special about one boot. */
+export type BootOptions = {
+  /** More words for this boot; a VM's may depend on what is where on its disks. */
+  commandLine?: string[] | ((disks: MadeDisk[]) => string[])
+  /**
+   * The power is cut there, unless the machine ends before. Such a boot need not report END, and its disks need
+   * not be clean; but nothing may be wrong with them that replaying the journals does not mend.
+   */
+  cut?: Cut
+  /**
+   * How this boot has to end; `reboot` ends QEMU as well. Without it, and without `cut`, the reporter ends it. What
+   * ends in another way than by the reporter need not report END either.
+   */
+  expectEnd?: Ending | 'any'
+  /** More words for QEMU: `-rtc`, `base=1970-01-02`. */
+  qemu?: string[]
+  /** MiB, of a VM. */
+  memory?: number
+  /** Seconds until this boot has failed if it has not ended. */
+  limit?: number
+}
+
 /** What a machine said in one boot: the reports by key, and everything on its console. */
 export type Boot = {
   reports: Map<string, string>
   console: string
   seconds: number
-  /** It left every ext4 file system of its attached disks unmounted or read-only; of a container not known. */
+  end: Ending
+  /**
+   * It left every ext4 file system of its attached disks unmounted or read-only; not known of a container and of a
+   * boot that was not to end by itself.
+   */
   clean: boolean | undefined
 }
 
@@ -62,28 +89,63 @@ function machineError(what: string, console: string): Error {
   return new Error(`${what}; its console:\n${console.slice(-20_000)}`)
 }
 
-/** Runs `boot` with the command line of each boot of the machine. */
+/** Runs `boot` for each boot of the machine. */
 async function bootAll(
-  machine: Machine,
-  boot: (number: number, words: string[]) => Promise<Boot>,
+  { boots: wanted = [{}] }: Machine,
+  boot: (options: BootOptions) => Promise<Boot>,
 ): Promise<Outcome> {
   const boots: Boot[] = []
-  for (const { commandLine = [] } of machine.boots ?? [{}]) {
-    const number = boots.length + 1
-    boots.push(await boot(number, [...(machine.commandLine ?? []), ...commandLine, `test.boot=${number}`]))
-  }
+  for (const options of wanted) boots.push(await boot(options))
   const last = boots.at(-1)
   if (last === undefined) throw new Error('a machine without boots')
   return { ...last, boots }
 }
 
-/** Boots the machine in a container (systemd-nspawn) until it powers off. Hostext is allowed to work there. */
+/** The words of all boots, those of this one, and its number for the reporter. */
+function wordsOf(
+  machine: Machine,
+  { commandLine = [] }: BootOptions,
+  disks: MadeDisk[],
+  number: number,
+): string[] {
+  const own = typeof commandLine === 'function' ? commandLine(disks) : commandLine
+  return [...(machine.commandLine ?? []), ...own, `test.boot=${number}`]
+}
+
+/** Whether the reporter is what ends this boot. */
+function isReported({ cut, expectEnd }: BootOptions): boolean {
+  return cut === undefined && expectEnd === undefined
+}
+
+/** Throws unless a boot has ended as it had to. */
+function checkEnd(
+  { expectEnd, cut }: BootOptions,
+  { reports, end }: Pick<Boot, 'reports' | 'end'>,
+  ran: Ran,
+  what: string,
+): void {
+  const isCut = end === 'cut'
+  const isDone = isReported({ ...(cut && { cut }), ...(expectEnd && { expectEnd }) })
+    ? reports.has('END')
+    : expectEnd === undefined || expectEnd === 'any' || expectEnd === end
+  if ((ran.ended || isCut) && isDone) return
+  const how = ran.ended || isCut ? `ended (${end})` : 'did not end'
+  const said = [...reports].map(([key, text]) => `${key}: ${text}`).join('\n')
+  throw machineError(`${what} ${how} after ${Math.round(ran.seconds)} s; it reported:\n${said}`, ran.console)
+}
+
+/**
+ * Boots the machine in a container (systemd-nspawn) until it powers off. Hostext is allowed to work there. A cut
+ * of a container is a crash of all its processes at once, not of a machine: what they have written is there, flushed
+ * or not.
+ */
 export async function bootContainer(machine: Machine, limit = 240): Promise<Outcome> {
   if (
     machine.disks ||
     machine.partitioned ||
     (machine.rootFilesystem ?? 'ext4') !== 'ext4' ||
-    machine.devices
+    machine.devices ||
+    machine.boots?.some(({ qemu }) => qemu)
   )
     throw new Error('a container has no disks, devices or file systems of its own')
   const tree = assemble({
@@ -96,14 +158,28 @@ export async function bootContainer(machine: Machine, limit = 240): Promise<Outc
   })
   // The reports go to the console, which a getty would take for itself.
   symlinkSync('/dev/null', join(tree, 'etc/systemd/system/console-getty.service'))
+  let number = 0
   try {
-    return await bootAll(machine, async (number, commandLine) => {
+    return await bootAll(machine, async (options) => {
+      const commandLine = wordsOf(machine, options, [], ++number)
       const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...commandLine]
-      const { console, seconds, ended } = await run('systemd-nspawn', words, limit, () => {})
-      const reports = parseReports(console)
-      if (!ended || !reports.has('END'))
-        throw machineError(`the container did not finish in ${limit} s (boot ${number})`, console)
-      return { reports, console, seconds, clean: undefined }
+      const isTime = options.cut && cutter(options.cut)
+      let isCut = false
+      const ran = await run(
+        'systemd-nspawn',
+        words,
+        options.limit ?? limit,
+        (child, console) => {
+          if (isCut || !isTime?.(console, Date.now())) return
+          isCut = child.kill('SIGKILL')
+        },
+        options.cut && CUT_PERIOD,
+      )
+      const reports = parseReports(ran.console)
+      // What nspawn exits with when the container asks to be started again and it is not to do that itself.
+      const end = isCut ? 'cut' : ran.code === 133 ? 'reboot' : 'poweroff'
+      checkEnd(options, { reports, end }, ran, `the container (boot ${number})`)
+      return { reports, console: ran.console, seconds: ran.seconds, end, clean: undefined }
     })
   } finally {
     // What is left of a container that was killed may still write.
@@ -122,9 +198,27 @@ export type VmOptions = {
 
 /** Seconds without a line from user space after which an emulated machine is taken for stalled. */
 const STALL = 120
+/** Milliseconds between two looks at a machine whose power is to be cut. */
+const CUT_PERIOD = 20
 
 /** Boots the machine in QEMU (emulation) until it powers off. */
-export async function bootVm(machine: Machine, options: VmOptions = {}): Promise<Outcome> {
+export function bootVm(machine: Machine, options: VmOptions = {}): Promise<Outcome> {
+  return withVm(machine, options, async ({ disks, boot }) => {
+    const outcome = await bootAll(machine, boot)
+    options.afterwards?.((disks[0] as MadeDisk).file)
+    return outcome
+  })
+}
+
+/** A virtual machine that can be booted again and again. */
+export type Vm = { disks: MadeDisk[]; boot: (options?: BootOptions) => Promise<Boot> }
+
+/** Makes the disks of the machine for as long as `use` takes. */
+export async function withVm<Result>(
+  machine: Machine,
+  options: VmOptions,
+  use: (vm: Vm) => Promise<Result>,
+): Promise<Result> {
   const rootDevice = machine.partitioned ? '/dev/vda1' : '/dev/vda'
   const fstab = machine.fstab ?? defaultFstab(machine, rootDevice)
   const tree = assemble({ ...machine, files: { 'etc/fstab': fstab, ...machine.files } })
@@ -132,12 +226,13 @@ export async function bootVm(machine: Machine, options: VmOptions = {}): Promise
   try {
     const disks = makeDisks(machine, tree, machine.device ? '3G' : '1200M', work)
     rmSync(tree, { recursive: true })
-    const outcome = await bootAll(machine, (number, commandLine) => {
-      const kernelLine = [`root=${machine.root ?? rootDevice}`, 'ro', ...rootFlags(machine), ...commandLine]
-      return bootOnce(machine, disks, kernelLine, join(work, `ttyS1-${number}`), options)
-    })
-    options.afterwards?.((disks[0] as MadeDisk).file)
-    return outcome
+    let number = 0
+    const boot = (bootOptions: BootOptions = {}): Promise<Boot> => {
+      const words = wordsOf(machine, bootOptions, disks, ++number)
+      const kernelLine = [`root=${machine.root ?? rootDevice}`, 'ro', ...rootFlags(machine), ...words]
+      return bootOnce(machine, disks, bootOptions, kernelLine, join(work, `ttyS1-${number}`), options)
+    }
+    return await use({ disks, boot })
   } finally {
     rmSync(tree, { recursive: true, force: true })
     rmSync(work, { recursive: true, force: true })
@@ -157,18 +252,22 @@ function rootFlags({ rootFilesystem }: Machine): string[] {
 async function bootOnce(
   machine: Machine,
   disks: MadeDisk[],
+  bootOptions: BootOptions,
   commandLine: string[],
   port: string,
   { limit = 600, dialogue = [] }: VmOptions,
 ): Promise<Boot> {
-  const words = qemuWords(machine, disks, commandLine, port)
+  const words = qemuWords(machine, disks, bootOptions, commandLine, port)
+  const reported = () => (existsSync(port) ? readFileSync(port, 'utf8') : '')
   for (let attempt = 1; ; attempt++) {
     const answers = [...dialogue]
+    const isTime = bootOptions.cut && cutter(bootOptions.cut)
     let stalled = false
-    const { console, seconds, ended } = await run(
+    let isCut = false
+    const ran = await run(
       'qemu-system-x86_64',
       words,
-      limit,
+      bootOptions.limit ?? limit,
       (child, text, elapsed) => {
         const [expected, answer] = answers[0] ?? []
         if (expected !== undefined && text.includes(expected)) {
@@ -176,26 +275,39 @@ async function bootOnce(
           child.stdin?.write(answer as string)
         }
         stalled = elapsed > STALL && !text.includes('systemd')
-        if (stalled) child.kill('SIGKILL')
+        isCut ||= !stalled && isTime !== undefined && isTime(text + reported(), Date.now())
+        if (stalled || isCut) child.kill('SIGKILL')
       },
+      bootOptions.cut && CUT_PERIOD,
     )
     if (stalled && attempt < 4) continue
-    const reports = parseReports(existsSync(port) ? readFileSync(port, 'utf8') : '')
-    if (!ended || !reports.has('END')) {
-      const said = [...reports].map(([key, text]) => `${key}: ${text}`).join('\n')
-      const what = `the machine (${commandLine.at(-1)}) did not finish in ${limit} s`
-      throw machineError(`${what}; it reported:\n${said}`, console)
+    const { console, seconds } = ran
+    const reports = parseReports(reported())
+    const end = isCut ? 'cut' : endingOf(console)
+    const what = `the machine (${commandLine.at(-1)})`
+    checkEnd(bootOptions, { reports, end }, ran, what)
+    if (!reports.has('END') || !isReported(bootOptions)) {
+      const damaged = disks.map(damage).filter((text) => text !== undefined)
+      if (damaged.length > 0)
+        throw machineError(`${what} left a damaged disk: ${damaged.join('\n')}`, console)
+      return { reports, console, seconds, end, clean: undefined }
     }
     const unclean = disks.map(uncleanness).filter((text) => text !== undefined)
     const evidence = unclean.map((text) => `\nnot clean after power-off: ${text}`).join('')
-    return { reports, console: console + evidence, seconds, clean: unclean.length === 0 }
+    return { reports, console: console + evidence, seconds, end, clean: unclean.length === 0 }
   }
 }
 
-function qemuWords(machine: Machine, disks: MadeDisk[], commandLine: string[], port: string): string[] {
+function qemuWords(
+  machine: Machine,
+  disks: MadeDisk[],
+  bootOptions: BootOptions,
+  commandLine: string[],
+  port: string,
+): string[] {
   const { kernel, initrd } = debian(machine.release, kindOf(machine))
   const append = ['console=ttyS0', 'panic=-1', 'mitigations=off', ...commandLine]
-  const memory = machine.memory ?? (machine.device ? 1536 : 768)
+  const memory = bootOptions.memory ?? machine.memory ?? (machine.device ? 1536 : 768)
   return [
     ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', String(memory), '-smp', '1'],
     ...['-nographic', '-no-reboot', '-nodefaults'],
@@ -203,6 +315,7 @@ function qemuWords(machine: Machine, disks: MadeDisk[], commandLine: string[], p
     ...disks.flatMap(({ file }) => ['-drive', `file=${file},if=virtio,format=raw,cache=unsafe`]),
     ...(machine.devices ?? []).flatMap((device) => ['-device', device]),
     ...['-serial', 'stdio', '-serial', `file:${port}`],
+    ...(bootOptions.qemu ?? []),
   ]
 }
 

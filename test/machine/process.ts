@@ -1,12 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 
-/** Runs a machine; `watch` sees its console four times a second. `ended`: by itself, within the limit. */
+/** `ended`: by itself, within the limit; `code`: its exit status then. */
+export type Ran = { console: string; seconds: number; ended: boolean; code: number | null }
+
+/** Runs a machine; `watch` sees its console every `period` milliseconds. */
 export async function run(
   command: string,
   words: string[],
   limit: number,
   watch: (child: ChildProcess, console: string, elapsed: number) => void,
-): Promise<{ console: string; seconds: number; ended: boolean }> {
+  period = 250,
+): Promise<Ran> {
   const started = Date.now()
   const child = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   const chunks: string[] = []
@@ -28,9 +32,10 @@ export async function run(
       ended = false
       kill()
     }
-  }, 250)
-  await new Promise((resolve) => child.on('close', resolve))
+  }, period)
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
   clearInterval(timer)
   process.off('exit', kill)
-  return { console: chunks.join(''), seconds: (Date.now() - started) / 1000, ended: ended && !child.killed }
+  const seconds = (Date.now() - started) / 1000
+  return { console: chunks.join(''), seconds, ended: ended && !child.killed, code }
 }

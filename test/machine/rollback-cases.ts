@@ -1,61 +1,111 @@
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isStacked, said } from './checks.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
-import { FEATURE, standardDataRoot } from './extensions.js'
-import { type Outcome, reported } from './machine.js'
+import { containerDirectory, FEATURE, standardDataRoot } from './extensions.js'
+import { type BootOptions, type Outcome, reported } from './machine.js'
 
 const RECORDS = '/var/lib/docker/hostext'
 
-/** `marked`: waits for the mark that the stack is good. */
 const SCRIPT = `${BASE_REPORT}
-marked() { for try in $(seq 600); do [ -e /run/hostext/good ] && break; sleep 0.1; done; }
+marked() { for try in $(seq 1200); do [ -e /run/hostext/good ] && break; sleep 0.1; done; }
 `
 const REPORT = `
 report records ls ${RECORDS}
 report watch systemctl show -P ActiveState hostext-watch.service
 report rollback hostext rollback
-report culprit systemctl status --no-pager hostext-rollback.service
+report culprit systemctl status --no-pager --lines=20 hostext-rollback.service
 report issue cat /run/issue.d/hostext.issue
+report log cat /run/hostext.decision
 report failed-after systemctl --failed --plain --no-legend
 `
-const SAFETY = { 'etc/hostext.conf': '[Safety]\nSettle=1s\nTrialTimeout=45s\n' }
 
-/** An extension that a machine cannot boot with, as a container of its own beside a good one. */
-function bad(name: string, files: Record<string, string>): ExtensionSource {
+const service = (name: string, text: string, target = 'multi-user.target'): Record<string, string> => ({
+  [`tree/usr/lib/systemd/system/${name}.service`]: text,
+  [`tree/usr/lib/systemd/system/${target}.wants/${name}.service`]: `->../${name}.service`,
+})
+const HANGS = service(
+  'hang',
+  '[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n[Service]\nType=oneshot\nTimeoutSec=infinity\nExecStart=/bin/sleep infinity\n',
+  'sysinit.target',
+)
+const POWERS_OFF = service(
+  'off',
+  '[Service]\nType=oneshot\nExecStart=/bin/systemctl --no-block --job-mode=replace-irreversibly start poweroff.target\n',
+)
+
+/** An extension of files below tree/. */
+function extension(name: string, files: Record<string, string>): ExtensionSource {
   return { name, dockerfile: `FROM scratch\n${FEATURE}\nCOPY tree /\n`, files }
 }
 
-/** The machine has come back by itself, on its plain root, and says who is to blame. */
+/** A machine that cannot boot with an extension: two boots that end as they may, and one that is the plain root. */
+function badCase(
+  name: string,
+  what: string,
+  files: Record<string, string>,
+  boot: BootOptions,
+  more: Partial<Case> & { settings?: string } = {},
+): Case {
+  const { settings = '', ...rest } = more
+  return {
+    name: `rollback: ${what}`,
+    container: true,
+    machine: {
+      dataRoot: dataRoot(name, [extension(name, files)]),
+      boots: [boot, boot, {}],
+      files: { 'etc/hostext.conf': `[Safety]\nSettle=1s\n${settings}` },
+      script: SCRIPT + REPORT,
+    },
+    check(t, outcome) {
+      isRolledBack(t, outcome, name)
+      t.notMatch(reported(outcome, 'root'), /^hostext/, 'the root is the plain one')
+      t.equal(reported(outcome, 'records'), 'trial.2')
+    },
+    ...rest,
+  }
+}
+
+/** The machine has come back by itself and says who is to blame. */
 function isRolledBack(t: Test, outcome: Outcome, culprit: string): void {
-  t.notMatch(reported(outcome, 'root'), /^hostext/, 'the root is the plain one')
   t.equal(reported(outcome, 'target'), 'active', 'multi-user.target is reached')
   const line = new RegExp(`rolled back: ${culprit}: did not boot well in 2 boots`)
   t.match(said(outcome), line)
   t.match(reported(outcome, 'culprit'), line, 'a failed unit names it')
   t.match(reported(outcome, 'issue'), line, 'the console says so')
   t.match(reported(outcome, 'failed'), /^hostext-rollback\.service [^\n]*$/, 'nothing else has failed')
-  t.equal(reported(outcome, 'records'), 'trial.2')
 }
 
+/** Counts the writes to the root's disk before anything of the second pass may have written to the state. */
+const COUNT_WRITES = `[Unit]
+DefaultDependencies=no
+Before=systemd-remount-fs.service systemd-journald.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'read -r _ _ _ _ writes _ </sys/block/vda/stat; echo "$writes" >/run/writes'
+`
+
 export function rollbackCases(): Case[] {
-  const hangs = bad('hangs', {
-    'tree/usr/lib/systemd/system/hang.service':
-      '[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n[Service]\nType=oneshot\nTimeoutSec=infinity\nExecStart=/bin/sleep infinity\n',
-    'tree/usr/lib/systemd/system/sysinit.target.wants/hang.service': '->../hang.service',
-  })
-  const masks = bad('masks', { 'tree/etc/systemd/system/multi-user.target': '->/dev/null' })
+  const isVm = ({ boots }: Outcome): boolean => boots[0]?.clean !== undefined
   return [
     {
       name: 'rollback: a stack that boots well is marked good, once',
       container: true,
+      main: true,
       machine: {
         dataRoot: standardDataRoot(),
         boots: [{}, {}],
-        files: SAFETY,
+        files: {
+          'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+          'etc/systemd/system/count-writes.service': COUNT_WRITES,
+          'etc/systemd/system/local-fs.target.d/count.conf': '[Unit]\nWants=count-writes.service\n',
+        },
         script: `${SCRIPT}
-report watched systemctl show -P ActiveState,SubState hostext-watch.service
-report panic cat /proc/sys/kernel/panic
+report watched systemctl show -P ActiveState hostext-watch.service
 [ "$boot" = 2 ] || marked
+report writes cat /run/writes
+report panic cat /proc/sys/kernel/panic
 ${REPORT}
 report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
 `,
@@ -64,31 +114,109 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
         const [first, second] = [bootOf(outcome, 1), bootOf(outcome, 2)]
         isStacked(t, first)
         t.match(reported(first, 'decision'), /on trial: boot 1 of 2/)
-        t.match(said(first), /marked good/)
+        t.match(reported(first, 'log'), /marked good/)
         t.equal(reported(first, 'records'), 'good')
         t.equal(reported(first, 'watch'), 'inactive', 'nobody reboots a good boot')
         isStacked(t, second)
-        t.notMatch(reported(second, 'decision'), /trial/)
+        t.notMatch(reported(second, 'log'), /trial|marked/)
+        t.equal(reported(second, 'watched'), 'inactive')
         t.equal(reported(second, 'times'), reported(first, 'times'), 'a good stack is not recorded again')
         t.match(reported(second, 'rollback'), /^rollback: on: .*\ngood: override \(override:1\), many-layers/)
         t.equal(reported(second, 'failed-after'), '')
+        if (isVm(outcome)) {
+          t.ok(Number(reported(first, 'writes')) > 0, 'a trial is written down before the switch')
+          t.equal(reported(second, 'writes'), '0', 'a boot of a good stack writes nothing')
+        }
       },
     },
-    {
-      name: 'rollback: a unit that hangs sysinit.target',
-      container: true,
-      machine: {
-        dataRoot: dataRoot('hangs', [hangs]),
-        files: SAFETY,
-        script: SCRIPT + REPORT,
+    badCase(
+      'hangs',
+      'a unit that hangs sysinit.target',
+      HANGS,
+      { expectEnd: 'reboot' },
+      {
+        settings: 'TrialTimeout=20s\n',
       },
-      check: (t, outcome) => isRolledBack(t, outcome, 'hangs'),
-    },
-    {
-      name: 'rollback: multi-user.target is masked',
-      container: true,
-      machine: { dataRoot: dataRoot('masks', [masks]), files: SAFETY, script: SCRIPT + REPORT },
-      check: (t, outcome) => isRolledBack(t, outcome, 'masks'),
-    },
+    ),
+    // PID 1 gives up: it freezes, or ends where it is that of a container.
+    badCase(
+      'masks',
+      'multi-user.target is masked',
+      { 'tree/etc/systemd/system/multi-user.target': '->/dev/null' },
+      { expectEnd: 'any' },
+      { settings: 'TrialTimeout=20s\n' },
+    ),
+    badCase('powers-off', 'a unit that powers off', POWERS_OFF, { expectEnd: 'poweroff' }),
+    badCase(
+      'loops',
+      'a udev rule that loops',
+      {
+        'tree/usr/lib/udev/rules.d/99-loop.rules':
+          'KERNEL=="null", SUBSYSTEM=="mem", RUN+="/usr/bin/udevadm trigger --action=change /sys/class/mem/null"\n',
+      },
+      { expectEnd: 'reboot' },
+      { settings: 'TrialTimeout=2min\n', container: false },
+    ),
+    badCase(
+      'crashes',
+      'a unit that crashes the kernel',
+      service('crash', '[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo c >/proc/sysrq-trigger"\n'),
+      { expectEnd: 'any' },
+      { container: false },
+    ),
+    updateCase(),
   ]
+}
+
+/** An update that does not boot well, and the update of that; as the engine leaves them on the disk. */
+function updateCase(): Case {
+  const version = (number: number, files: Record<string, string> = {}): ExtensionSource =>
+    extension(`wifi-${number}`, { 'tree/usr/share/wifi': `version ${number}\n`, ...files })
+  return {
+    name: 'rollback: an update is taken back to the last good stack, and its fix is tried',
+    container: true,
+    machine: {
+      dataRoot: dataRoot('update', [version(1), version(2, POWERS_OFF), version(3)]),
+      boots: [{}, { expectEnd: 'poweroff' }, { expectEnd: 'poweroff' }, {}, {}, {}],
+      files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' },
+      prepare(root) {
+        const data = join(root, 'var/lib/docker')
+        for (const number of [1, 2, 3]) {
+          const directory = containerDirectory(data, `wifi-${number}`)
+          mkdirSync(join(root, 'var/update'), { recursive: true })
+          writeFileSync(join(root, `var/update/${number}`), basename(directory))
+          if (number > 1) renameSync(directory, join(root, 'var/update', basename(directory)))
+        }
+      },
+      script: `${SCRIPT}
+report version cat /usr/share/wifi
+update() {
+	rm -r /var/lib/docker/containers/$(cat /var/update/$1)
+	mv /var/update/$(cat /var/update/$2) /var/lib/docker/containers/
+}
+case $boot in
+1) marked; report update update 1 2 ;;
+4) report update update 2 3 ;;
+5) marked ;;
+esac
+${REPORT}
+`,
+    },
+    check(t, outcome) {
+      isStacked(t, bootOf(outcome, 1))
+      t.equal(reported(outcome, 'version', 1), 'version 1')
+      const back = bootOf(outcome, 4)
+      isRolledBack(t, back, 'wifi-2')
+      t.match(reported(back, 'root'), /^hostext +overlay +ro,/)
+      t.equal(reported(back, 'version'), 'version 1', 'without the container that it had')
+      t.match(reported(back, 'log'), /: the last good stack\n/)
+      t.equal(reported(back, 'records').replace('\n', ' '), 'good trial.2')
+      for (const number of [5, 6]) {
+        isStacked(t, bootOf(outcome, number))
+        t.equal(reported(outcome, 'version', number), 'version 3')
+      }
+      t.match(reported(outcome, 'log', 5), /on trial: boot 1 of 2[\s\S]*marked good/)
+      t.equal(reported(outcome, 'records').replace('\n', ' '), 'good previous')
+    },
+  }
 }

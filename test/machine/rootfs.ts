@@ -17,12 +17,13 @@ export type Release = (typeof RELEASES)[number]
 
 const GUEST = join(import.meta.dirname, 'guest')
 const PACKAGES =
-  'systemd,systemd-sysv,udev,dbus,kmod,e2fsprogs,btrfs-progs,linux-image-cloud-amd64,initramfs-tools'
+  'systemd,systemd-sysv,udev,dbus,kmod,e2fsprogs,btrfs-progs,dmsetup,linux-image-cloud-amd64,initramfs-tools'
 
 /** Installed before the packages, so that the initrd has them: path in the root to file of the guest. */
 const INITRAMFS = {
   'etc/initramfs-tools/hooks/test': 'initramfs-hook',
   'etc/initramfs-tools/scripts/local-bottom/test-overlay': 'initramfs-overlay',
+  'etc/initramfs-tools/scripts/local-top/test-mapper': 'initramfs-mapper',
 }
 
 /** `device`: it has a container engine besides, enabled, as the devices have that hostext is for. */

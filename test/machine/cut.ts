@@ -1,0 +1,41 @@
+/**
+ * When a machine loses its power: `after` milliseconds after `at` was seen on its console or among its reports.
+ * Without `at`, after its start.
+ */
+export type Cut = { at?: string; after?: number }
+
+/** How a boot ended; `unknown`: by itself, but the console does not say how. */
+export type Ending = 'poweroff' | 'reboot' | 'cut' | 'unknown'
+
+/** Tells when the time has come, from all that was seen so far and a clock in milliseconds. */
+export function cutter({ at, after = 0 }: Cut): (seen: string, now: number) => boolean {
+  let since: number | undefined
+  return (seen, now) => {
+    if (since === undefined && (at === undefined || seen.includes(at))) since = now
+    return since !== undefined && now - since >= after
+  }
+}
+
+/** What the kernel's last line on the console says of how it ended: kernel/reboot.c. */
+export function endingOf(console: string): Ending {
+  const last = console
+    .slice(-4000)
+    .match(/reboot: (?:Power down|System halted|Restarting system)/g)
+    ?.at(-1)
+  if (last === undefined) return 'unknown'
+  return last.endsWith('Restarting system') ? 'reboot' : 'poweroff'
+}
+
+/**
+ * Numbers from 0 up to 1, the same ones for the same seed: mulberry32. Random enough to choose moments with, and a
+ * run can be had again.
+ */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
