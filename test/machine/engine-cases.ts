@@ -31,6 +31,8 @@ step() {
 	6) docker image prune -af ;;
 	esac
 }
+if [ -d /run/hostext/locked ]; then for try in $(seq 600); do [ -e /run/hostext/good ] && break; sleep 0.1; done; fi
+report records sh -c 'ls /var/lib/docker/hostext; true'
 report hold systemctl show -P ActiveState hostext-hold.service
 report holders docker ps -a --filter label=io.hostext.hold --format '{{.Names}}'
 report step step
@@ -68,7 +70,10 @@ export function engineCases(): Case[] {
           mkdirSync(join(root, 'usr/lib/test/tools'), { recursive: true })
           cpSync('/bin/busybox', join(root, 'usr/lib/test/tools/busybox'))
         },
-        files: { 'usr/lib/test/tools/Dockerfile': 'FROM scratch\nCOPY busybox /busybox\n' },
+        files: {
+          'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+          'usr/lib/test/tools/Dockerfile': 'FROM scratch\nCOPY busybox /busybox\n',
+        },
         script: LIFE,
       },
       check(t, outcome) {
@@ -97,7 +102,15 @@ export function engineCases(): Case[] {
             )
           }
           const holders = reported(boot, 'holders').split('\n').filter(Boolean)
-          t.equal(holders.length, names.length, `boot ${number} holds what is stacked, and nothing else`)
+          // Each stack is new, so it is on trial, and the one before is the last good one.
+          const before = names.length > 0 ? Object.keys(STACKED[index - 1] ?? {}).length : 0
+          t.equal(
+            holders.length,
+            names.length + before,
+            `boot ${number} holds what is stacked and the last good stack, and nothing else`,
+          )
+          if (names.length > 0)
+            t.equal(reported(boot, 'records').split('\n')[0], 'good', 'it has booted well')
           if (names.length > 0) t.equal(reported(boot, 'hold'), 'active')
           t.equal(reported(boot, 'engine'), 'overlay2 /var/lib/docker')
           if (number > 1) t.equal(reported(boot, 'run'), 'works', 'the engine runs containers')
