@@ -21,6 +21,7 @@ const DECIDED: Tree = {
   'run/hostext/first/early/default.target': '-> /run/systemd/generator/hostext.target',
   'run/hostext/locked/normal/hostext.target': 'locked\n',
   'run/hostext/locked/late/tmp.mount': 'locked\n',
+  'run/hostext/locked/early/hostext-good.timer': 'locked\n',
 }
 
 type Result = { files: Tree; stderr: string; status: number | null; started: boolean; decision: string }
@@ -286,6 +287,7 @@ for (const shell of shells) {
         'normal/hostext.target': 'locked\n',
         'normal/run-hostext-0.mount': 'layer\n',
         'late/tmp.mount': 'locked\n',
+        'early/hostext-good.timer': 'locked\n',
       })
       const back = run(t, shell, { ...DECIDED, 'run/hostext/attempted/x': '' }, { engine })
       t.same(
