@@ -22,6 +22,8 @@ export type Configuration = {
   settle: number
   /** `[Safety] TrialTimeout=`: seconds until a boot of a stack on trial is given up and the machine rebooted. */
   trialTimeout: number
+  /** `[Safety] Essential=`: more paths that no extension may replace. */
+  essential: string[]
 }
 
 const DEFAULTS: Configuration = {
@@ -33,6 +35,7 @@ const DEFAULTS: Configuration = {
   attempts: 2,
   settle: 30,
   trialTimeout: 600,
+  essential: [],
 }
 
 /** The main file is the first of these that exists; drop-ins of all directories apply on top of it. */
@@ -157,6 +160,13 @@ const SETTINGS: Record<string, (value: string, configuration: Configuration) => 
     const seconds = value === '' ? DEFAULTS.trialTimeout : parseTimeSpan(value)
     if (seconds === undefined) return `${printable(value)} is no time span of at least a second`
     configuration.trialTimeout = seconds
+  },
+  'Safety.Essential'(value, configuration) {
+    // Adds up, like all lists of systemd's.
+    const paths = value.split(/\s+/).filter(Boolean)
+    const bad = paths.find((path) => directoryPath(path) === null || path === '/')
+    if (bad !== undefined) return `${printable(bad)} cannot be an essential path`
+    configuration.essential = value === '' ? [] : [...configuration.essential, ...paths]
   },
 }
 

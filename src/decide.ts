@@ -1,5 +1,6 @@
 import { findDataRoots } from './engine/data-root.js'
 import { hiddenBelow } from './engine/extensions.js'
+import { ESSENTIAL, essentialTree, USR_MERGED } from './essential.js'
 import { CHANGES, chooseEtc, describeShadowed, persistedIndexes } from './etc.js'
 import { describeContainer } from './extension.js'
 import { type Root, statLink } from './files.js'
@@ -16,7 +17,15 @@ import {
   type Wait,
 } from './plan.js'
 import { readRecords, recordStack, restoreStack, stackText } from './records.js'
-import { hasMountUnit, isUpToDate, type Machine, readEngines, readMachine, readPulledIn } from './system.js'
+import {
+  hasMountUnit,
+  hostOf,
+  isUpToDate,
+  type Machine,
+  readEngines,
+  readMachine,
+  readPulledIn,
+} from './system.js'
 import { describeRollback, findPlace, judge } from './trial.js'
 
 /** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
@@ -58,7 +67,8 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   for (const path of paths)
     say('warning', `${missing.get(path)} is not mounted: what an engine has in ${path} is left out`)
 
-  const engine = readEngines(root, dataRoots, machine.release)
+  const essential = essentialTree([...ESSENTIAL, ...configuration.essential])
+  const engine = readEngines(root, dataRoots, hostOf(root, machine), essential)
   messages.push(...engine.messages)
   const persisted = configuration.etc === 'persistent' ? persistedIndexes(root) : []
   const needIndexes =
@@ -110,7 +120,8 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   const others = [...carried, ...covered].filter(
     (path) => !isApi(path) && path !== '/usr' && !state.includes(path),
   )
-  for (const extension of stack) {
+  const linked = USR_MERGED.map((name) => `/${name}`).filter((path) => statLink(root, path)?.isSymbolicLink())
+  for (const [index, extension] of stack.entries()) {
     const who = describeContainer(extension.container)
     const hide = (directories: string[], why: string): void => {
       const hidden = hiddenBelow(root, extension, directories)
@@ -119,6 +130,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
     }
     hide(state, 'that is state of the base root')
     hide(others, 'a file system is mounted there')
+    if (index >= above) hide(linked, 'the root has a link there, and its place is below /usr')
     if (extension.contents.sysusers && etc.mode === 'read-only')
       say('warning', `${who}: its users (sysusers.d) cannot be made: /etc is read-only`)
   }

@@ -6,8 +6,17 @@ import { printable } from './printable.js'
 /** How an extension stands to the root's own files: replaces them in a given order, replaces them, only adds. */
 export type Rank = { kind: 'override'; priority: number } | { kind: 'feature' } | { kind: 'overlay' }
 
-/** A container whose image becomes part of the root. */
-export type Extension = { container: Container; layers: Layers; contents: Contents; rank: Rank }
+/**
+ * A container whose image becomes part of the root. `below`: the file of the root that it would replace and must not, so that it
+ * stands below the root whatever its rank.
+ */
+export type Extension = {
+  container: Container
+  layers: Layers
+  contents: Contents
+  rank: Rank
+  below: string | undefined
+}
 
 /** A container that is flagged as an extension, or may be, and takes no part: who and why. */
 export type LeftOut = { who: string; why: string }
@@ -59,12 +68,19 @@ function isSet(value: string | undefined): boolean {
 
 const KIND_ORDER = { override: 0, feature: 1, overlay: 2 }
 
+/** Whether an extension stands above the root. */
+export function isAbove({ rank, below }: Extension): boolean {
+  return rank.kind !== 'overlay' && below === undefined
+}
+
 /**
- * Stack order, top first: overrides by priority, then feature-label extensions, then those that only
+ * Stack order, top first: those above the root before those below it; overrides by priority, then feature-label extensions, then those that only
  * add (which stand below the root); by container name where that leaves a choice. Names are unique in
  * an engine and compared by code unit, so the order depends on labels and names alone.
  */
 export function compareExtensions(a: Extension, b: Extension): number {
+  const byRoot = Number(isAbove(b)) - Number(isAbove(a))
+  if (byRoot) return byRoot
   const byKind = KIND_ORDER[a.rank.kind] - KIND_ORDER[b.rank.kind]
   if (byKind) return byKind
   if (a.rank.kind === 'override' && b.rank.kind === 'override' && a.rank.priority !== b.rank.priority) {

@@ -14,6 +14,8 @@ export type KernelCommandLine = {
   otherTarget?: string
   /** The last of `ro` and `rw`, if either is there. */
   root?: 'ro' | 'rw'
+  /** `balena_kernel_abi=`: which kernel modules fit. */
+  kernelAbi?: string
 }
 
 /**
@@ -78,6 +80,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
       if (REPAIR_UNITS.has(value)) repair = word
       else result.target = value
     }
+    if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
     // systemd-run-generator(8) takes the default target for itself.
     if (key === 'systemd.run') result.otherTarget = 'systemd.run= on the kernel command line'
   }

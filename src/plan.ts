@@ -1,6 +1,6 @@
 import type { Index } from './engine/contents.js'
 import type { Etc } from './etc.js'
-import { describeContainer, type Extension, type LeftOut } from './extension.js'
+import { describeContainer, type Extension, isAbove, type LeftOut } from './extension.js'
 import { type FstabEntry, isAutomatic } from './fstab.js'
 import type { HeldImage } from './held.js'
 import type { KernelCommandLine } from './kernel-command-line.js'
@@ -89,7 +89,7 @@ export function chooseStack(
     who: describeContainer(container),
     why: `the kernel stacks ${most} extensions at most${most < MOST_EXTENSIONS ? ' beside the rebuilt indexes' : ''}, and ${extensions.length} are flagged`,
   }))
-  return { stack, above: stack.filter(({ rank }) => rank.kind !== 'overlay').length, leftOut }
+  return { stack, above: stack.filter(isAbove).length, leftOut }
 }
 
 /** Directories of a root that used to be writable which programs and people write to. */

@@ -186,6 +186,7 @@ export function restoreStack(
       layers,
       contents: readContents(root, layers, release),
       rank,
+      below: undefined,
     }
   })
 }

@@ -1,6 +1,8 @@
+import { type Host, parseVersionId } from './compatibility.js'
 import { type Configuration, readConfiguration } from './configuration.js'
 import { isDataRoot } from './engine/data-root.js'
 import { type Found, readExtensions } from './engine/extensions.js'
+import type { EssentialTree } from './essential.js'
 import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
 import { type FstabEntry, parseFstab } from './fstab.js'
 import {
@@ -64,6 +66,21 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   }
 }
 
+/** What images may ask for of the machine. */
+export function hostOf(root: Root, { release, commandLine }: Machine): Host {
+  return {
+    release,
+    kernelAbi: commandLine.kernelAbi,
+    versionId() {
+      for (const path of ['/etc/os-release', '/usr/lib/os-release']) {
+        const text = readText(root, path, 64 << 10)
+        if (typeof text === 'string') return parseVersionId(text)
+      }
+      return undefined
+    },
+  }
+}
+
 function exists(root: Root, path: string): boolean {
   return statLink(root, path) !== undefined
 }
@@ -78,7 +95,12 @@ export type Engines = Omit<Found, 'hasHolders'> & {
  * Finds the extensions of the first of `dataRoots` that has any; the containers of a second engine cannot be
  * ordered among them, so they are named and left out.
  */
-export function readEngines(root: Root, dataRoots: readonly string[], release: string): Engines {
+export function readEngines(
+  root: Root,
+  dataRoots: readonly string[],
+  host: Host,
+  essential: EssentialTree,
+): Engines {
   const result: Engines = {
     dataRoot: undefined,
     holders: undefined,
@@ -89,7 +111,7 @@ export function readEngines(root: Root, dataRoots: readonly string[], release: s
   for (const dataRoot of dataRoots.filter((path) => isDataRoot(root, path))) {
     let found: Found
     try {
-      found = readExtensions(root, dataRoot, release)
+      found = readExtensions(root, dataRoot, host, essential)
     } catch (error) {
       const text = `${(error as Error).message}; its extensions are left out`
       result.messages.push({ level: 'error', text })

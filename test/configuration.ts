@@ -11,6 +11,7 @@ const DEFAULTS = {
   attempts: 2,
   settle: 30,
   trialTimeout: 600,
+  essential: [],
 }
 
 t.test('nothing configured', async (t) => {
@@ -37,6 +38,8 @@ t.test('values', async (t) => {
     ['[Safety]\nAttempts=5\nSettle=2min\nTrialTimeout=1h', { attempts: 5, settle: 120, trialTimeout: 3600 }],
     ['[Safety]\nAttempts=0\nSettle=0', { attempts: 0, settle: 0 }],
     ['[Safety]\nAttempts=5\nAttempts=\nSettle=\nTrialTimeout=', {}],
+    ['[Safety]\nEssential=/etc/a /opt/*\nEssential=/b', { essential: ['/etc/a', '/opt/*', '/b'] }],
+    ['[Safety]\nEssential=/etc/a\nEssential=', {}],
     ['; comment\n# comment\n[Boot]\n Container = On ', { container: true }],
   ] as const) {
     const root = { prefix: makeTree(t, { 'etc/hostext.conf': text }) }
@@ -49,6 +52,8 @@ t.test('what is wrong is named with file and line, and the default holds', async
     ['[Engine]\nDataRoot=data', ':2: DataRoot=: data is no absolute path'],
     ['[Engine]\nDataRoot=/a/../b', ':2: DataRoot=: /a/../b is no absolute path'],
     ['[Safety]\nAttempts=-1', ':2: Attempts=: -1 is no number from 0 to 999'],
+    ['[Safety]\nEssential=/a b', ':2: Essential=: b cannot be an essential path'],
+    ['[Safety]\nEssential=/', ':2: Essential=: / cannot be an essential path'],
     ['[Safety]\nSettle=soon', ':2: Settle=: soon is no time span'],
     ['[Safety]\nTrialTimeout=0', ':2: TrialTimeout=: 0 is no time span of at least a second'],
     ['[Root]\n\nState=/var /', ':3: State=: / cannot be a state directory'],

@@ -66,7 +66,8 @@ t.test('a holder is no extension, whatever it inherits from the image', async (t
 })
 
 t.test('the order', async (t) => {
-  const make = (name: string, rank: Rank, id = 'a'): Extension => ({
+  const make = (name: string, rank: Rank, id = 'a', below?: string): Extension => ({
+    below,
     container: {
       id,
       name,
@@ -90,6 +91,9 @@ t.test('the order', async (t) => {
     make('a2', { kind: 'override', priority: Number.POSITIVE_INFINITY }),
     make('a', { kind: 'feature' }, '1'),
     make('a', { kind: 'feature' }, '2'),
+    // What may not replace what it would is below the root, before what only adds.
+    make('c', { kind: 'override', priority: 1 }, '1', '/usr/sbin/init'),
+    make('c', { kind: 'feature' }, '1', '/etc/fstab'),
     make('a', { kind: 'overlay' }),
     make('b', { kind: 'overlay' }),
   ]

@@ -85,3 +85,8 @@ t.test('ro and rw: the last counts', async (t) => {
   t.equal(readCommandLine(['rw', 'ro']).root, 'ro')
   t.equal(readCommandLine(['quiet']).root, undefined)
 })
+
+t.test('the ABI of the kernel', async (t) => {
+  t.equal(readCommandLine(['balena_kernel_abi=a', 'balena-kernel-abi=b']).kernelAbi, 'b')
+  t.equal(readCommandLine(['balena_kernel_abi=', 'x_balena_kernel_abi=c', 'quiet']).kernelAbi, undefined)
+})

@@ -17,6 +17,7 @@ const extension = (name: string, rank: Rank): Extension => ({
   layers: { directory: '', lower: [] },
   contents: { top: new Set(), indexes: new Set(), sysusers: false },
   rank,
+  below: undefined,
 })
 const many = (count: number, rank: Rank) =>
   Array.from({ length: count }, (_, index) => extension(`${rank.kind}${index}`, rank))
@@ -41,6 +42,12 @@ t.test('the kernel takes 499: what only adds goes first, then the lowest priorit
     length: 22,
     0: { why: /498 extensions at most beside the rebuilt indexes/ },
   })
+  const [first, ...others] = many(3, { kind: 'feature' })
+  t.match(
+    chooseStack([...others, { ...(first as Extension), below: '/etc/fstab' }]),
+    { above: 2, stack: { length: 3 } },
+    'what may not be above the root is not counted there',
+  )
   t.same(chooseStack([]), { stack: [], above: 0, leftOut: [] })
 })
 

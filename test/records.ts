@@ -11,7 +11,7 @@ import {
   restoreStack,
   stackText,
 } from '../src/records.js'
-import { copyDataRoot, DATA } from './support/data-root.js'
+import { copyDataRoot, DATA, HOST } from './support/data-root.js'
 import { makeExtension } from './support/plan.js'
 
 const stack = (...names: string[]): RecordedStack =>
@@ -94,7 +94,7 @@ t.test(
   'a recorded stack is stacked again without its containers, as long as its layers are there',
   async (t) => {
     const { root, data } = copyDataRoot(t)
-    const { extensions } = readExtensions(root, DATA, '6.1.0')
+    const { extensions } = readExtensions(root, DATA, HOST, new Map())
     const recorded = parseStack(stackText(recordStack(extensions, 3))) as RecordedStack
     rmSync(join(data, 'containers'), { recursive: true })
     const restored = restoreStack(root, DATA, recorded, '6.1.0')

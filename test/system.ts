@@ -1,8 +1,8 @@
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { hasMountUnit, isUpToDate, readEngines, readMachine, readPulledIn } from '../src/system.js'
-import { copyDataRoot, DATA, find } from './support/data-root.js'
+import { hasMountUnit, hostOf, isUpToDate, readEngines, readMachine, readPulledIn } from '../src/system.js'
+import { copyDataRoot, DATA, find, HOST } from './support/data-root.js'
 import { makeTree, type Tree } from './support/tree.js'
 
 const machine = (t: Test, files: Tree, environment: NodeJS.ProcessEnv = {}) =>
@@ -114,8 +114,12 @@ t.test('whether the root has applied the last change of its /usr', async (t) => 
 
 t.test('the first engine with extensions; a second is named and left out', async (t) => {
   const { root } = copyDataRoot(t)
-  t.match(readEngines(root, ['/nowhere', DATA], '6.1.0'), { dataRoot: DATA, leftOut: [], messages: [] })
-  const twice = readEngines(root, [DATA, DATA], '6.1.0')
+  t.match(readEngines(root, ['/nowhere', DATA], HOST, new Map()), {
+    dataRoot: DATA,
+    leftOut: [],
+    messages: [],
+  })
+  const twice = readEngines(root, [DATA, DATA], HOST, new Map())
   t.equal(twice.extensions.length, 4)
   t.equal(twice.leftOut.length, 4)
   t.match(twice.leftOut[0], {
@@ -128,5 +132,20 @@ t.test('an engine all of whose extensions are left out is not in use', async (t)
   const { root, data } = copyDataRoot(t)
   const configs = ['override', 'many-layers', 'one-layer', 'additive'].map((name) => find(data, name).config)
   for (const config of configs) writeFileSync(config, '{')
-  t.match(readEngines(root, [DATA], '6.1.0'), { dataRoot: undefined, extensions: [], leftOut: { length: 4 } })
+  t.match(readEngines(root, [DATA], HOST, new Map()), {
+    dataRoot: undefined,
+    extensions: [],
+    leftOut: { length: 4 },
+  })
+})
+
+t.test('the version of the system, from where os-release(5) has it', async (t) => {
+  const version = (files: Tree) => {
+    const root = { prefix: makeTree(t, files) }
+    return hostOf(root, readMachine(root, {})).versionId()
+  }
+  t.equal(version({ 'usr/lib/os-release': 'VERSION_ID="12"\n' }), '12')
+  t.equal(version({ 'etc/os-release': 'VERSION_ID=13\n', 'usr/lib/os-release': 'VERSION_ID=12\n' }), '13')
+  t.equal(version({ 'etc/os-release': 'ID=debian\n', 'usr/lib/os-release': 'VERSION_ID=12\n' }), undefined)
+  t.equal(version({}), undefined)
 })

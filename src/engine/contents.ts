@@ -23,7 +23,12 @@ export type Contents = {
  * `release` is the running kernel's, as in /usr/lib/modules/<release>. What cannot be read counts as absent:
  * then it cannot be mounted either, and that is said where it fails.
  */
-export function readContents(root: Root, { directory, lower }: Layers, release: string): Contents {
+export function readContents(
+  root: Root,
+  { directory, lower }: Layers,
+  release: string,
+  list: List = makeList(),
+): Contents {
   const top = new Map<string, boolean>()
   const indexes = new Set<Index>()
   let sysusers = false
@@ -73,8 +78,22 @@ export function readContents(root: Root, { directory, lower }: Layers, release: 
 }
 
 /** The entries of a directory; none where there is no directory to read. */
-function list(path: string): Dirent[] {
-  if (!path) return []
+export type List = (path: string) => readonly Dirent[]
+
+/** Lists each directory once, however often it is asked for. */
+export function makeList(): List {
+  const seen = new Map<string, Dirent[]>()
+  return (path) => {
+    let entries = seen.get(path)
+    if (!entries) {
+      entries = path ? readEntries(path) : []
+      seen.set(path, entries)
+    }
+    return entries
+  }
+}
+
+function readEntries(path: string): Dirent[] {
   try {
     return readdirSync(path, { withFileTypes: true })
   } catch {

@@ -1,3 +1,5 @@
+import { findIncompatibility, type Host } from '../compatibility.js'
+import type { EssentialTree } from '../essential.js'
 import {
   compareExtensions,
   describeContainer,
@@ -8,9 +10,11 @@ import {
 } from '../extension.js'
 import { listDirectory, type Root } from '../files.js'
 import type { Message } from '../log.js'
+import { printable } from '../printable.js'
 import { readContainers } from './container.js'
-import { readContents } from './contents.js'
+import { makeList, readContents } from './contents.js'
 import { type Layers, readLayers } from './layers.js'
+import { findReplaced } from './replaced.js'
 
 /** The only storage driver whose layers a kernel overlay can stack as they lie on the disk. */
 const DRIVER = 'overlay2'
@@ -25,9 +29,9 @@ export type Found = {
 
 /**
  * Finds the extensions among the containers below `dataRoot`, in stack order. A fault in one of them
- * leaves out that one. `release` is that of the running kernel. Throws only if the list of containers cannot be read.
+ * leaves out that one. `essential`: what none of them may replace. Throws only if the list of containers cannot be read.
  */
-export function readExtensions(root: Root, dataRoot: string, release: string): Found {
+export function readExtensions(root: Root, dataRoot: string, host: Host, essential: EssentialTree): Found {
   const found: Found = { extensions: [], leftOut: [], messages: [], hasHolders: false }
   for (const container of readContainers(root, dataRoot)) {
     if ('problem' in container) {
@@ -50,13 +54,21 @@ export function readExtensions(root: Root, dataRoot: string, release: string): F
       found.leftOut.push({ who, why: (error as Error).message })
       continue
     }
-    if (flagged.warning) found.messages.push({ level: 'warning', text: `${who}: ${flagged.warning}` })
-    found.extensions.push({
-      container,
-      layers,
-      contents: readContents(root, layers, release),
-      rank: flagged.rank,
-    })
+    const list = makeList()
+    const contents = readContents(root, layers, host.release, list)
+    const unfit = findIncompatibility(container.labels, contents.indexes.has('modules'), host)
+    if (unfit !== undefined) {
+      found.leftOut.push({ who, why: unfit })
+      continue
+    }
+    const { rank, warning } = flagged
+    if (warning) found.messages.push({ level: 'warning', text: `${who}: ${warning}` })
+    const below = rank.kind === 'overlay' ? undefined : findReplaced(root, layers, essential, list)
+    if (below !== undefined) {
+      const text = `${who}: it would replace ${printable(below)}, which the machine needs to boot: it goes below the root, and only adds`
+      found.messages.push({ level: 'warning', text })
+    }
+    found.extensions.push({ container, layers, contents, rank, below })
   }
   found.extensions.sort(compareExtensions)
   return found

@@ -14,6 +14,7 @@ import { cached } from '../machine/cache.js'
 import { dataRoot, type ExtensionSource, withEngine, writeContext } from '../machine/engine.js'
 import { oneLayer, standardDataRoot } from '../machine/extensions.js'
 import { prepareHost } from '../machine/packages.js'
+import { labelSources, REPLACING } from '../machine/safety-cases.js'
 
 /** A container whose image carries these labels. */
 function labelled(name: string, labels: Record<string, string>): ExtensionSource {
@@ -132,6 +133,10 @@ const MAKERS: Record<string, () => string> = {
   labels: () => dataRoot('labels', LABELS),
   holders: holdersDataRoot,
   indexes: () => dataRoot('indexes', INDEXES),
+  safety: () => {
+    const { fit, unfit } = labelSources('6.12.1-1-amd64')
+    return dataRoot('safety', [...fit, ...unfit, ...REPLACING.map(([source]) => source)])
+  },
 }
 const names = process.argv.slice(2)
 for (const [name, make] of Object.entries(MAKERS)) {

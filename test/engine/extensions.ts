@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import t from 'tap'
 import { hiddenBelow, readExtensions } from '../../src/engine/extensions.js'
 import type { Extension } from '../../src/extension.js'
-import { copyDataRoot, DATA, find } from '../support/data-root.js'
+import { copyDataRoot, DATA, find, HOST } from '../support/data-root.js'
 
 t.test('the extensions of an engine, in stack order', async (t) => {
   const { root } = copyDataRoot(t)
-  const { extensions, leftOut, messages } = readExtensions(root, DATA, '6.1.0')
+  const { extensions, leftOut, messages } = readExtensions(root, DATA, HOST, new Map())
   t.same(
     extensions.map(({ container }) => container.name),
     ['override', 'many-layers', 'one-layer', 'additive'],
@@ -34,7 +34,7 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     const { root, data } = copyDataRoot(t)
     const { config } = find(data, 'one-layer')
     writeFileSync(config, damage(readFileSync(config, 'utf8')))
-    const found = readExtensions(root, DATA, '6.1.0')
+    const found = readExtensions(root, DATA, HOST, new Map())
     t.equal(found.extensions.length, 3)
     t.match(found.leftOut, [leftOut])
     t.equal(found.leftOut.length, 1)
@@ -46,20 +46,20 @@ t.test('what is wrong with a container that is no extension is nobody’s busine
   const { config, mountId } = find(data, 'service')
   writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
   rmSync(join(data, 'overlay2', mountId), { recursive: true })
-  t.same(readExtensions(root, DATA, '6.1.0').leftOut, [])
+  t.same(readExtensions(root, DATA, HOST, new Map()).leftOut, [])
 })
 
 t.test('containers that cannot be listed', async (t) => {
   const { root, data } = copyDataRoot(t)
   rmSync(join(data, 'containers'), { recursive: true })
   writeFileSync(join(data, 'containers'), '')
-  t.same(readExtensions(root, DATA, '6.1.0').extensions, [])
+  t.same(readExtensions(root, DATA, HOST, new Map()).extensions, [])
 })
 
 t.test('files below a directory that something else is mounted over', async (t) => {
   const { root, data } = copyDataRoot(t)
   const oneLayer = (): Extension => {
-    const found = readExtensions(root, DATA, '6.1.0').extensions.find(
+    const found = readExtensions(root, DATA, HOST, new Map()).extensions.find(
       ({ container }) => container.name === 'one-layer',
     )
     if (!found) throw new Error('no one-layer')

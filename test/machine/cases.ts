@@ -9,6 +9,7 @@ import { indexCases } from './index-cases.js'
 import { layoutCases } from './layout-cases.js'
 import { reported } from './machine.js'
 import { rollbackCases } from './rollback-cases.js'
+import { safetyCases } from './safety-cases.js'
 
 /** Drop-ins for the units of a root overlay and a switch, by either way. */
 function dropIn(units: string[], text: string): Record<string, string> {
@@ -45,6 +46,7 @@ export function allCases(): Case[] {
     ...engineCases(),
     ...faultCases(),
     ...rollbackCases(),
+    ...safetyCases(),
   ]
 }
 

@@ -1,9 +1,13 @@
 import { cpSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import type { Host } from '../../src/compatibility.js'
 import { makeTree } from './tree.js'
 
 export const DATA = '/var/lib/docker'
+
+/** A machine for images that ask for nothing. */
+export const HOST: Host = { release: '6.1.0', kernelAbi: undefined, versionId: () => undefined }
 
 /** A copy of a real data root, to be damaged. */
 export function copyDataRoot(t: Test, name = 'standard'): { root: { prefix: string }; data: string } {

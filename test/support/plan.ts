@@ -17,6 +17,7 @@ export function makeExtension(name: string, image = 'image:1'): Extension {
     layers: { directory: '/data 100%/overlay2', lower: ['l/ABCDEFGHIJKLMNOPQRSTUVWXYZ'] },
     contents: { top: new Set(['usr']), indexes: new Set(), sysusers: false },
     rank: { kind: 'feature' },
+    below: undefined,
   }
 }
 

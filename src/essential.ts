@@ -1,0 +1,129 @@
+/**
+ * What a machine needs to boot at all, and to come back from what it cannot boot with. An extension above the root that would
+ * replace any of it goes below the root instead.
+ *
+ * Paths in the root; `*` is any part of one name. A directory stands for all that is in it. What is below /usr here counts at the
+ * top as well, on a root that is not usr-merged.
+ */
+export const ESSENTIAL = [
+  // PID 1 and its helpers.
+  '/usr/sbin/init',
+  '/usr/lib/systemd/systemd',
+  '/usr/lib/systemd/systemd-*',
+  // The loader, the C library and what belongs to it.
+  ...['ld-*', 'libc.so*'].flatMap(inLibraries),
+  ...libraries('m', 'dl', 'rt', 'pthread', 'resolv', 'gcc_s', 'stdc++'),
+  // What PID 1, mount, systemctl and udev are linked with on Debian 12 and 13: ldd(1).
+  ...inLibraries('systemd/libsystemd-*'),
+  ...libraries(
+    'acl',
+    'apparmor',
+    'audit',
+    'blkid',
+    'cap',
+    'cap-ng',
+    'crypt',
+    'crypto',
+    'gcrypt',
+    'gpg-error',
+    'ip4tc',
+  ),
+  ...libraries(
+    'kmod',
+    'lz4',
+    'lzma',
+    'mount',
+    'pam',
+    'pcre2-8',
+    'seccomp',
+    'selinux',
+    'systemd',
+    'udev',
+    'uuid',
+    'z',
+  ),
+  ...libraries('zstd'),
+  // The commands of the first pass and of the mark, and the shell that runs its scripts.
+  ...[
+    'mount',
+    'umount',
+    'mountpoint',
+    'systemctl',
+    'udevadm',
+    'sh',
+    'dash',
+    'bash',
+    'busybox',
+    'cp',
+    'mv',
+    'sync',
+  ].map((name) => `/usr/bin/${name}`),
+  // hostext itself, what it is told, and what the boot is told.
+  '/usr/lib/hostext',
+  '/usr/bin/hostext',
+  '/usr/lib/systemd/system-generators/hostext-generator',
+  '/usr/lib/systemd/system/hostext-*',
+  '/etc/hostext.conf',
+  '/etc/hostext.conf.d',
+  '/etc/fstab',
+  '/etc/os-release',
+  '/usr/lib/os-release',
+]
+
+/** The directories at the top that are links to those of the same name below /usr, on a usr-merged root: file-hierarchy(7). */
+export const USR_MERGED = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
+
+/** A file in each of the directories that the loader looks through. */
+function inLibraries(name: string): string[] {
+  return ['/usr/lib', '/usr/lib/*-linux-*', '/usr/lib64'].map((directory) => `${directory}/${name}`)
+}
+
+function libraries(...names: string[]): string[] {
+  return names.flatMap((name) => inLibraries(`lib${name}.so*`))
+}
+
+/** Essential paths as a tree of names; `true` where a path ends. */
+export type EssentialTree = Map<string, EssentialTree | true>
+
+/** Makes the tree of absolute paths. A path below another one adds nothing. */
+export function essentialTree(paths: readonly string[]): EssentialTree {
+  const tree: EssentialTree = new Map()
+  for (const path of paths) {
+    const names = path.split('/').filter(Boolean)
+    const last = names.pop()
+    let level: EssentialTree | true = tree
+    for (const name of names) {
+      if (level === true) break
+      if (!level.has(name)) level.set(name, new Map())
+      level = level.get(name) as EssentialTree | true
+    }
+    if (level !== true && last !== undefined) level.set(last, true)
+  }
+  return tree
+}
+
+/** What is essential of the entry `name` of a level: all (`true`), something below it in one of these levels, or nothing. */
+export function essentialBelow(level: EssentialTree, name: string): EssentialTree[] | true {
+  const below: EssentialTree[] = []
+  for (const [pattern, next] of level) {
+    if (!matches(name, pattern)) continue
+    if (next === true) return true
+    below.push(next)
+  }
+  return below
+}
+
+/** Whether a name has the form of a pattern, in which `*` is any text. */
+function matches(name: string, pattern: string): boolean {
+  if (!pattern.includes('*')) return name === pattern
+  const [first = '', ...parts] = pattern.split('*')
+  const last = parts.pop() as string
+  if (!name.startsWith(first)) return false
+  let at = first.length
+  for (const part of parts) {
+    const found = name.indexOf(part, at)
+    if (found < 0) return false
+    at = found + part.length
+  }
+  return name.length - last.length >= at && name.endsWith(last)
+}
