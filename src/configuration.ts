@@ -170,12 +170,14 @@ const SETTINGS: Record<string, (value: string, configuration: Configuration) => 
   },
 }
 
-/** A normalized absolute path; null for anything else, and for `..`, controls and backslashes. */
+/**
+ * A normalized absolute path; null for anything else, and for what a unit or a line of a log cannot have as it is: `..`,
+ * what {@link printable} escapes, a blank at the end (systemd.syntax(7) drops it).
+ */
 export function directoryPath(value: string): string | null {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is refused
-  if (!value.startsWith('/') || /[\x00-\x1f\x7f\\]/.test(value) || value.split('/').includes('..'))
-    return null
-  return posix.normalize(value).replace(/(?<=.)\/$/, '')
+  if (!value.startsWith('/') || value.split('/').includes('..')) return null
+  const path = posix.normalize(value).replace(/(?<=.)\/$/, '')
+  return printable(path, path.length) === path && !/\s$/.test(path) ? path : null
 }
 
 /** What PID 1 carries over itself, and what is stacked: the root, and /usr and /etc as a whole. */
@@ -187,7 +189,8 @@ const UNITS: Record<string, number> = { '': 1, s: 1, sec: 1, second: 1, seconds:
 
 /** A time span as in systemd.time(7), whole seconds; undefined where it is none or less than a second. */
 function parseTimeSpan(value: string): number | undefined {
-  if (!/^(?:\d+\s*[a-z]*\s*)+$/.test(value)) return undefined
+  // Each character leaves one way to go on: a pattern that tries many takes for ever over a long value that is none.
+  if (!/^\d+(?:\s*[a-z]+\s*\d+|\s+\d+)*\s*[a-z]*\s*$/.test(value)) return undefined
   let seconds = 0
   for (const [, count, unit] of value.matchAll(/(\d+)\s*([a-z]*)/g)) {
     const scale = UNITS[unit as string]

@@ -1,3 +1,5 @@
+import { printable } from './printable.js'
+
 /**
  * The kernel command line: which words it has, and what they ask of us.
  *
@@ -45,12 +47,12 @@ const OFF_SWITCHES = ['balena.nohostext', 'mobynit.no_overlays']
 /** Words that ask PID 1 for a repair boot: systemd(1), "emergency", "rescue" and their aliases. */
 const REPAIR_WORDS = new Set(['emergency', 'rescue', 'single', 's', 'S', '1', '-b'])
 const REPAIR_UNITS = new Set(['rescue.target', 'emergency.target'])
-const RUN_LEVEL_TARGETS: Record<string, string> = {
-  '2': 'multi-user.target',
-  '3': 'multi-user.target',
-  '4': 'multi-user.target',
-  '5': 'graphical.target',
-}
+const RUN_LEVEL_TARGETS = new Map([
+  ['2', 'multi-user.target'],
+  ['3', 'multi-user.target'],
+  ['4', 'multi-user.target'],
+  ['5', 'graphical.target'],
+])
 
 /** A unit name PID 1 could start, safe to use as a file name: systemd.unit(5). */
 const TARGET_NAME =
@@ -64,7 +66,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
 
   for (const word of words) {
     if (REPAIR_WORDS.has(word)) repair = word
-    if (word in RUN_LEVEL_TARGETS) result.target = RUN_LEVEL_TARGETS[word] as string
+    result.target = RUN_LEVEL_TARGETS.get(word) ?? result.target
     if (word === 'ro' || word === 'rw') result.root = word
 
     const equals = word.indexOf('=')
@@ -86,9 +88,9 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
   }
 
   const off = [...switches.values()][0] ?? repair
-  if (off !== undefined) result.off = `${off} on the kernel command line`
+  if (off !== undefined) result.off = `${printable(off)} on the kernel command line`
   if (!TARGET_NAME.test(result.target)) {
-    result.otherTarget = `systemd.unit=${result.target} on the kernel command line is no unit name`
+    result.otherTarget = `systemd.unit=${printable(result.target)} on the kernel command line is no unit name`
     result.target = 'default.target'
   }
   return result

@@ -1,12 +1,12 @@
 /**
  * Text from metadata as it may appear in a log line or a unit's description: one line of printable
- * characters. Controls, and everything else a terminal or a parser could take for its own, become
- * `\xNN` (UTF-16 unit), so two different names never look the same.
+ * characters. Controls, what cannot be seen, and everything else a terminal or a parser could take for its
+ * own become `\xNN` or `\u{NNNN}`, so two different names never look the same.
  */
 export function printable(text: string, longest = 300): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
-  const line = text.replace(/[\x00-\x1f\x7f-\x9f\\\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (c) => {
-    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
+  const line = text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\\]/gu, (c) => {
+    const code = (c.codePointAt(0) as number).toString(16)
+    return code.length > 2 ? `\\u{${code}}` : `\\x${code.padStart(2, '0')}`
   })
   return line.length > longest ? `${line.slice(0, longest)}…` : line
 }

@@ -107,4 +107,7 @@ t.test('a file that cannot be read is named, the rest holds', async (t) => {
 
 t.equal(directoryPath('/a\\b'), null)
 t.equal(directoryPath('/a\nb'), null)
+t.equal(directoryPath('/a\u202eb'), null, 'what no line of a log may have')
+t.equal(directoryPath('/a '), null, 'what a unit would lose')
+t.equal(directoryPath('/a /b c'), '/a /b c')
 t.equal(directoryPath('/'), '/')

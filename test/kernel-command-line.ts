@@ -80,6 +80,12 @@ t.test('a unit name that is none, and a generator that wants the target', async 
   t.match(readCommandLine(['systemd.run=true']).otherTarget, 'systemd.run=')
 })
 
+t.test('a word that every object has for a key asks for nothing', async (t) => {
+  for (const word of ['constructor', 'toString', '__proto__', 'hasOwnProperty'])
+    t.same(readCommandLine([word]), { target: 'default.target' }, word)
+  t.notMatch(readCommandLine(['systemd.unit=a\u001b[31m']).otherTarget, '\u001b')
+})
+
 t.test('ro and rw: the last counts', async (t) => {
   t.equal(readCommandLine(['ro', 'rw']).root, 'rw')
   t.equal(readCommandLine(['rw', 'ro']).root, 'ro')

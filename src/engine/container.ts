@@ -56,7 +56,7 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
 
   const config = json.Config
   const state = json.State
-  if (json.ID !== id) return unreadable(`ID is ${printable(String(json.ID))}`)
+  if (json.ID !== id) return unreadable(typeof json.ID === 'string' ? `ID is ${printable(json.ID)}` : 'no ID')
   if (typeof json.Name !== 'string' || json.Name.length < 2) return unreadable('no Name')
   if (typeof json.Driver !== 'string') return unreadable('no Driver')
   if (!isObject(config)) return unreadable('no Config')
@@ -71,7 +71,9 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
   return {
     id,
     name: json.Name.replace(/^\//, ''),
-    image: typeof config.Image === 'string' && config.Image ? config.Image : String(json.Image ?? 'no image'),
+    image:
+      [config.Image, json.Image].find((name): name is string => typeof name === 'string' && name !== '') ??
+      'no image',
     imageId: isImageId(json.Image) ? json.Image : undefined,
     driver: json.Driver,
     labels: new Map(pairs),

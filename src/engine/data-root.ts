@@ -43,5 +43,10 @@ function daemonDataRoot(root: Root, messages: Message[]): string | undefined {
     typeof json === 'object' && json !== null ? (json as Record<string, unknown>)['data-root'] : undefined
   if (value === undefined || value === '') return undefined
   const path = typeof value === 'string' ? directoryPath(value) : null
-  return path ?? warn(`data-root is no absolute path: ${printable(String(value))}`)
+  return (
+    path ??
+    warn(
+      `data-root is no absolute path: ${typeof value === 'object' ? 'an object' : printable(String(value))}`,
+    )
+  )
 }

@@ -76,7 +76,7 @@ export function readExtensions(root: Root, dataRoot: string, host: Host, essenti
 
 function unusable(dying: string | undefined, driver: string): string | undefined {
   if (dying) return `the engine is removing it (State.${dying})`
-  if (driver !== DRIVER) return `its storage driver is ${JSON.stringify(driver.slice(0, 40))}, not ${DRIVER}`
+  if (driver !== DRIVER) return `its storage driver is "${printable(driver, 40)}", not ${DRIVER}`
   return undefined
 }
 

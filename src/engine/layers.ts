@@ -1,5 +1,6 @@
 import { readlinkSync } from 'node:fs'
 import { type Root, readText, reason, statLink } from '../files.js'
+import { printable } from '../printable.js'
 
 /**
  * The layers of a container's image as the overlay2 driver stacked them, top first: names relative to
@@ -34,7 +35,7 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
 
   const image = lower.filter((shortName) => {
     if (!SHORT_NAME.test(shortName))
-      throw new Error(`${lowerFile}: ${JSON.stringify(shortName.slice(0, 80))} is no layer`)
+      throw new Error(`${lowerFile}: "${printable(shortName, 80)}" is no layer`)
     if (resolveLayer(root, directory, shortName) === `${mountId}-init`) return false
     checkLayer(root, directory, shortName)
     return true
@@ -54,7 +55,7 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
     throw new Error(`${link}: ${reason(error)}`)
   }
   const layer = /^\.\.\/([0-9a-f]{64}(?:-init)?)\/diff$/.exec(target)?.[1]
-  if (!layer) throw new Error(`${link}: points to ${JSON.stringify(target.slice(0, 100))}, which is no layer`)
+  if (!layer) throw new Error(`${link}: points to "${printable(target, 100)}", which is no layer`)
   return layer
 }
 

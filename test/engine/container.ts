@@ -166,3 +166,17 @@ t.test('no labels, and an image that was given by digest', async (t) => {
   const container = readContainers(root, DATA).find((container) => 'id' in container && container.id === id)
   t.match(container, { image: /^sha256:/, dying: 'RemovalInProgress', labels: new Map() })
 })
+
+t.test('a value that cannot be made a string', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { config, id } = find(data, 'override')
+  const json = JSON.parse(readFileSync(config, 'utf8'))
+  const read = (change: object) => {
+    writeFileSync(config, JSON.stringify({ ...json, ...change }))
+    return readContainers(root, DATA).find(({ source }) => source.includes(id))
+  }
+  const none = { toString: 1, valueOf: 1 }
+  t.match(read({ ID: none }), { problem: 'no ID' })
+  t.match(read({ Image: none }), { image: 'override:1', imageId: undefined })
+  t.match(read({ Image: none, Config: {} }), { image: 'no image' })
+})
