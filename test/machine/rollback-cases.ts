@@ -155,7 +155,7 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
           'KERNEL=="null", SUBSYSTEM=="mem", RUN+="/usr/bin/udevadm trigger --action=change /sys/class/mem/null"\n',
       },
       { expectEnd: 'reboot' },
-      { settings: 'TrialTimeout=2min\n', container: false },
+      { settings: 'TrialTimeout=40s\n', container: false },
     ),
     badCase(
       'crashes',
