@@ -62,7 +62,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
 
   for (const word of words) {
     if (REPAIR_WORDS.has(word)) repair = word
-    if (word in RUN_LEVEL_TARGETS) result.target = RUN_LEVEL_TARGETS[word] as string
+    if (Object.hasOwn(RUN_LEVEL_TARGETS, word)) result.target = RUN_LEVEL_TARGETS[word] as string
     if (word === 'ro' || word === 'rw') result.root = word
 
     const equals = word.indexOf('=')

@@ -8,6 +8,7 @@ import {
 } from '../extension.js'
 import { listDirectory, type Root } from '../files.js'
 import type { Message } from '../log.js'
+import { printable } from '../printable.js'
 import { readContainers } from './container.js'
 import { readContents } from './contents.js'
 import { type Layers, readLayers } from './layers.js'
@@ -64,7 +65,7 @@ export function readExtensions(root: Root, dataRoot: string, release: string): F
 
 function unusable(dying: string | undefined, driver: string): string | undefined {
   if (dying) return `the engine is removing it (State.${dying})`
-  if (driver !== DRIVER) return `its storage driver is ${JSON.stringify(driver.slice(0, 40))}, not ${DRIVER}`
+  if (driver !== DRIVER) return `its storage driver is "${printable(driver, 40)}", not ${DRIVER}`
   return undefined
 }
 
