@@ -4,6 +4,7 @@ import { decide } from './decide.js'
 import { describeContainer } from './extension.js'
 import { inputRoot, readText } from './files.js'
 import { hold } from './hold.js'
+import { oneLine } from './printable.js'
 import { retry, showRollback } from './rollback.js'
 import { DECISION } from './units/layer.js'
 import { watch } from './watch.js'
@@ -51,13 +52,13 @@ const COMMANDS: Record<string, (word?: string) => number | Promise<number>> = {
   },
   plan() {
     const decision = decide(inputRoot(process.env), process.env)
-    for (const { level, text } of decision.messages) process.stdout.write(`${level}: ${text}\n`)
+    for (const { level, text } of decision.messages) process.stdout.write(`${level}: ${oneLine(text)}\n`)
     if ('plain' in decision) {
-      process.stdout.write(`plain root: ${decision.plain}\n`)
+      process.stdout.write(`plain root: ${oneLine(decision.plain)}\n`)
       return 0
     }
     if ('wait' in decision) {
-      process.stdout.write(`not mounted yet: ${decision.wait.paths.join(' ')}\n`)
+      process.stdout.write(`not mounted yet: ${oneLine(decision.wait.paths.join(' '))}\n`)
       return 0
     }
     const { extensions, above, state, etc } = decision.plan

@@ -1,8 +1,9 @@
 import { posix } from 'node:path'
 import type { EtcSetting } from './etc.js'
-import { listDirectory, type Root, readText } from './files.js'
+import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
 import type { Message } from './log.js'
 import { printable } from './printable.js'
+import { isUnitPath } from './units/text.js'
 
 /** hostext.conf(5), with every default filled in. */
 export type Configuration = {
@@ -62,7 +63,9 @@ export function readConfiguration(root: Root): { configuration: Configuration; m
     }
   }
   const read = (path: string): boolean => {
-    const text = readText(root, path, 64 << 10)
+    // A link to /dev/null masks a file: systemd-system.conf(5).
+    const masked = statLink(root, path)?.isSymbolicLink() && resolveLinks(root, path) === '/dev/null'
+    const text = masked ? '' : readText(root, path, 64 << 10)
     if (text instanceof Error) messages.push(warning(text.message))
     else if (text !== undefined) apply(text, path, configuration, messages)
     return text !== undefined
@@ -124,7 +127,7 @@ const SETTINGS: Record<string, (value: string, configuration: Configuration) => 
     else if (value === 'none') configuration.state = []
     else {
       const paths = value.split(/\s+/).map(directoryPath)
-      const bad = paths.findIndex((path) => path === null || isNoState(path))
+      const bad = paths.findIndex((path) => path === null || isNoState(path) || !isUnitPath(path))
       if (bad >= 0) return `${printable(value.split(/\s+/)[bad] as string)} cannot be a state directory`
       configuration.state = [...new Set(paths as string[])].sort()
     }
@@ -189,8 +192,8 @@ const UNITS: Record<string, number> = { '': 1, s: 1, sec: 1, second: 1, seconds:
 
 /** A time span as in systemd.time(7), whole seconds; undefined where it is none or less than a second. */
 function parseTimeSpan(value: string): number | undefined {
-  // Each character leaves one way to go on: a pattern that tries many takes for ever over a long value that is none.
-  if (!/^\d+(?:\s*[a-z]+\s*\d+|\s+\d+)*\s*[a-z]*\s*$/.test(value)) return undefined
+  // Not one expression for all of it: what may match in many ways takes years to fail.
+  if (!/^\d/.test(value) || value.replace(/\d+\s*[a-z]*\s*/g, '') !== '') return undefined
   let seconds = 0
   for (const [, count, unit] of value.matchAll(/(\d+)\s*([a-z]*)/g)) {
     const scale = UNITS[unit as string]

@@ -16,6 +16,7 @@ import {
   type Plan,
   type Wait,
 } from './plan.js'
+import { printable } from './printable.js'
 import { readRecords, recordStack, restoreStack, stackText } from './records.js'
 import {
   hasMountUnit,
@@ -27,6 +28,7 @@ import {
   readPulledIn,
 } from './system.js'
 import { describeRollback, findPlace, judge } from './trial.js'
+import { isUnitPath } from './units/text.js'
 
 /** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
 export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Message[] }
@@ -58,7 +60,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
     pulledIn: readPulledIn(root, machine.commandLine.target),
     timeout: configuration.timeout,
   }
-  const { candidates, messages: problems } = findDataRoots(root, configuration.dataRoot)
+  const { candidates, exposed, messages: problems } = findDataRoots(root, configuration.dataRoot)
   messages.push(...problems)
   const missing = new Map(candidates.map((path) => [path, findUnmounted(root, machine, path)]))
   const dataRoots = candidates.filter((path) => !missing.get(path))
@@ -68,7 +70,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
     say('warning', `${missing.get(path)} is not mounted: what an engine has in ${path} is left out`)
 
   const essential = essentialTree([...ESSENTIAL, ...configuration.essential])
-  const engine = readEngines(root, dataRoots, hostOf(root, machine), essential)
+  const engine = readEngines(root, dataRoots, hostOf(root, machine), essential, exposed)
   messages.push(...engine.messages)
   const persisted = configuration.etc === 'persistent' ? persistedIndexes(root) : []
   const needIndexes =
@@ -115,7 +117,10 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
 
   const dataMounts = findDataMounts(machine, etc.mode === 'persistent' ? [dataRoot, CHANGES] : [dataRoot])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
-  const carried = findForeign(root, machine)
+  const foreign = findForeign(root, machine)
+  const carried = foreign.filter(isUnitPath)
+  for (const path of foreign.filter((path) => !isUnitPath(path)))
+    say('warning', `${printable(path)} is not carried over: no unit can name it`)
   const covered = fstab.filter(isAutomatic).map(({ mountPoint }) => mountPoint)
   const others = [...carried, ...covered].filter(
     (path) => !isApi(path) && path !== '/usr' && !state.includes(path),
@@ -264,7 +269,8 @@ function findUnfit(root: Root, { mounts }: Machine, dataRoot: string): string | 
 /** The mount points, other than the root, that `paths` are on. */
 function findDataMounts({ mounts }: Machine, paths: string[]): string[] {
   const places = paths.map((path) => mountOf(mounts, path)?.mountPoint ?? '/')
-  return [...new Set(places.filter((place) => place !== '/'))].sort()
+  // One that no unit can name has none whose order matters.
+  return [...new Set(places.filter((place) => place !== '/' && isUnitPath(place)))].sort()
 }
 
 /** The mount point that `path` will be on once the machine has mounted all it has to mount, if that is missing yet. */

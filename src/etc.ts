@@ -54,7 +54,8 @@ export function describeShadowed(root: Root): string[] {
   const changed = ['fstab', 'hostext.conf', 'docker/daemon.json'].filter((path) =>
     statLink(root, `${CHANGES}/upper/${path}`),
   )
-  const dropIns = listDirectory(root, `${CHANGES}/upper/hostext.conf.d`)
+  const directory = `${CHANGES}/upper/hostext.conf.d`
+  const dropIns = statLink(root, directory)?.isDirectory() ? listDirectory(root, directory) : []
   return [...changed, ...dropIns.map((name) => `hostext.conf.d/${name}`)].map(
     (path) => `/etc/${path} is changed in ${CHANGES}/upper, and stacking goes by that of the base root`,
   )

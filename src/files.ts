@@ -1,4 +1,14 @@
-import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from 'node:fs'
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 
 /**
  * The input tree: every file the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
@@ -10,18 +20,58 @@ export function inputRoot(environment: NodeJS.ProcessEnv): Root {
   return { prefix: (environment.HOSTEXT_ROOT ?? '').replace(/\/+$/, '') }
 }
 
-/** A file that may be absent: its text, undefined if there is none, an Error for everything else. */
-export function readText(root: Root, path: string, largest = 1 << 20): string | undefined | Error {
+/**
+ * A file that may be absent: its text, undefined if there is none, an Error for everything else, which what is
+ * no regular file is: a FIFO would hang the boot. `refuse`: what else is wrong with the file; then links are not
+ * followed either.
+ */
+export function readText(
+  root: Root,
+  path: string,
+  largest = 1 << 20,
+  refuse?: (stat: Stats) => string | undefined,
+): string | undefined | Error {
   try {
-    // Asked first: most of what may be absent is, and an exception costs more than the question.
-    const stat = statSync(root.prefix + path, { throwIfNoEntry: false })
+    // Asked first: most of what may be absent is, and an exception costs more than the question. Nobody but
+    // root can put another file in its place meanwhile: the engine's directories are checked for that.
+    const stat = (refuse ? lstatSync : statSync)(root.prefix + path, { throwIfNoEntry: false })
     if (!stat) return undefined
+    const problem = stat.isFile() ? refuse?.(stat) : `not a regular file but ${kindOf(stat)}`
+    if (problem) return new Error(`${path}: ${problem}`)
     if (stat.size > largest) return new Error(`${path}: ${stat.size} bytes, more than ${largest}`)
-    return readFileSync(root.prefix + path, 'utf8')
+    if (stat.size > 0) return readFileSync(root.prefix + path, 'utf8')
+    return readUpTo(root.prefix + path, largest) ?? new Error(`${path}: more than ${largest} bytes`)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
     return new Error(`${path}: ${reason(error)}`)
   }
+}
+
+/** The text of a file that does not say its size, as those in /proc; undefined if it has more bytes than `largest`. */
+function readUpTo(path: string, largest: number): string | undefined {
+  const descriptor = openSync(path, 'r')
+  try {
+    const chunks: Buffer[] = []
+    for (let left = largest; left >= 0; ) {
+      const chunk = Buffer.allocUnsafe(Math.min(left + 1, 1 << 16))
+      const length = readSync(descriptor, chunk)
+      if (length === 0) return Buffer.concat(chunks).toString('utf8')
+      chunks.push(chunk.subarray(0, length))
+      left -= length
+    }
+    return undefined
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** What something is that is not what it should be. */
+export function kindOf(stat: Stats): string {
+  if (stat.isSymbolicLink()) return 'a symbolic link'
+  if (stat.isDirectory()) return 'a directory'
+  if (stat.isFIFO()) return 'a FIFO'
+  if (stat.isSocket()) return 'a socket'
+  return stat.isFile() ? 'a file' : 'a device'
 }
 
 /** The names in a directory, sorted; none if it is not there. Throws on anything else. */
@@ -37,7 +87,12 @@ export function listDirectory(root: Root, path: string): string[] {
 
 /** lstat(2), or undefined where that fails. */
 export function statLink(root: Root, path: string): Stats | undefined {
-  return lstatSync(root.prefix + path, { throwIfNoEntry: false })
+  try {
+    return lstatSync(root.prefix + path, { throwIfNoEntry: false })
+  } catch {
+    // A name that is too long, or a disk that does not answer.
+    return undefined
+  }
 }
 
 /** Path components and links that are followed before a path counts as a loop: path_resolution(7) has 40 links. */
@@ -45,9 +100,13 @@ const MOST_STEPS = 400
 
 /**
  * Follows the symbolic links in a normalized absolute path, below the input root; what does not exist is kept as
- * it is. A loop of links ends in the path at which it was given up.
+ * it is. A loop of links ends in the path at which it was given up. `meet`: told of everything on the way.
  */
-export function resolveLinks(root: Root, path: string): string {
+export function resolveLinks(
+  root: Root,
+  path: string,
+  meet?: (path: string, stat: Stats | undefined) => void,
+): string {
   let resolved = ''
   const rest = path.split('/').reverse()
   for (let steps = 0; rest.length > 0 && steps < MOST_STEPS; steps++) {
@@ -58,7 +117,9 @@ export function resolveLinks(root: Root, path: string): string {
       continue
     }
     const next = `${resolved}/${name}`
-    if (!statLink(root, next)?.isSymbolicLink()) {
+    const stat = statLink(root, next)
+    meet?.(next, stat)
+    if (!stat?.isSymbolicLink()) {
       resolved = next
       continue
     }

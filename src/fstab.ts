@@ -62,10 +62,10 @@ export function devicePath(source: string): string | undefined {
 /** `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and backslashes. */
 export function unescapeOctal(text: string): string {
   if (!text.includes('\\')) return text
-  // Bytes, not characters: an escaped byte may be part of a UTF-8 sequence.
+  // No file has a NUL in its name. Bytes, not characters: an escaped byte may be part of a UTF-8 sequence.
   const bytes = Buffer.from(text, 'utf8')
     .toString('latin1')
-    .replace(/\\([0-3][0-7]{2})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))
+    .replace(/\\((?!000)[0-3][0-7]{2})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))
   return Buffer.from(bytes, 'latin1').toString('utf8')
 }
 

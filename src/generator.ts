@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { type Decision, decide } from './decide.js'
 import { inputRoot, statLink } from './files.js'
 import { HELD, type Held, heldImage, heldText } from './held.js'
-import { type Level, log, type Message } from './log.js'
+import { type Level, log, logAll, type Message } from './log.js'
 import type { Boot, Plan, Wait } from './plan.js'
-import { printable, printableList } from './printable.js'
+import { oneLine, printable, printableList } from './printable.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
 import { holdUnits } from './units/hold.js'
@@ -42,7 +42,7 @@ export function generate(
     return
   }
   const messages = [...decision.messages, summary(decision)]
-  for (const message of messages) log(message)
+  logAll(messages, DECISION)
 
   let files: UnitFile[] = []
   if ('plan' in decision) {
@@ -140,5 +140,5 @@ function summary(decision: Exclude<Decision, { wait: Wait }>): Message {
 const MARKS: Record<Level, string> = { error: 'error: ', warning: 'warning: ', notice: '', info: '' }
 
 function line({ level, text }: Message): string {
-  return `${MARKS[level]}${text}\n`
+  return `${MARKS[level]}${oneLine(text)}\n`
 }

@@ -1,4 +1,5 @@
 import { writeFileSync, writeSync } from 'node:fs'
+import { oneLine } from './printable.js'
 
 /** Kernel log levels in use: printk's, as in syslog(3). */
 export type Level = 'error' | 'warning' | 'notice' | 'info'
@@ -11,7 +12,9 @@ export type Message = { level: Level; text: string }
  * serial console shows it), to standard error otherwise. A message that cannot be written is lost, the
  * boot is not.
  */
-export function log({ level, text }: Message): void {
+export function log(message: Message): void {
+  const { level } = message
+  const text = oneLine(message.text)
   if (startedBySystemd()) {
     try {
       writeFileSync('/dev/kmsg', kernelRecord({ level, text }), { flag: 'a' })
@@ -26,6 +29,18 @@ export function log({ level, text }: Message): void {
   } catch {
     // Nobody listens.
   }
+}
+
+/** How many messages of one boot go to the log: a serial console shows some 100 a second. */
+const MOST_MESSAGES = 500
+
+/** Writes the messages of a boot, the last of which sums it up. Where there are too many, `record` has them all. */
+export function logAll(messages: readonly Message[], record: string): void {
+  const shown = messages.slice(0, -1).slice(0, MOST_MESSAGES)
+  for (const message of shown) log(message)
+  const more = messages.length - 1 - shown.length
+  if (more > 0) log({ level: 'warning', text: `${more} more lines are in ${record}` })
+  for (const message of messages.slice(-1)) log(message)
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type Host, parseVersionId } from './compatibility.js'
 import { type Configuration, readConfiguration } from './configuration.js'
-import { isDataRoot } from './engine/data-root.js'
+import { findUnfitDataRoot, isDataRoot } from './engine/data-root.js'
 import { type Found, readExtensions } from './engine/extensions.js'
 import type { EssentialTree } from './essential.js'
 import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
@@ -93,13 +93,15 @@ export type Engines = Omit<Found, 'hasHolders'> & {
 
 /**
  * Finds the extensions of the first of `dataRoots` that has any; the containers of a second engine cannot be
- * ordered among them, so they are named and left out.
+ * ordered among them, so they are named and left out. `exposed`: data roots that others than root could have made, and
+ * why; as any that cannot be trusted, they are left out as a whole.
  */
 export function readEngines(
   root: Root,
   dataRoots: readonly string[],
   host: Host,
   essential: EssentialTree,
+  exposed: ReadonlyMap<string, string> = new Map(),
 ): Engines {
   const result: Engines = {
     dataRoot: undefined,
@@ -111,10 +113,12 @@ export function readEngines(
   for (const dataRoot of dataRoots.filter((path) => isDataRoot(root, path))) {
     let found: Found
     try {
+      const problem = exposed.get(dataRoot) ?? findUnfitDataRoot(root, dataRoot)
+      if (problem) throw new Error(problem)
       found = readExtensions(root, dataRoot, host, essential)
     } catch (error) {
-      const text = `${(error as Error).message}; its extensions are left out`
-      result.messages.push({ level: 'error', text })
+      const who = `all that the engine has in ${printable(dataRoot)}`
+      result.leftOut.push({ who, why: (error as Error).message })
       continue
     }
     if (found.hasHolders) result.holders ??= dataRoot
@@ -150,8 +154,12 @@ export function readPulledIn(root: Root, target: string): string[] {
   const links = new Set<string>()
   for (const directory of UNIT_DIRECTORIES.filter((directory) => exists(root, directory))) {
     for (const kind of ['wants', 'requires', 'upholds']) {
-      for (const name of listDirectory(root, `${directory}/${target}.${kind}`))
-        links.add(`${target}.${kind}/${name}`)
+      try {
+        for (const name of listDirectory(root, `${directory}/${target}.${kind}`))
+          links.add(`${target}.${kind}/${name}`)
+      } catch {
+        // systemd cannot read it either.
+      }
     }
   }
   return [...links].sort()

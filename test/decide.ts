@@ -1,8 +1,7 @@
-import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { decide } from '../src/decide.js'
-import { makeTree, type Tree } from './support/tree.js'
+import { copyTree, makeTree, type Tree } from './support/tree.js'
 
 /** What most of decide.ts promises is in fixtures/: a machine a folder. Here is what takes one line of a machine. */
 const MACHINE: Tree = {
@@ -12,10 +11,7 @@ const MACHINE: Tree = {
 
 function decided(t: Test, files: Tree, engine = 'var/lib/docker') {
   const prefix = makeTree(t, { ...MACHINE, ...files })
-  cpSync(join(import.meta.dirname, 'data-roots/standard'), join(prefix, engine), {
-    recursive: true,
-    verbatimSymlinks: true,
-  })
+  copyTree(join(import.meta.dirname, 'data-roots/standard'), join(prefix, engine))
   return decide({ prefix }, {})
 }
 

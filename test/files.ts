@@ -13,7 +13,7 @@ t.test('a file, none, too large a one, a directory, a loop', async (t) => {
   t.equal(readText(root, '/missing'), undefined)
   t.equal(readText(root, '/file/below'), undefined)
   t.match(readText(root, '/file', 3), { message: '/file: 4 bytes, more than 3' })
-  t.match(readText(root, '/dir'), { message: '/dir: illegal operation on a directory' })
+  t.match(readText(root, '/dir'), { message: '/dir: not a regular file but a directory' })
   t.match(readText(root, '/loop'), { message: '/loop: too many symbolic links encountered' })
 })
 

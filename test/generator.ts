@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { generate } from '../src/generator.js'
-import { makeTree, readTree, type Tree, writeTree } from './support/tree.js'
+import { copyTree, makeTree, readTree, type Tree, writeTree } from './support/tree.js'
 
 /**
  * A case is a folder in fixtures/: `root/` is the input tree, `engines.json` says which data root of
@@ -16,16 +16,16 @@ const NORMAL = '/run/systemd/generator'
 function prepare(t: Parameters<typeof makeTree>[0], name: string): { work: string; root: string } {
   const work = makeTree(t)
   const root = join(work, 'root')
-  cpSync(join(FIXTURES, name, 'root'), root, { recursive: true, verbatimSymlinks: true })
+  copyTree(join(FIXTURES, name, 'root'), root)
   const engines = JSON.parse(readFileSync(join(FIXTURES, name, 'engines.json'), 'utf8')) as Record<
     string,
     string
   >
   for (const [path, dataRoot] of Object.entries(engines)) {
-    cpSync(join(DATA_ROOTS, dataRoot), join(root, path), { recursive: true, verbatimSymlinks: true })
+    copyTree(join(DATA_ROOTS, dataRoot), join(root, path))
   }
   for (const directory of ['normal', 'early', 'late', 'root/run']) {
-    mkdirSync(join(work, directory), { recursive: true })
+    mkdirSync(join(work, directory), { recursive: true, mode: 0o755 })
   }
   return { work, root }
 }

@@ -23,7 +23,7 @@ t.test('a machine of which nothing can be read', async (t) => {
   })
   const { fstab, messages } = machine(t, { 'etc/fstab/x': '' })
   t.same(fstab, [])
-  t.same(messages, [{ level: 'warning', text: '/etc/fstab: illegal operation on a directory' }])
+  t.same(messages, [{ level: 'warning', text: '/etc/fstab: not a regular file but a directory' }])
 })
 
 t.test('what a machine is, and where in its boot', async (t) => {

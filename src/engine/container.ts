@@ -1,5 +1,6 @@
 import { listDirectory, type Root, readText } from '../files.js'
 import { printable } from '../printable.js'
+import { findStranger, findUnfitDirectory } from './trust.js'
 
 /** What the engine's config.v2.json says of one container, as far as it matters here. */
 export type Container = {
@@ -27,14 +28,20 @@ const CONTAINER_ID = /^[0-9a-f]{64}$/
 const IMAGE_ID = /^sha256:[0-9a-f]{64}$/
 /** The largest seen is 40 KB, with every port of a range published. */
 const LARGEST_CONFIG = 4 << 20
+/** Far more than an engine can handle; a line for each of a million would take the boot an hour on a serial console. */
+const MOST_CONTAINERS = 10_000
 
 /**
  * Reads the metadata of every container below `dataRoot`, in the order of their IDs. A container that
  * cannot be read comes back as unreadable and the next one is read. Throws only if the list of
- * containers itself cannot be read.
+ * containers itself cannot be read, or has no end.
  */
 export function readContainers(root: Root, dataRoot: string): (Container | UnreadableContainer)[] {
-  return listDirectory(root, `${dataRoot}/containers`).map((id) => readContainer(root, dataRoot, id))
+  const directory = `${dataRoot}/containers`
+  const ids = listDirectory(root, directory)
+  if (ids.length > MOST_CONTAINERS)
+    throw new Error(`${directory}: ${ids.length} containers, more than ${MOST_CONTAINERS}`)
+  return ids.map((id) => readContainer(root, dataRoot, id))
 }
 
 function readContainer(root: Root, dataRoot: string, id: string): Container | UnreadableContainer {
@@ -42,7 +49,9 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
   const unreadable = (problem: string): UnreadableContainer => ({ source: printable(source), problem })
   if (!CONTAINER_ID.test(id)) return unreadable('the directory is not named after a container')
 
-  const text = readText(root, source, LARGEST_CONFIG)
+  const unfit = findUnfitDirectory(root, `${dataRoot}/containers/${id}`)
+  if (unfit) return unreadable(`its directory is ${unfit}`)
+  const text = readText(root, source, LARGEST_CONFIG, findStranger)
   if (text === undefined) return unreadable('no such file')
   if (text instanceof Error) return unreadable(text.message.slice(source.length + 2))
 
@@ -56,7 +65,8 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
 
   const config = json.Config
   const state = json.State
-  if (json.ID !== id) return unreadable(typeof json.ID === 'string' ? `ID is ${printable(json.ID)}` : 'no ID')
+  if (json.ID !== id)
+    return unreadable(`ID is ${typeof json.ID === 'string' ? printable(json.ID) : 'no text'}`)
   if (typeof json.Name !== 'string' || json.Name.length < 2) return unreadable('no Name')
   if (typeof json.Driver !== 'string') return unreadable('no Driver')
   if (!isObject(config)) return unreadable('no Config')
@@ -72,8 +82,9 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
     id,
     name: json.Name.replace(/^\//, ''),
     image:
-      [config.Image, json.Image].find((name): name is string => typeof name === 'string' && name !== '') ??
-      'no image',
+      [config.Image, json.Image].find(
+        (image): image is string => typeof image === 'string' && image !== '',
+      ) ?? 'no image',
     imageId: isImageId(json.Image) ? json.Image : undefined,
     driver: json.Driver,
     labels: new Map(pairs),

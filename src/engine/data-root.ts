@@ -2,13 +2,18 @@ import { directoryPath } from '../configuration.js'
 import { type Root, readText, resolveLinks, statLink } from '../files.js'
 import type { Message } from '../log.js'
 import { printable } from '../printable.js'
+import { isUnitPath } from '../units/text.js'
+import { findStranger, findUnfitDirectory } from './trust.js'
 
 const DAEMON_JSON = '/etc/docker/daemon.json'
 /** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
 const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
 
-/** The places where the engine's data may be, most specific first, symbolic links resolved. */
-export type DataRoots = { candidates: string[]; messages: Message[] }
+/**
+ * The places where the engine's data may be, most specific first, symbolic links resolved. `exposed`: those that others
+ * than root could put something else in the place of, and how.
+ */
+export type DataRoots = { candidates: string[]; exposed: ReadonlyMap<string, string>; messages: Message[] }
 
 /**
  * Where to look for the engine's data: `DataRoot=` alone if it is set; otherwise `data-root` in daemon.json
@@ -18,12 +23,51 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   const messages: Message[] = []
   const named = configured ?? daemonDataRoot(root, messages)
   const paths = configured ? [configured] : [...(named ? [named] : []), ...DEFAULT_DATA_ROOTS]
-  return { candidates: [...new Set(paths.map((path) => resolveLinks(root, path)))], messages }
+  const candidates = new Set<string>()
+  const exposed = new Map<string, string>()
+  for (const path of paths) {
+    let problem: string | undefined
+    // Sticky directories such as /tmp are no exception: who comes first has the name there.
+    const meet: Parameters<typeof resolveLinks>[2] = (place, stat) => {
+      const why = stat?.isDirectory() ? findStranger(stat) : undefined
+      if (why) problem ??= `${printable(place)} ${why}`
+    }
+    meet('/', statLink(root, '/'))
+    const resolved = resolveLinks(root, path, meet)
+    if (!isUnitPath(resolved)) {
+      const text = `${printable(path)} leads to ${printable(resolved)}, which no unit can name; ignored`
+      messages.push({ level: 'warning', text })
+      continue
+    }
+    candidates.add(resolved)
+    if (problem) exposed.set(resolved, problem)
+  }
+  return { candidates: [...candidates], exposed, messages }
 }
 
-/** Whether an engine keeps its containers there. */
+/** Whether an engine keeps its containers there, or something else stands where it does. */
 export function isDataRoot(root: Root, path: string): boolean {
-  return statLink(root, `${path}/containers`)?.isDirectory() ?? false
+  return statLink(root, `${path}/containers`) !== undefined
+}
+
+/** The directories of an engine that lead to its containers and their layers. Links would lead elsewhere. */
+const DIRECTORIES = [
+  'containers',
+  'overlay2',
+  'overlay2/l',
+  'image',
+  'image/overlay2',
+  'image/overlay2/layerdb',
+  'image/overlay2/layerdb/mounts',
+]
+
+/** Why nothing below a data root can be trusted, or undefined: see {@link findUnfitDirectory}. */
+export function findUnfitDataRoot(root: Root, dataRoot: string): string | undefined {
+  for (const name of DIRECTORIES) {
+    const why = findUnfitDirectory(root, `${dataRoot}/${name}`)
+    if (why) return `${dataRoot}/${name}: ${why}`
+  }
+  return undefined
 }
 
 function daemonDataRoot(root: Root, messages: Message[]): string | undefined {
@@ -42,11 +86,6 @@ function daemonDataRoot(root: Root, messages: Message[]): string | undefined {
   const value =
     typeof json === 'object' && json !== null ? (json as Record<string, unknown>)['data-root'] : undefined
   if (value === undefined || value === '') return undefined
-  const path = typeof value === 'string' ? directoryPath(value) : null
-  return (
-    path ??
-    warn(
-      `data-root is no absolute path: ${typeof value === 'object' ? 'an object' : printable(String(value))}`,
-    )
-  )
+  if (typeof value !== 'string') return warn('data-root is no absolute path: it is no text')
+  return directoryPath(value) ?? warn(`data-root is no absolute path: ${printable(value)}`)
 }

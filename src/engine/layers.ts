@@ -1,6 +1,7 @@
 import { readlinkSync } from 'node:fs'
-import { type Root, readText, reason, statLink } from '../files.js'
+import { kindOf, type Root, readText, reason, statLink } from '../files.js'
 import { printable } from '../printable.js'
+import { findStranger, findUnfitDirectory } from './trust.js'
 
 /**
  * The layers of a container's image as the overlay2 driver stacked them, top first: names relative to
@@ -19,24 +20,33 @@ const MOST_LAYERS = 128
  * below it are not among them: an image is immutable, and `/.dockerenv` in the root would make systemd
  * believe that it runs in a container.
  *
- * Every name is checked against the form the driver gives it and every layer must be a directory of the
- * driver's own, so no symbolic link leads out of the data root. Throws an Error that names the file.
+ * Every name is checked against the form the driver gives it and every directory on the way, but those that
+ * {@link findUnfitDataRoot} has checked, must be one itself, so no symbolic link leads out of the data root. Throws an
+ * Error that names the file.
  */
 export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const directory = `${dataRoot}/overlay2`
-  const mountIdFile = `${dataRoot}/image/overlay2/layerdb/mounts/${id}/mount-id`
+  const mount = `${dataRoot}/image/overlay2/layerdb/mounts/${id}`
+  checkDirectory(root, mount)
+  const mountIdFile = `${mount}/mount-id`
   const mountId = readRequired(root, mountIdFile)
   if (!LAYER_ID.test(mountId)) throw new Error(`${mountIdFile}: not a layer ID`)
 
+  checkDirectory(root, `${directory}/${mountId}`)
   const lowerFile = `${directory}/${mountId}/lower`
   const lower = readRequired(root, lowerFile).split(':')
   if (lower.length > MOST_LAYERS)
     throw new Error(`${lowerFile}: ${lower.length} layers, more than ${MOST_LAYERS}`)
 
+  const seen = new Set<string>()
   const image = lower.filter((shortName) => {
     if (!SHORT_NAME.test(shortName))
       throw new Error(`${lowerFile}: "${printable(shortName, 80)}" is no layer`)
-    if (resolveLayer(root, directory, shortName) === `${mountId}-init`) return false
+    const layer = resolveLayer(root, directory, shortName)
+    // The kernel refuses it (ELOOP), and says less.
+    if (seen.has(layer)) throw new Error(`${lowerFile}: layer ${layer} is there twice`)
+    seen.add(layer)
+    if (layer === `${mountId}-init`) return false
     checkLayer(root, directory, shortName)
     return true
   })
@@ -67,15 +77,21 @@ export function isLayerName(value: unknown): value is string {
 /** Throws unless `l/X` leads to a layer of the driver whose directories are directories themselves, not links to some. */
 export function checkLayer(root: Root, directory: string, shortName: string): void {
   const layer = `${directory}/${resolveLayer(root, directory, shortName)}`
-  for (const path of [layer, `${layer}/diff`]) {
-    const stat = statLink(root, path)
-    if (!stat) throw new Error(`${path}: no such directory`)
-    if (!stat.isDirectory()) throw new Error(`${path}: not a directory`)
-  }
+  checkDirectory(root, layer)
+  // The owner of the diff is that of the image's `/`; and nobody can replace it.
+  const stat = statLink(root, `${layer}/diff`)
+  if (!stat) throw new Error(`${layer}/diff: no such directory`)
+  if (!stat.isDirectory()) throw new Error(`${layer}/diff: not a directory but ${kindOf(stat)}`)
+}
+
+/** Throws if something else than a directory of root's is there; what is missing is named by what reads it. */
+function checkDirectory(root: Root, path: string): void {
+  const unfit = findUnfitDirectory(root, path)
+  if (unfit) throw new Error(`${path}: ${unfit}`)
 }
 
 function readRequired(root: Root, path: string): string {
-  const text = readText(root, path, 64 << 10)
+  const text = readText(root, path, 64 << 10, findStranger)
   if (text === undefined) throw new Error(`${path}: no such file`)
   if (text instanceof Error) throw text
   return text.trim()

@@ -235,7 +235,7 @@ Before=local-fs.target
       path: `normal/${unitName(device, 'service', 'systemd-fsck@')}`,
       text: `# Written by hostext-generator.
 [Unit]
-Description=${literal(`File system check of ${device}, done before the switch`)}
+Description=${literal(`File system check of ${printable(device)}, done before the switch`)}
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 

@@ -3,7 +3,17 @@
 /** A file of a generator directory: `path` is `normal/…`, `early/…` or `late/…`; a unit, a drop-in or a link. */
 export type UnitFile = { path: string; text: string } | { path: string; link: string }
 
-/** Doubles `%`, which starts a specifier in a unit file. */
+/**
+ * Whether units can name a path as it is, in their text and in their own name; one that they cannot name is
+ * passed over before units are made. A line ends at a control, loses white space at its end, goes on after a
+ * backslash; a file name has 255 bytes.
+ */
+export function isUnitPath(path: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
+  return !/[\x00-\x1f\x7f]|[\s\\]$/.test(path) && unitName(path, 'mount').length <= 200
+}
+
+/** Doubles `%`, which starts a specifier in a unit file. The text has one line: {@link isUnitPath}, printable(). */
 export function literal(text: string): string {
   return text.replaceAll('%', '%%')
 }
@@ -27,11 +37,19 @@ export function unitName(path: string, type: string, template = ''): string {
 export function execWord(text: string): string {
   const escaped = literal(text).replaceAll('$', '$$$$')
   if (/^[A-Za-z0-9%$@_+=:,./-]+$/.test(escaped)) return escaped
-  return `"${escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
+  return `"${escapeControls(escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"'))}"`
+}
+
+/** `\x0a` for a line feed: systemd.syntax(7), "Quoting". */
+function escapeControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
+  return text.replace(/[\x01-\x1f\x7f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
 /** One word of a list of paths, as in `RequiresMountsFor=`: systemd.syntax(7), "Quoting". */
 export function pathWord(path: string): string {
   const escaped = literal(path)
-  return /^[A-Za-z0-9%_./-]+$/.test(escaped) ? escaped : `"${escaped.replaceAll('"', '\\"')}"`
+  return /^[A-Za-z0-9%_./-]+$/.test(escaped)
+    ? escaped
+    : `"${escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
 }

@@ -59,7 +59,7 @@ t.test('a container that cannot be read does not touch the others', async (t) =>
         rmSync(file)
         mkdirSync(file)
       },
-      /illegal operation on a directory/,
+      /not a regular file but a directory/,
     ],
     ['an array', (file: string) => writeFileSync(file, '[]'), /not a JSON object/],
     ['null', (file: string) => writeFileSync(file, 'null'), /not a JSON object/],

@@ -28,7 +28,7 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     ],
     [
       (text: string) => text.replace('"Driver":"overlay2"', '"Driver":"btr\\nfs"'),
-      { who: /^one-layer /, why: 'its storage driver is "btr\\nfs", not overlay2' },
+      { who: /^one-layer /, why: 'its storage driver is "btr\\x0afs", not overlay2' },
     ],
   ] as const) {
     const { root, data } = copyDataRoot(t)

@@ -121,7 +121,7 @@ t.test('damage is named by file', async (t) => {
         rmSync(file)
         mkdirSync(file)
       },
-      /illegal operation on a directory/,
+      /not a regular file but a directory/,
     ],
   ] as const) {
     const { root, data } = copyDataRoot(t)

@@ -1,8 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { makeTree, readTree, type Tree, writeTree } from '../support/tree.js'
+import { copyTree, makeTree, readTree, type Tree, writeTree } from '../support/tree.js'
 
 const STUB = join(import.meta.dirname, '../../generators/hostext-generator')
 const DATA_ROOT = join(import.meta.dirname, '../data-roots/standard')
@@ -39,8 +39,7 @@ function run(
   for (const directory of ['normal', 'early', 'late', 'root/run']) {
     mkdirSync(join(work, directory), { recursive: true })
   }
-  if (options.engine)
-    cpSync(DATA_ROOT, join(root, options.engine), { recursive: true, verbatimSymlinks: true })
+  if (options.engine) copyTree(DATA_ROOT, join(root, options.engine))
   const runtime =
     options.runtime === undefined ? '#!/bin/sh\necho "$@" >"$HOSTEXT_ROOT/started"\n' : options.runtime
   if (runtime !== null) {

@@ -1,8 +1,8 @@
-import { cpSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Host } from '../../src/compatibility.js'
-import { makeTree } from './tree.js'
+import { copyTree, makeTree } from './tree.js'
 
 export const DATA = '/var/lib/docker'
 
@@ -13,7 +13,7 @@ export const HOST: Host = { release: '6.1.0', kernelAbi: undefined, versionId: (
 export function copyDataRoot(t: Test, name = 'standard'): { root: { prefix: string }; data: string } {
   const prefix = makeTree(t)
   const data = join(prefix, DATA)
-  cpSync(join(import.meta.dirname, '../data-roots', name), data, { recursive: true, verbatimSymlinks: true })
+  copyTree(join(import.meta.dirname, '../data-roots', name), data)
   return { root: { prefix }, data }
 }
 

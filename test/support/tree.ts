@@ -1,4 +1,6 @@
 import {
+  chmodSync,
+  cpSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -27,9 +29,19 @@ export function makeTree(t: Test, files: Tree = {}): string {
 export function writeTree(directory: string, files: Tree): void {
   for (const [path, text] of Object.entries(files)) {
     const file = join(directory, path)
-    mkdirSync(dirname(file), { recursive: true })
+    mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
     if (text.startsWith('-> ')) symlinkSync(text.slice(3), file)
-    else writeFileSync(file, text)
+    else writeFileSync(file, text, { mode: 0o644 })
+  }
+}
+
+/** Copies a directory of the checkout, links and all, as root's own: a umask of 002 made it one of a group's. */
+export function copyTree(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true, mode: 0o755 })
+  cpSync(from, to, { recursive: true, verbatimSymlinks: true })
+  for (const path of ['.', ...readdirSync(to, { recursive: true, encoding: 'utf8' })]) {
+    const { mode } = lstatSync(join(to, path))
+    if ((mode & 0o170000) !== 0o120000 && mode & 0o022) chmodSync(join(to, path), mode & 0o7755)
   }
 }
 

@@ -1,0 +1,23 @@
+import type { Stats } from 'node:fs'
+import { kindOf, type Root, statLink } from '../files.js'
+
+/**
+ * What the engine keeps becomes part of the root, so it has to be root's as the root is: whoever can write to a file or
+ * to a directory there, or put another in its place, is root at the next boot.
+ */
+
+/** Why a file or a directory is not root's alone, or undefined. A dry run takes the user who runs it for root. */
+export function findStranger({ uid, mode }: Stats): string | undefined {
+  if (uid !== 0 && uid !== process.getuid?.()) return `belongs to user ${uid}, not to root`
+  if (mode & 0o022)
+    return `can be written by others than root (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`
+  return undefined
+}
+
+/** Why `path` is no directory that root alone can write to, a link to one included; undefined if it is, or is absent. */
+export function findUnfitDirectory(root: Root, path: string): string | undefined {
+  const stat = statLink(root, path)
+  if (!stat) return undefined
+  if (!stat.isDirectory()) return `not a directory but ${kindOf(stat)}`
+  return findStranger(stat)
+}
