@@ -15,7 +15,7 @@ const tests = (directory: string): string[] =>
     .map((name) => join('test', directory, name))
 
 const TIERS: Record<string, string[]> = {
-  unit: ['.', 'engine', 'units', 'generators'].flatMap(tests),
+  unit: ['.', 'engine', 'units', 'generators', 'harness'].flatMap(tests),
   container: tests('container'),
   vm: tests('vm'),
 }

@@ -1,8 +1,9 @@
 /**
  * When a machine loses its power: `after` milliseconds after `at` was seen on its console or among its reports.
- * Without `at`, after its start.
+ * Without `at`, after its start. What it has not flushed to its disks is lost, but for the blocks that `random`, below a
+ * half, keeps; without it, all of it.
  */
-export type Cut = { at?: string; after?: number }
+export type Cut = { at?: string; after?: number; random?: () => number }
 
 /** How a boot ended; `unknown`: by itself, but the console does not say how. */
 export type Ending = 'poweroff' | 'reboot' | 'cut' | 'unknown'

@@ -147,7 +147,7 @@ export function replayed<Result>(
   use: (copy: MadeDisk, said: string | undefined) => Result,
 ): Result {
   const copy = { ...disk, file: `${disk.file}.copy` }
-  tool('cp', '--sparse=always', disk.file, copy.file)
+  copyDisk(disk.file, copy.file)
   try {
     // 1: errors corrected, which is what e2fsck calls the replay: e2fsck(8).
     const { status, stdout, stderr } = check('-p', copy)
@@ -157,11 +157,19 @@ export function replayed<Result>(
   }
 }
 
-/** What is wrong with a disk after a cut that replaying its journal does not mend; undefined: nothing. */
-export function damage(disk: MadeDisk): string | undefined {
+export function copyDisk(from: string, to: string): void {
+  tool('cp', '--sparse=always', from, to)
+}
+
+/**
+ * What is wrong with a disk after a cut that replaying its journal does not mend; undefined: nothing. `examine` gets
+ * the copy that it was replayed on.
+ */
+export function damage(disk: MadeDisk, examine?: (copy: MadeDisk) => void): string | undefined {
   if (disk.filesystem !== 'ext4') return undefined
   return replayed(disk, (copy, said) => {
     if (said !== undefined) return `${disk.file}: ${said}`
+    examine?.(copy)
     const { status, stdout, stderr } = check('-fn', copy)
     return status === 0 ? undefined : `${disk.file}: e2fsck -fn: ${stdout}${stderr}`
   })

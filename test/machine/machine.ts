@@ -1,9 +1,18 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assemble, kindOf } from './assemble.js'
 import { type Cut, cutter, type Ending, endingOf } from './cut.js'
-import { type DiskOptions, damage, type MadeDisk, makeDisks, uncleanness } from './disks.js'
+import { copyDisk, type DiskOptions, damage, type MadeDisk, makeDisks, uncleanness } from './disks.js'
+import { loggedDriveWords, replayDriveLog } from './drive-log.js'
 import { type Ran, run } from './process.js'
 import { debian, type Release } from './rootfs.js'
 
@@ -42,8 +51,9 @@ export type BootOptions = {
   /** More words for this boot; a VM's may depend on what is where on its disks. */
   commandLine?: string[] | ((disks: MadeDisk[]) => string[])
   /**
-   * The power is cut there, unless the machine ends before. Such a boot need not report END, and its disks need
-   * not be clean; but nothing may be wrong with them that replaying the journals does not mend.
+   * The power is cut there, unless the machine ends before: QEMU is killed, and what was not flushed to the disks
+   * is lost (drive-log.ts). Such a boot need not report END, and its disks need not be clean; but nothing may be wrong
+   * with them that replaying the journals does not mend.
    */
   cut?: Cut
   /**
@@ -57,6 +67,10 @@ export type BootOptions = {
   memory?: number
   /** Seconds until this boot has failed if it has not ended. */
   limit?: number
+  /** Texts of the console or the reports: the boot tells when each was first seen. */
+  marks?: readonly string[]
+  /** Called with the root disk after the boot, its journal replayed if it was left in use. */
+  examine?: (disk: MadeDisk) => void
 }
 
 /** What a machine said in one boot: the reports by key, and everything on its console. */
@@ -70,6 +84,9 @@ export type Boot = {
    * boot that was not to end by itself.
    */
   clean: boolean | undefined
+  /** Seconds from the start to when each of `marks` was seen; of the blocks that were not flushed at a cut. */
+  marks: Map<string, number>
+  unflushed?: { kept: number; lost: number }
 }
 
 /** The last boot, and all of them in their order. */
@@ -119,13 +136,14 @@ function isReported({ cut, expectEnd }: BootOptions): boolean {
 
 /** Throws unless a boot has ended as it had to. */
 function checkEnd(
-  { expectEnd, cut }: BootOptions,
+  bootOptions: BootOptions,
   { reports, end }: Pick<Boot, 'reports' | 'end'>,
   ran: Ran,
   what: string,
 ): void {
+  const { expectEnd } = bootOptions
   const isCut = end === 'cut'
-  const isDone = isReported({ ...(cut && { cut }), ...(expectEnd && { expectEnd }) })
+  const isDone = isReported(bootOptions)
     ? reports.has('END')
     : expectEnd === undefined || expectEnd === 'any' || expectEnd === end
   if ((ran.ended || isCut) && isDone) return
@@ -179,7 +197,7 @@ export async function bootContainer(machine: Machine, limit = 240): Promise<Outc
       // What nspawn exits with when the container asks to be started again and it is not to do that itself.
       const end = isCut ? 'cut' : ran.code === 133 ? 'reboot' : 'poweroff'
       checkEnd(options, { reports, end }, ran, `the container (boot ${number})`)
-      return { reports, console: ran.console, seconds: ran.seconds, end, clean: undefined }
+      return { reports, console: ran.console, seconds: ran.seconds, end, clean: undefined, marks: new Map() }
     })
   } finally {
     // What is left of a container that was killed may still write.
@@ -257,13 +275,16 @@ async function bootOnce(
   port: string,
   { limit = 600, dialogue = [] }: VmOptions,
 ): Promise<Boot> {
+  const { cut, marks: awaited = [], examine } = bootOptions
   const words = qemuWords(machine, disks, bootOptions, commandLine, port)
   const reported = () => (existsSync(port) ? readFileSync(port, 'utf8') : '')
   for (let attempt = 1; ; attempt++) {
     const answers = [...dialogue]
-    const isTime = bootOptions.cut && cutter(bootOptions.cut)
+    const isTime = cut && cutter(cut)
+    const marks = new Map<string, number>()
     let stalled = false
     let isCut = false
+    if (cut) for (const disk of disks) prepareCut(disk)
     const ran = await run(
       'qemu-system-x86_64',
       words,
@@ -274,28 +295,62 @@ async function bootOnce(
           answers.shift()
           child.stdin?.write(answer as string)
         }
+        const seen = cut || awaited.length > 0 ? text + reported() : text
+        for (const mark of awaited) if (!marks.has(mark) && seen.includes(mark)) marks.set(mark, elapsed)
         stalled = elapsed > STALL && !text.includes('systemd')
-        isCut ||= !stalled && isTime !== undefined && isTime(text + reported(), Date.now())
+        isCut ||= !stalled && isTime !== undefined && isTime(seen, Date.now())
         if (stalled || isCut) child.kill('SIGKILL')
       },
-      bootOptions.cut && CUT_PERIOD,
+      cut && CUT_PERIOD,
     )
+    const rests = cut ? disks.map((disk) => finishCut(disk, isCut || stalled, cut.random ?? (() => 1))) : []
     if (stalled && attempt < 4) continue
     const { console, seconds } = ran
     const reports = parseReports(reported())
     const end = isCut ? 'cut' : endingOf(console)
     const what = `the machine (${commandLine.at(-1)})`
     checkEnd(bootOptions, { reports, end }, ran, what)
-    if (!reports.has('END') || !isReported(bootOptions)) {
-      const damaged = disks.map(damage).filter((text) => text !== undefined)
+    const boot = { reports, console, seconds, end, marks }
+    if (!isReported(bootOptions) && (end === 'cut' || !reports.has('END'))) {
+      const damaged = disks
+        .map((disk, index) => damage(disk, index === 0 ? examine : undefined))
+        .filter(Boolean)
       if (damaged.length > 0)
         throw machineError(`${what} left a damaged disk: ${damaged.join('\n')}`, console)
-      return { reports, console, seconds, end, clean: undefined }
+      const unflushed = { kept: 0, lost: 0 }
+      for (const { kept, lost } of rests) {
+        unflushed.kept += kept
+        unflushed.lost += lost
+      }
+      return { ...boot, clean: undefined, ...(end === 'cut' && { unflushed }) }
     }
     const unclean = disks.map(uncleanness).filter((text) => text !== undefined)
     const evidence = unclean.map((text) => `\nnot clean after power-off: ${text}`).join('')
-    return { reports, console: console + evidence, seconds, end, clean: unclean.length === 0 }
+    examine?.(disks[0] as MadeDisk)
+    return { ...boot, console: console + evidence, clean: unclean.length === 0 }
   }
+}
+
+const beforeCut = ({ file }: MadeDisk) => `${file}.before`
+const driveLog = ({ file }: MadeDisk) => `${file}.log`
+
+/** Keeps a disk as it is before a boot whose power will be cut, and makes the log for what that boot writes. */
+function prepareCut(disk: MadeDisk): void {
+  copyDisk(disk.file, beforeCut(disk))
+  writeFileSync(driveLog(disk), '')
+}
+
+/** Makes of a disk what a cut leaves of it, if there was one. */
+function finishCut(disk: MadeDisk, isCut: boolean, random: () => number): { kept: number; lost: number } {
+  let rest = { kept: 0, lost: 0 }
+  if (isCut) {
+    rest = replayDriveLog(beforeCut(disk), driveLog(disk), random)
+    renameSync(beforeCut(disk), disk.file)
+  } else {
+    rmSync(beforeCut(disk))
+  }
+  rmSync(driveLog(disk))
+  return rest
 }
 
 function qemuWords(
@@ -312,7 +367,11 @@ function qemuWords(
     ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', String(memory), '-smp', '1'],
     ...['-nographic', '-no-reboot', '-nodefaults'],
     ...['-kernel', kernel, '-initrd', initrd, '-append', append.join(' ')],
-    ...disks.flatMap(({ file }) => ['-drive', `file=${file},if=virtio,format=raw,cache=unsafe`]),
+    ...disks.flatMap((disk, number) =>
+      bootOptions.cut
+        ? loggedDriveWords(disk.file, driveLog(disk), number)
+        : ['-drive', `file=${disk.file},if=virtio,format=raw,cache=unsafe`],
+    ),
     ...(machine.devices ?? []).flatMap((device) => ['-device', device]),
     ...['-serial', 'stdio', '-serial', `file:${port}`],
     ...(bootOptions.qemu ?? []),
