@@ -1,5 +1,5 @@
 import { type Dirent, readdirSync } from 'node:fs'
-import type { Root } from '../files.js'
+import { type Root, reason } from '../files.js'
 import type { Layers } from './layers.js'
 
 /**
@@ -20,8 +20,9 @@ export type Contents = {
 
 /**
  * Looks through the layers of an image. Only directories are entered, no links, so nothing outside the layers is looked at.
- * `release` is the running kernel's, as in /usr/lib/modules/<release>. What cannot be read counts as absent:
- * then it cannot be mounted either, and that is said where it fails.
+ * `release` is the running kernel's, as in /usr/lib/modules/<release>. Throws an Error that names a directory which is
+ * there and cannot be read: such a layer does mount, but whatever is asked of the root overlay is asked of it first, so
+ * that nothing of the whole root could be read (tried with a bad sector).
  */
 export function readContents(
   root: Root,
@@ -77,7 +78,7 @@ export function readContents(
   return { top: new Set(directories), indexes, sysusers }
 }
 
-/** The entries of a directory; none where there is no directory to read. */
+/** The entries of a directory; none where there is none. Throws an Error that names what cannot be read. */
 export type List = (path: string) => readonly Dirent[]
 
 /** Lists each directory once, however often it is asked for. */
@@ -96,7 +97,8 @@ export function makeList(): List {
 function readEntries(path: string): Dirent[] {
   try {
     return readdirSync(path, { withFileTypes: true })
-  } catch {
-    return []
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw new Error(`${path}: ${reason(error)}`)
   }
 }

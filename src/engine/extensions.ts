@@ -12,7 +12,7 @@ import { listDirectory, type Root } from '../files.js'
 import type { Message } from '../log.js'
 import { printable } from '../printable.js'
 import { readContainers } from './container.js'
-import { makeList, readContents } from './contents.js'
+import { type Contents, makeList, readContents } from './contents.js'
 import { type Layers, readLayers } from './layers.js'
 import { findReplaced } from './replaced.js'
 
@@ -47,23 +47,25 @@ export function readExtensions(root: Root, dataRoot: string, host: Host, essenti
       found.leftOut.push({ who, why: why as string })
       continue
     }
+    const { rank, warning } = flagged
     let layers: Layers
+    let contents: Contents
+    let below: string | undefined
     try {
       layers = readLayers(root, dataRoot, container.id)
+      const list = makeList()
+      contents = readContents(root, layers, host.release, list)
+      below = rank.kind === 'overlay' ? undefined : findReplaced(root, layers, essential, list)
     } catch (error) {
       found.leftOut.push({ who, why: (error as Error).message })
       continue
     }
-    const list = makeList()
-    const contents = readContents(root, layers, host.release, list)
     const unfit = findIncompatibility(container.labels, contents.indexes.has('modules'), host)
     if (unfit !== undefined) {
       found.leftOut.push({ who, why: unfit })
       continue
     }
-    const { rank, warning } = flagged
     if (warning) found.messages.push({ level: 'warning', text: `${who}: ${warning}` })
-    const below = rank.kind === 'overlay' ? undefined : findReplaced(root, layers, essential, list)
     if (below !== undefined) {
       const text = `${who}: it would replace ${printable(below)}, which the machine needs to boot: it goes below the root, and only adds`
       found.messages.push({ level: 'warning', text })

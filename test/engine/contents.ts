@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readContents } from '../../src/engine/contents.js'
+import { makeList, readContents } from '../../src/engine/contents.js'
 import { makeTree, type Tree } from '../support/tree.js'
 
 const RELEASE = '6.1.0-1-amd64'
@@ -85,4 +85,21 @@ t.test('links are not followed, odd names and kinds mean nothing', async (t) => 
   })
   t.same(contents(t, { '__proto__/x': '', 'usr/constructor/x': '' }).top, ['__proto__', 'usr'])
   t.same(contents(t, {}).top, [], 'a layer that is not there')
+})
+
+t.test('a directory that cannot be read is not an empty one', async (t) => {
+  const prefix = makeTree(t, { 'data/l/0/file': '' })
+  const list = makeList()
+  t.same(list(`${prefix}/nowhere`), [], 'what is not there has nothing in it')
+  t.same(list(`${prefix}/data/l/0/file`), [], 'nor has a file')
+  // The only error that a directory can be had to give without a disk that fails.
+  const tooLong = `${prefix}/${'x/'.repeat(3000)}`
+  t.throws(() => list(tooLong), { message: /x: name too long$|x\/: name too long$/ })
+  const failing = (path: string) => {
+    if (path.endsWith('/usr')) throw new Error('/data/l/0/usr: i/o error')
+    return list(path)
+  }
+  const layers = { directory: '/data', lower: ['l/0'] }
+  const usr = makeTree(t, { 'data/l/0/usr/lib/x': '' })
+  t.throws(() => readContents({ prefix: usr }, layers, RELEASE, failing), /usr: i\/o error/)
 })

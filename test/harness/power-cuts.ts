@@ -1,4 +1,5 @@
 import t from 'tap'
+import { stackText } from '../../src/records.js'
 import { seeded } from '../machine/cut.js'
 import { chooseBoot, judge, learn, newHistory, PHASES } from '../machine/power-cuts.js'
 
@@ -30,11 +31,27 @@ const made = (name: string, digit: string) => ({ made: `${name} sha256:${IMAGE(d
 const stacked = (name: string) => ({ stacked: name, 'stacked.status': '0' })
 const cut = { end: 'cut' as const, console: '', clean: undefined, reports: new Map<string, string>() }
 
+/** A record of one version, as the product writes it. */
+const record = (digit: string) =>
+  stackText({
+    above: 1,
+    extensions: [
+      {
+        id: digit.repeat(64),
+        name: 'extension',
+        image: 'extension:1',
+        imageId: `sha256:${IMAGE(digit)}`,
+        rank: { kind: 'feature' },
+        lower: [`l/${digit.toUpperCase().repeat(26)}`],
+      },
+    ],
+  })
+
 t.test('a life in which nothing goes wrong', async (t) => {
   const history = newHistory()
-  t.same(judge(history, whole(made(GOOD(1), 'a')), undefined), [])
-  t.same(judge(history, cut, undefined), [])
-  const first = `good ${IMAGE('a')}\n`
+  t.same(judge(history, whole(made(GOOD(1), 'a')), {}), [])
+  t.same(judge(history, cut, {}), [])
+  const first = { good: record('a') }
   t.same(judge(history, whole({ ...stacked(GOOD(1)), ...made(BAD, 'b') }), first), [])
   const turnsOff = { ...cut, end: 'poweroff' as const, console: `[ 3.1] bad extension: ${BAD};\n` }
   t.same(judge(history, turnsOff, first), [])
@@ -46,26 +63,36 @@ t.test('a life in which nothing goes wrong', async (t) => {
     ...made(GOOD(4), 'c'),
   }
   t.same(judge(history, whole(back), first), [])
-  t.same(judge(history, whole(stacked(GOOD(4))), `good ${IMAGE('c')}\n`), [])
-  t.same(judge(history, whole(), `good ${IMAGE('c')}\n`), [], 'what is good stays good without an extension')
+  t.same(judge(history, cut, { previous: record('a') }), [], 'cut between two steps of marking')
+  t.same(judge(history, whole(stacked(GOOD(4))), { good: record('c'), previous: record('a') }), [])
+  t.same(judge(history, whole(), { good: record('c') }), [], 'what is good stays good without an extension')
 })
 
 t.test('everything that may not be is seen', async (t) => {
+  const first = { good: record('a') }
   const history = () => {
     const before = newHistory()
-    judge(before, whole(made(GOOD(1), 'a')), undefined)
-    judge(before, whole({ ...stacked(GOOD(1)), ...made(BAD, 'b') }), `${IMAGE('a')}\n`)
+    judge(before, whole(made(GOOD(1), 'a')), {})
+    judge(before, whole({ ...stacked(GOOD(1)), ...made(BAD, 'b') }), first)
     return before
   }
-  t.match(judge(history(), cut, undefined), [/good stacks is gone/])
-  t.match(judge(history(), cut, ''), [/good stacks is gone/])
-  t.match(judge(history(), cut, `${IMAGE('a').slice(0, 8)}`), [/changed, but names no new one/])
-  t.match(judge(history(), cut, `${IMAGE('a')} ${IMAGE('b')}\n`), [/bad version 3 bad .* is marked good/])
+  t.match(judge(history(), cut, {}), [/a good mark is lost/])
+  t.match(judge(history(), cut, { good: '' }), [/good is not a record/, /a good mark is lost/, /unknown/])
+  t.match(judge(history(), cut, { good: record('a').slice(0, -9), previous: record('a') }), [
+    /good is not a record/,
+  ])
+  t.match(judge(history(), cut, { good: record('b'), previous: record('a') }), [
+    /bad version 3 bad .* is marked good/,
+  ])
+  t.match(judge(history(), cut, { ...first, previous: record('b') }), [/bad version 3 bad .* is marked good/])
+  t.match(judge(history(), cut, { good: record('d'), previous: record('a') }), [
+    /unknown: what is marked good/,
+  ])
   const { end: _, ...rest } = cut
-  t.match(judge(history(), { ...rest, end: 'unknown' }, `${IMAGE('a')}\n`), [/ended by itself/])
+  t.match(judge(history(), { ...rest, end: 'unknown' }, first), [/ended by itself/])
   const again = history()
   const turnsOff = { ...rest, end: 'poweroff' as const, console: `bad extension: ${BAD};` }
-  const counts = [1, 2, 3].map(() => judge(again, turnsOff, `${IMAGE('a')}\n`).length)
+  const counts = [1, 2, 3].map(() => judge(again, turnsOff, first).length)
   t.same(counts, [0, 0, 1], 'a third attempt')
   for (const [what, why] of [
     [{ target: 'inactive' }, /multi-user\.target/],
@@ -75,8 +102,8 @@ t.test('everything that may not be is seen', async (t) => {
     [stacked(BAD), /is stacked, and the machine is up/],
     [{ containers: `extension extension:1 ${GOOD(1)}`, decision: 'stacking 1' }, /nothing is stacked of/],
   ] as const)
-    t.match(judge(history(), whole(what), `${IMAGE('a')}\n`), [why])
-  t.match(judge(history(), { ...whole(), clean: false }, `${IMAGE('a')}\n`), [/in use/])
+    t.match(judge(history(), whole(what), first), [why])
+  t.match(judge(history(), { ...whole(), clean: false }, first), [/in use/])
 })
 
 t.test('cuts are all over the boot, and the same for the same seed', async (t) => {

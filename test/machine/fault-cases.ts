@@ -18,13 +18,11 @@ const script = (record: string, before = '') => `${before}${BASE_REPORT}
 report one cat /usr/share/one-layer/one.txt
 report replaced cat /usr/share/base/replaced
 report date date -u +%s
-before=$(cat ${record}/good)
 for try in $(seq 300); do
-	[ -e ${record}/trial ] && [ "$(cat ${record}/good)" = "$before" ] || break
+	grep -q "on trial" /run/hostext.decision && [ ! -e /run/hostext/good ] || break
 	sleep 0.2
 done
 report good cat ${record}/good
-report trial cat ${record}/trial
 report rollback systemctl is-failed hostext-rollback.service
 `
 const ON_ROOT = '/var/lib/docker/hostext'
@@ -100,7 +98,7 @@ function isFullDisk(t: Test, outcome: Outcome): void {
   t.equal(reported(full, 'target'), 'active', 'multi-user.target is reached')
   const failed = (boot: Outcome) =>
     reported(boot, 'failed').replaceAll(/ .*$/gm, '').split('\n').filter(Boolean)
-  const ours = failed(full).filter((unit) => !failed(plain).includes(unit))
+  const ours = failed(full).filter((unit) => !failed(plain).includes(unit) && !/hostext|nextroot/.test(unit))
   t.same(ours, [], 'nothing fails that does not fail on a plain root')
   t.match(
     said(full),
@@ -150,9 +148,8 @@ function failing(
   kind: Kind,
   choose: (disk: MadeDisk) => ReturnType<typeof extentsOf>,
   boots: number,
-  expectEnd?: 'any',
 ): Omit<Case['machine'], 'script'> {
-  const boot = { ...onMapper(kind, choose), ...(expectEnd && { expectEnd }) }
+  const boot = onMapper(kind, choose)
   return {
     dataRoot: standardDataRoot(),
     files: FILES,
@@ -218,31 +215,20 @@ function dataPartitionCases(): Case[] {
       },
     },
     {
-      // Whatever is asked of the merged root, overlayfs asks this layer first: with it in the stack there is no root.
+      // Whatever is asked of the merged root, overlayfs would ask this layer first: nothing of the root could be read.
       name: 'faults: the directory of a layer on a bad sector',
       container: false,
       main: true,
       machine: {
-        ...failing(
-          'error',
-          (disk) => extentsOf(disk, `/docker/${topLayer(standard, 'one-layer')}`),
-          3,
-          'any',
-        ),
+        ...failing('error', (disk) => extentsOf(disk, `/docker/${topLayer(standard, 'one-layer')}`), 1),
         script: script(ON_DATA),
       },
       check(t, outcome) {
-        t.equal(
-          reported(outcome, 'target'),
-          'active',
-          'multi-user.target is reached, at the third boot at the latest',
-        )
+        t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
+        t.equal(reported(outcome, 'state'), 'running')
+        t.match(reported(outcome, 'decision'), /left out: one-layer \(.*\): \S*\/l\/[A-Z0-9]{26}: i\/o error/)
+        t.equal(reported(outcome, 'replaced'), 'from override', 'the others are stacked')
         t.not(outcome.reports.get('one.status'), '0')
-        t.match(
-          outcome.boots.map(({ console }) => console).join(''),
-          /hostext: .*one-layer/,
-          'it says which extension that is about',
-        )
       },
     },
     {
@@ -433,7 +419,8 @@ function engineFaultCases(): Case[] {
           reported(outcome, 'decision'),
           'left out: second: /var/lib/docker is the data root of a second engine; /mnt/data/docker is in use',
         )
-        t.equal(outcome.reports.get('good.status'), '0', 'the record is with the engine whose stack it is')
+        // On a plain root this engine's data is locked; what the other one has is not ours to write to.
+        t.match(reported(outcome, 'decision'), 'rollback is off: /mnt/data/docker is on the root')
         t.not(outcome.reports.get('other.status'), '0')
       },
     },

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { parseStack } from '../../src/records.js'
 import { type Cut, seeded } from './cut.js'
 import { type MadeDisk, readFromDisk } from './disks.js'
 import { type Boot, type Machine, withVm } from './machine.js'
@@ -46,7 +47,10 @@ is_good() { [ -n "$stacked" ] && grep -qF "$(echo "$image" | cut -c 8-19)" $reco
 settle() {
 	mark settling
 	if [ -n "$stacked" ]; then
-		for try in $(seq 150); do is_good && break; [ -e $record/trial ] || break; sleep 0.2; done
+		for try in $(seq 300); do
+			grep -q "on trial" /run/hostext.decision && [ ! -e /run/hostext/good ] || break
+			sleep 0.2
+		done
 	fi
 	mark settled
 }
@@ -107,7 +111,7 @@ case " $(cat /proc/cmdline) " in
 *) settle; mark step; report step step ;;
 esac
 report good cat $record/good
-report trial cat $record/trial
+report records ls $record
 report engine-after docker ps -a
 mark stopping
 `
@@ -155,7 +159,7 @@ export function machineForCuts(release: Release): Machine {
     script: LIFE,
     prepare,
     files: {
-      'etc/hostext.conf': `[Boot]\nTimeout=3min\n[Safety]\nAttempts=${ATTEMPTS}\nSettle=2s\nTrialTimeout=10min\n`,
+      'etc/hostext.conf': `[Boot]\nTimeout=3min\n[Safety]\nAttempts=${ATTEMPTS}\nSettle=2s\nTrialTimeout=20min\n`,
     },
   }
 }
@@ -203,7 +207,7 @@ export type Version = { name: string; image: string; bad: boolean }
 /** What is known of a machine from its boots so far. */
 export type History = {
   versions: Map<string, Version>
-  /** The record of good stacks as it was last seen. */
+  /** The record of the last good stack as it was last seen. */
   good: string
   /** How often each bad version turned the machine off. */
   powerOffs: Map<string, number>
@@ -213,14 +217,17 @@ export function newHistory(): History {
   return { versions: new Map(), good: '', powerOffs: new Map() }
 }
 
+/** The records of good stacks as a boot left them on the disk: src/records.ts. */
+export type Marks = { good?: string | undefined; previous?: string | undefined }
+
 /**
- * What is wrong with a boot and with the record `good` that it left on the disk, if anything, given all boots before it;
+ * What is wrong with a boot and with the marks that it left on the disk, if anything, given all boots before it;
  * adds it to the history.
  */
 export function judge(
   history: History,
   boot: Pick<Boot, 'reports' | 'console' | 'end' | 'clean'>,
-  good: string | undefined,
+  marks: Marks,
 ): string[] {
   const wrong: string[] = []
   for (const line of (boot.reports.get('made') ?? '').split('\n').filter(Boolean)) {
@@ -237,17 +244,17 @@ export function judge(
   if (boot.end !== 'cut' && !boot.reports.has('END') && turnedOff === undefined)
     wrong.push(`it ended by itself (${boot.end}) without a bad extension`)
 
-  const now = good ?? ''
+  const now = (marks.good ?? '') + (marks.previous ?? '')
+  for (const [name, text] of Object.entries(marks))
+    if (text !== undefined && parseStack(text) === undefined) wrong.push(`${name} is not a record: "${text}"`)
   for (const { name, image, bad } of history.versions.values())
-    if (bad && now.includes(image.slice(0, 12))) wrong.push(`the bad version ${name} is marked good`)
-  if (history.good !== '' && now === '') wrong.push('the record of good stacks is gone')
-  if (now !== history.good && now !== '') {
-    const isNew = [...history.versions.values()].some(
-      ({ image }) => now.includes(image.slice(0, 12)) && !history.good.includes(image.slice(0, 12)),
-    )
-    if (!isNew) wrong.push('the record of good stacks has changed, but names no new one')
-  }
-  if (now !== '') history.good = now
+    if (bad && now.includes(image)) wrong.push(`the bad version ${name} is marked good`)
+  // Under either name: a mark moves to `previous` before the next one is made.
+  if (history.good !== '' && ![marks.good, marks.previous].includes(history.good))
+    wrong.push(`a good mark is lost: ${history.good}`)
+  const isKnown = [...history.versions.values()].some(({ image }) => marks.good?.includes(image))
+  if (marks.good !== undefined && !isKnown) wrong.push(`unknown: what is marked good: ${marks.good}`)
+  history.good = marks.good ?? history.good
   if (boot.clean === false) wrong.push('it left its disk in use')
   if (boot.reports.has('END')) wrong.push(...judgeWhole(history, boot.reports))
   return wrong
@@ -297,20 +304,23 @@ export async function live({
   const durations: Durations = new Map()
   const history = newHistory()
   const done = { boots: 0, seconds: 0, cuts: 0, ends: 0 }
-  return withVm(machineForCuts(release), { limit: 1200 }, async ({ boot }) => {
+  return withVm(machineForCuts(release), { limit: 1800 }, async ({ boot }) => {
     let isWhole = false
     // The first boot comes to its end, to learn how long that takes here; so does the last.
     while (done.cuts < cuts || !isWhole) {
       const next = chooseBoot(random, durations)
       const cut = done.boots > 0 && done.cuts < cuts ? next.cut : undefined
-      let good: string | undefined
+      let marks: Marks = {}
       const result = await boot({
         commandLine: [`test.order=${next.order}`],
         expectEnd: 'any',
         marks: MARKS,
         ...(cut && { cut }),
         examine: (disk: MadeDisk) => {
-          good = readFromDisk(disk, `${RECORD}/good`)
+          marks = {
+            good: readFromDisk(disk, `${RECORD}/good`),
+            previous: readFromDisk(disk, `${RECORD}/previous`),
+          }
         },
       })
       done.boots++
@@ -330,11 +340,11 @@ export async function live({
       tell(
         `boot ${done.boots} (${where}): ${result.end} after ${Math.round(result.seconds)} s${rest}; stacked: ${result.reports.get('stacked') ?? '?'}; step: ${result.reports.get('step.status') ?? '-'}; made: ${result.reports.get('made') ?? '-'}`,
       )
-      const wrong = judge(history, result, good)
+      const wrong = judge(history, result, marks)
       if (wrong.length > 0) {
         const said = [...result.reports].map(([key, text]) => `${key}: ${text}`).join('\n')
         throw new Error(
-          `boot ${done.boots}, seed ${seed}: ${wrong.join('; ')}\nreports:\n${said}\ngood on the disk: ${good}\nconsole:\n${result.console.slice(-15_000)}`,
+          `boot ${done.boots}, seed ${seed}: ${wrong.join('; ')}\nreports:\n${said}\nmarks on the disk: ${JSON.stringify(marks)}\nconsole:\n${result.console.slice(-15_000)}`,
         )
       }
     }
