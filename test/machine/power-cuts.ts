@@ -46,7 +46,7 @@ is_good() { [ -n "$stacked" ] && grep -qF "$(echo "$image" | cut -c 8-19)" $reco
 settle() {
 	mark settling
 	if [ -n "$stacked" ]; then
-		for try in $(seq 150); do is_good && break; [ -e $record/trial ] || break; sleep 0.2; done
+		for try in $(seq 150); do is_good && break; ls $record/trial.* >/dev/null 2>&1 || break; sleep 0.2; done
 	fi
 	mark settled
 }
@@ -107,7 +107,7 @@ case " $(cat /proc/cmdline) " in
 *) settle; mark step; report step step ;;
 esac
 report good cat $record/good
-report trial cat $record/trial
+report trial sh -c "cat $record/trial.*"
 report engine-after docker ps -a
 mark stopping
 `
@@ -310,7 +310,8 @@ export async function live({
         marks: MARKS,
         ...(cut && { cut }),
         examine: (disk: MadeDisk) => {
-          good = readFromDisk(disk, `${RECORD}/good`)
+          // Between two renames the last good stack has the other name.
+          good = readFromDisk(disk, `${RECORD}/good`) || readFromDisk(disk, `${RECORD}/previous`)
         },
       })
       done.boots++
