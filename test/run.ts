@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { failures } from './machine/brief.js'
 import { prepareHost } from './machine/packages.js'
 
 const TEST = import.meta.dirname
@@ -29,6 +30,7 @@ if (!['all', 'unit', 'full'].includes(mode)) throw new Error(`no tier ${mode}; u
 if (mode === 'full') process.env.HOSTEXT_TEST_FULL = '1'
 
 const total = { pass: 0, fail: 0, skip: 0 }
+const failedTests: string[] = []
 let failed = false
 for (const [tier, files] of Object.entries(TIERS)) {
   if (mode === 'unit' && tier !== 'unit') continue
@@ -57,6 +59,7 @@ for (const [tier, files] of Object.entries(TIERS)) {
   for (const key of ['pass', 'fail', 'skip'] as const)
     total[key] += Number(new RegExp(`${key}: (\\d+)`).exec(counts)?.[1] ?? 0)
   console.log(`=== ${tier}: ${counts}, ${seconds} s`)
+  if (status !== 0) failedTests.push(`\n=== failed in ${tier}`, ...failures(stdout))
   failed ||= status !== 0
 }
 
@@ -64,5 +67,7 @@ if (process.env.CI === 'true' && total.skip > 0) {
   console.log('something was skipped, which CI does not allow')
   failed = true
 }
+// Once more and in short: of a long output often only the end is seen.
+if (failed) console.log(failedTests.join('\n'))
 console.log(`\n${total.pass} passed, ${total.fail} failed, ${total.skip} skipped`)
 process.exit(failed ? 1 : 0)

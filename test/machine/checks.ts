@@ -13,8 +13,14 @@ export type Case = {
   check: (t: Test, outcome: Outcome) => void
 }
 
-export const BASE_REPORT = `
+/** Lines of a script that wait until the boot is complete; on a host that is busy that may take minutes. */
+export const COMPLETE = `
+timeout 180 systemctl is-system-running --wait
 for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
+`
+
+export const BASE_REPORT = `
+${COMPLETE}
 report state systemctl is-system-running
 report failed systemctl --failed --plain --no-legend
 report why sh -c 'for unit in $(systemctl --failed --plain --no-legend | cut -d" " -f1); do systemctl status --no-pager "$unit"; done; cat /run/hostext/mount.log'

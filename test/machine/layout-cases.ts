@@ -1,7 +1,17 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { BASE_REPORT, bootOf, type Case, isClean, isPlain, isStacked, otherMounts, said } from './checks.js'
+import {
+  BASE_REPORT,
+  bootOf,
+  type Case,
+  COMPLETE,
+  isClean,
+  isPlain,
+  isStacked,
+  otherMounts,
+  said,
+} from './checks.js'
 import { type Disk, ROOT_PARTUUID, ROOT_UUID } from './disks.js'
 import { standardDataRoot } from './extensions.js'
 import { type Outcome, reported } from './machine.js'
@@ -22,7 +32,7 @@ report time systemd-analyze
 /** In its third boot the machine soft-reboots once, where its systemd can, and says what there is then. */
 const SOFT_REBOOT_ONCE = `
 if [ "$boot" = 3 ] && [ -e /usr/lib/systemd/system/soft-reboot.target ] && mkdir /run/once 2>/dev/null; then
-	for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
+	${COMPLETE}
 	systemctl soft-reboot
 	exit 0
 fi

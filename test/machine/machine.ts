@@ -10,6 +10,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assemble, kindOf } from './assemble.js'
+import { ownCgroup } from './cgroup.js'
 import { type Cut, cutter, type Ending, endingOf } from './cut.js'
 import { copyDisk, type DiskOptions, damage, type MadeDisk, makeDisks, uncleanness } from './disks.js'
 import { loggedDriveWords, replayDriveLog } from './drive-log.js'
@@ -157,7 +158,7 @@ function checkEnd(
  * of a container is a crash of all its processes at once, not of a machine: what they have written is there, flushed
  * or not.
  */
-export async function bootContainer(machine: Machine, limit = 240): Promise<Outcome> {
+export async function bootContainer(machine: Machine, limit = 600): Promise<Outcome> {
   if (
     machine.disks ||
     machine.partitioned ||
@@ -183,9 +184,8 @@ export async function bootContainer(machine: Machine, limit = 240): Promise<Outc
       const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...commandLine]
       const isTime = options.cut && cutter(options.cut)
       let isCut = false
-      const ran = await run(
-        'systemd-nspawn',
-        words,
+      const ran = await runApart(
+        ['systemd-nspawn', ...words],
         options.limit ?? limit,
         (child, console) => {
           if (isCut || !isTime?.(console, Date.now())) return
@@ -204,6 +204,19 @@ export async function bootContainer(machine: Machine, limit = 240): Promise<Outc
     rmSync(tree, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 })
   }
 }
+
+/** Runs a container beside others: {@link run} in a control group of its own. */
+async function runApart(command: string[], ...rest: DropTwo<Parameters<typeof run>>): Promise<Ran> {
+  const cgroup = ownCgroup()
+  try {
+    const [program = '', ...words] = [...cgroup.words, ...command]
+    return await run(program, words, ...rest)
+  } finally {
+    await cgroup.remove()
+  }
+}
+
+type DropTwo<Words> = Words extends [unknown, unknown, ...infer Rest] ? Rest : never
 
 export type VmOptions = {
   /** Seconds until a boot of a machine that has not powered off has failed. */

@@ -1,14 +1,16 @@
 import t from 'tap'
+import { brief } from './brief.js'
 import { allCases } from './cases.js'
 import type { Case } from './checks.js'
-import { bootContainer, bootVm } from './machine.js'
+import { type Boot, bootContainer, bootVm } from './machine.js'
 import { prepareHost } from './packages.js'
 import { RELEASES, type Release } from './rootfs.js'
 
 /**
  * A tier of the tests: boots the cases on machines of one kind. `HOSTEXT_TEST_FULL=1` boots all of them on
  * every release; otherwise virtual machines boot the main ones on every release, and on one of them what no container
- * can show. `HOSTEXT_TEST_CASE=TEXT` picks by name, `HOSTEXT_TEST_RELEASE=NAME` by release.
+ * can show. `HOSTEXT_TEST_CASE=TEXT` picks by name, `HOSTEXT_TEST_RELEASE=NAME` by release, `HOSTEXT_TEST_REPEAT=NUMBER`
+ * boots each that often, to find what fails once in a while.
  */
 export function bootTier(kind: 'container' | 'vm'): void {
   const problem = prepareHost()
@@ -25,18 +27,31 @@ export function bootTier(kind: 'container' | 'vm'): void {
     if (full || main || wanted) return RELEASES
     return container ? [] : [RELEASES[index % RELEASES.length] as Release]
   }
+  const repeat = Number(process.env.HOSTEXT_TEST_REPEAT ?? 1)
   const runs = allCases()
     .flatMap((testCase, index) => releases(testCase, index).map((release) => ({ release, testCase })))
     .filter(({ release, testCase }) => testCase.name.includes(wanted) && release.includes(onlyRelease))
+    .flatMap((each) => Array<typeof each>(repeat).fill(each))
   t.jobs = 2
   for (const { release, testCase } of runs) {
-    t.test(`${release}: ${testCase.name}`, { buffered: true, timeout: 1_500_000 }, async (t) => {
-      const outcome = await boot(kind, release, testCase)
-      testCase.check(t, outcome)
-      if (!t.passing())
+    const name = `${release}: ${testCase.name}`
+    const timeout = 300_000 + 700_000 * (testCase.machine.boots?.length ?? 1)
+    t.test(name, { buffered: true, timeout }, async (t) => {
+      let boots: readonly Boot[] = []
+      try {
+        const outcome = await boot(kind, release, testCase)
+        boots = outcome.boots
+        testCase.check(t, outcome)
+      } catch (error) {
+        t.comment(brief(name, boots, error))
+        throw error
+      }
+      if (t.passing()) return
+      for (const [index, { console, reports }] of boots.entries())
         t.comment(
-          `console:\n${outcome.console.slice(-15_000)}\nreports:\n${[...outcome.reports].map(([key, text]) => `${key}: ${text}`).join('\n')}`,
+          `boot ${index + 1}, console:\n${console.slice(-15_000)}\nreports:\n${[...reports].map(([key, text]) => `${key}: ${text}`).join('\n')}`,
         )
+      t.comment(brief(name, boots))
     })
   }
 }

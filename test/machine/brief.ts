@@ -1,0 +1,62 @@
+import type { Boot } from './machine.js'
+
+/** What a line of the brief starts with, in the comments of the test that failed. */
+const MARK = '!! '
+/** The reports that say what went wrong, whatever the case looks at. */
+const KEYS = ['root', 'state', 'failed', 'jobs', 'decision', 'why']
+/** Lines of one report, of the end of a console; characters of a line. */
+const [MOST_LINES, MOST_CONSOLE, MOST_CHARACTERS] = [30, 12, 180]
+
+/** The end of a console in few words: without colours, reports and empty lines. */
+function consoleEnd(console: string): string[] {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours and what else a terminal is told
+  const plain = console.replace(/\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))/g, '')
+  const lines = plain.split(/[\r\n]+/).filter((line) => line.trim() !== '' && !line.startsWith('@@'))
+  return lines.slice(-MOST_CONSOLE)
+}
+
+/**
+ * What a failed case says of itself in a few lines, for those who see only the end of a long output: the error that
+ * ended it, if one did, and of each boot the reports that say why.
+ */
+export function brief(name: string, boots: readonly Boot[], error?: unknown): string {
+  const lines = [name]
+  if (error !== undefined) {
+    const [message = '', console = ''] = String((error as Error).message ?? error).split('its console:\n')
+    const said = message.split('\n').filter((line) => line.trim() !== '')
+    lines.push(...said.slice(0, MOST_LINES).map((line) => `  ${line}`))
+    lines.push(...consoleEnd(console).map((line) => `    ${line}`))
+  }
+  for (const [index, { reports, console }] of boots.entries()) {
+    const number = index + 1
+    for (const key of KEYS) {
+      const report = (reports.get(key) ?? '').split('\n').filter((line) => line.trim() !== '')
+      if (report.length === 0) continue
+      lines.push(`  boot ${number} ${key}: ${report[0]}`)
+      for (const line of report.slice(1, MOST_LINES)) lines.push(`    ${line}`)
+      if (report.length > MOST_LINES) lines.push(`    and ${report.length - MOST_LINES} lines more`)
+    }
+    lines.push(`  boot ${number} console:`, ...consoleEnd(console).map((line) => `    ${line}`))
+  }
+  return lines.map((line) => MARK + line.slice(0, MOST_CHARACTERS)).join('\n')
+}
+
+/** From the output of a tier (TAP): each test that failed, behind those it is part of, and the briefs in it. */
+export function failures(tap: string): string[] {
+  const path: string[] = []
+  const found: string[] = []
+  for (const line of tap.split('\n')) {
+    const [, indent = '', text = ''] = /^( *)(.*)$/.exec(line) ?? []
+    const depth = Math.floor(indent.length / 4)
+    const [, subtest] = /^# Subtest: (.*)$/.exec(text) ?? []
+    const [, failed] = /^not ok \d+ - (.*?)(?: # time=.*)?$/.exec(text) ?? []
+    if (subtest !== undefined) path.splice(depth, path.length, subtest)
+    else if (text.startsWith(`# ${MARK}`)) found.push(text.slice(2 + MARK.length))
+    else if (failed !== undefined && !/ # (?:TODO|SKIP)/.test(failed)) {
+      const name = `not ok: ${[...path.slice(0, depth), failed].join(' > ')}`
+      // A test that fails because of one in it has been named with that.
+      if (!found.some((other) => other.startsWith(`${name} > `))) found.push(name)
+    }
+  }
+  return found
+}

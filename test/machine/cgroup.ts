@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+
+/**
+ * The directories of this process in the control group hierarchies that systemd keeps its units in: cgroup2, and
+ * `name=systemd` where that is still there. From the text of /proc/self/cgroup and /proc/self/mountinfo.
+ */
+export function unitHierarchies(cgroup: string, mountinfo: string): string[] {
+  const mounts = mountinfo.split('\n').flatMap((line) => {
+    const [mount = '', superBlock = ''] = line.split(' - ')
+    const [, , , root, mountPoint] = mount.split(' ')
+    const [type, , options = ''] = superBlock.split(' ')
+    if (root === undefined || mountPoint === undefined) return []
+    if (type === 'cgroup2') return { controllers: '', root, mountPoint }
+    const named = type === 'cgroup' && options.split(',').includes('name=systemd')
+    return named ? { controllers: 'name=systemd', root, mountPoint } : []
+  })
+  return cgroup.split('\n').flatMap((line) => {
+    const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? []
+    const mount = mounts.find((each) => each.controllers === controllers)
+    if (mount === undefined || path === undefined) return []
+    const below = mount.root === '/' || path === mount.root || path.startsWith(`${mount.root}/`)
+    return below ? [join(mount.mountPoint, mount.root === '/' ? path : path.slice(mount.root.length))] : []
+  })
+}
+
+/** `sh -c JOIN sh GROUP... -- COMMAND...`: puts itself into the groups and becomes the command. */
+const JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+
+/**
+ * Makes a control group for one container. Returns the words to start its command with, and what removes the
+ * group when the command has ended.
+ *
+ * systemd-nspawn keeps a container below the group that it is started in, always by the name `payload`. Two that are
+ * started in one group share the groups of their units: each PID 1 removes those that are empty at the moment,
+ * while the other is about to put a process there, and that unit fails (219/CGROUP).
+ */
+export function ownCgroup(): { words: string[]; remove: () => Promise<void> } {
+  const hierarchies = unitHierarchies(
+    readFileSync('/proc/self/cgroup', 'utf8'),
+    readFileSync('/proc/self/mountinfo', 'utf8'),
+  )
+  // One name: systemd-nspawn takes the path in one hierarchy for that in the other.
+  const name = `hostext-test-${randomUUID()}`
+  const groups = hierarchies.map((directory) => join(directory, name))
+  for (const group of groups) mkdirSync(group)
+  return {
+    words: ['sh', '-c', JOIN, 'sh', ...groups, '--'],
+    remove: async () => {
+      for (const group of groups) await removeGroup(group)
+    },
+  }
+}
+
+/** Removes a group with all below it. What was killed in it takes a moment to go; what stays longer is left. */
+async function removeGroup(group: string): Promise<void> {
+  for (const { name } of readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory()))
+    await removeGroup(join(group, name))
+  for (let tries = 20; tries > 0; tries--) {
+    try {
+      rmdirSync(group)
+      return
+    } catch {
+      await setTimeout(250)
+    }
+  }
+}
