@@ -3,7 +3,14 @@ import { brief, failures } from '../machine/brief.js'
 import type { Boot } from '../machine/machine.js'
 
 function boot(reports: Record<string, string>, console: string): Boot {
-  return { reports: new Map(Object.entries(reports)), console, seconds: 1, clean: undefined }
+  return {
+    reports: new Map(Object.entries(reports)),
+    console,
+    seconds: 1,
+    clean: undefined,
+    end: 'poweroff',
+    marks: new Map(),
+  }
 }
 
 t.test('what a failed case says is short', async (t) => {

@@ -1,6 +1,7 @@
 import {
   chmodSync,
   cpSync,
+  type Dirent,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -48,11 +49,24 @@ export function copyTree(from: string, to: string): void {
 /** What {@link writeTree} wrote; empty directories do not count. */
 export function readTree(directory: string): Tree {
   const tree: Tree = {}
-  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort()) {
-    const file = join(directory, path)
-    const stat = lstatSync(file)
-    if (stat.isSymbolicLink()) tree[path] = `-> ${readlinkSync(file)}`
-    else if (stat.isFile()) tree[path] = readFileSync(file, 'utf8')
+  for (const { path, entry } of walk(directory)) {
+    const file = `${directory}/${path}`
+    if (entry.isSymbolicLink()) tree[path] = `-> ${readlinkSync(file)}`
+    else if (entry.isFile()) tree[path] = readFileSync(file, 'utf8')
   }
   return tree
+}
+
+/** All that is in a directory, sorted by path; links are not followed. (Node's own way asks twice about each entry.) */
+export function walk(directory: string): { path: string; entry: Dirent }[] {
+  const found: { path: string; entry: Dirent }[] = []
+  const look = (below: string): void => {
+    for (const entry of readdirSync(`${directory}/${below}`, { withFileTypes: true })) {
+      const path = below + entry.name
+      found.push({ path, entry })
+      if (entry.isDirectory()) look(`${path}/`)
+    }
+  }
+  look('')
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1))
 }

@@ -1,0 +1,19 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { makeTree, type Tree } from './tree.js'
+
+/** Why there is no systemd here that could look at units, or false. */
+export const cannotVerify =
+  spawnSync('systemd-analyze', ['--version']).status !== 0 && 'no systemd-analyze here'
+
+/** What systemd-analyze(1) has to say about these units, a line each. They are all it gets to see. */
+export function verify(t: Test, units: Tree): string {
+  const directory = makeTree(t, units)
+  const { stdout, stderr } = spawnSync(
+    'systemd-analyze',
+    ['verify', '--man=no', ...Object.keys(units).map((name) => join(directory, name))],
+    { encoding: 'utf8', env: { PATH: process.env.PATH, SYSTEMD_UNIT_PATH: directory }, maxBuffer: 1 << 26 },
+  )
+  return stdout + stderr
+}
