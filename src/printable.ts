@@ -13,11 +13,13 @@ const UNSEEN =
  * same unless they are cut off, and none ends a line in a backslash, which would continue it.
  */
 export function printable(text: string, longest = 300): string {
-  // Not in the middle of a pair.
-  const start = text.length > longest ? text.slice(0, longest).replace(/[\ud800-\udbff]$/, '') : text
-  const line = oneLine(start.replaceAll('\\', '\\x5c'))
-  if (text.length <= longest && line.length <= longest) return line
-  return `${line.slice(0, longest).replace(/[\ud800-\udbff]$/, '')}…`
+  const line = oneLine(cut(text, longest).replaceAll('\\', '\\x5c'))
+  return text.length > longest || line.length > longest ? `${cut(line, longest)}…` : line
+}
+
+/** At most the first `longest` characters, and no half of a pair. */
+function cut(text: string, longest: number): string {
+  return text.length > longest ? text.slice(0, longest).replace(/[\ud800-\udbff]$/, '') : text
 }
 
 /** A line that has paths and words of others in it, each of its characters to be seen. Backslashes stay. */
@@ -34,5 +36,5 @@ export function oneLine(text: string): string {
 /** Names for one line: `gpu, wifi`, each printable, the whole cut off at `longest` characters. */
 export function printableList(names: readonly string[], longest = 700): string {
   const list = names.map((name) => printable(name, 60)).join(', ')
-  return list.length > longest ? `${list.slice(0, longest)}…` : list
+  return list.length > longest ? `${cut(list, longest)}…` : list
 }

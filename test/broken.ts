@@ -239,7 +239,8 @@ t.test(`${CASES} cases of damage, by seed ${SEED}`, async (t) => {
     for (let left = 1 + random.number(5), tries = 0; left > 0 && tries < 20; tries++) {
       try {
         done.push(damage(data, random, specials))
-        left--
+        // The last one then: no later damage copies it.
+        left = done.at(-1)?.endsWith('has a terabyte') ? 0 : left - 1
       } catch {
         // What is damaged already does not take every damage.
       }

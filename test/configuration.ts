@@ -102,7 +102,7 @@ t.test('a file that cannot be read is named, the rest holds', async (t) => {
   }
   const { configuration, messages } = readConfiguration(root)
   t.equal(configuration.timeout, 7)
-  t.match(messages, [{ text: '/etc/hostext.conf: illegal operation on a directory' }])
+  t.match(messages, [{ text: '/etc/hostext.conf: not a regular file but a directory' }])
 })
 
 t.equal(directoryPath('/a\\b'), null)

@@ -350,7 +350,7 @@ holds('printable', fc.tuple(hostile, hostile), ([a, b]) => {
   ensurePlain(printableList([a, b], 20))
   ensure(
     !printable(a)
-      .replaceAll(/\\(?:x[0-9a-f]{2}|u\{[0-9a-f]{3,6}\})/g, '')
+      .replaceAll(/\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|u\{[0-9a-f]{5,6}\})/g, '')
       .includes('\\'),
     'a backslash starts an escape',
   )

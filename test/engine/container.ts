@@ -176,7 +176,7 @@ t.test('a value that cannot be made a string', async (t) => {
     return readContainers(root, DATA).find(({ source }) => source.includes(id))
   }
   const none = { toString: 1, valueOf: 1 }
-  t.match(read({ ID: none }), { problem: 'no ID' })
+  t.match(read({ ID: none }), { problem: 'ID is no text' })
   t.match(read({ Image: none }), { image: 'override:1', imageId: undefined })
   t.match(read({ Image: none, Config: {} }), { image: 'no image' })
 })

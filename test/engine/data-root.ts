@@ -15,7 +15,7 @@ t.test('in order: daemon.json, balenaOS, Docker', async (t) => {
   }
   t.match(find(t, all), {
     candidates: ['/data/docker', '/mnt/data/docker', '/var/lib/docker'],
-    exposed: { size: 0 },
+    exposed: new Map(),
     messages: [],
   })
   t.same(find(t, all, '/var/lib/docker').candidates, ['/var/lib/docker'], 'DataRoot= is the only one')

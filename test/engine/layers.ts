@@ -73,7 +73,7 @@ t.test('damage is named by file', async (t) => {
     [
       'a layer that is gone',
       ({ data, layer }: Place) => rmSync(join(data, 'overlay2', layer), { recursive: true }),
-      /overlay2\/[0-9a-f]{64}: no such directory/,
+      /overlay2\/[0-9a-f]{64}\/diff: no such directory/,
     ],
     [
       'a diff that is gone',

@@ -167,11 +167,17 @@ export function damage(data: string, random: Random, specials: Specials): string
   return name
 }
 
+/** The text of a file, but not what a link leads to: that may be endless, or somebody else's. */
+function readOwn(file: string): string {
+  if (!lstatSync(file).isFile()) throw new Error(`${file} is no file`)
+  return readFileSync(file, 'utf8')
+}
+
 function wrongJson(data: string, random: Random, what: string): void {
   const directory = join(data, 'containers')
   const id = random.pick(readdirSync(directory))
   const config = join(directory, id, 'config.v2.json')
-  const json = JSON.parse(readFileSync(config, 'utf8'))
+  const json = JSON.parse(readOwn(config))
   if (what === 'name') json.Name = `/${random.pick(HOSTILE)}`
   else if (what === 'label') {
     const label = random.pick([
@@ -207,7 +213,7 @@ function wrongJson(data: string, random: Random, what: string): void {
 function wrongLower(data: string, random: Random): void {
   const layers = readdirSync(join(data, 'overlay2')).filter((layer) => layer !== 'l')
   const file = join(data, 'overlay2', random.pick(layers), 'lower')
-  const lower = readFileSync(file, 'utf8').split(':')
+  const lower = readOwn(file).split(':')
   const links = readdirSync(join(data, 'overlay2/l')).map((link) => `l/${link}`)
   const at = random.number(lower.length + 1)
   lower.splice(

@@ -28,15 +28,16 @@ export function runPrivately(
 chmod -R +x "$0/bin"
 mount -t tmpfs tmpfs /run
 cp -a "$0/run/." /run
+mount --bind "$0" /mnt
 mount -t tmpfs tmpfs /dev
 mknod -m 666 /dev/null c 1 3
 : >/dev/kmsg
-PATH=$0/bin:$PATH
+PATH=/mnt/bin:$PATH
 status=0
 "$@" || status=$?
-mkdir "$0/after"
-tar -C /run --one-file-system -cf - . | tar -C "$0/after" -xf -
-cp /dev/kmsg "$0/kmsg"
+mkdir /mnt/after
+tar -C /run --one-file-system -cf - . | tar -C /mnt/after -xf -
+cp /dev/kmsg /mnt/kmsg
 exit "$status"`
   const { status, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, work, ...command], {
     encoding: 'utf8',
