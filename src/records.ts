@@ -1,6 +1,7 @@
 import { isImageId, isObject } from './engine/container.js'
 import { readContents } from './engine/contents.js'
 import { checkLayer, isLayerName } from './engine/layers.js'
+import { findStranger } from './engine/trust.js'
 import type { Extension, Rank } from './extension.js'
 import { listDirectory, type Root, readText } from './files.js'
 import { printable } from './printable.js'
@@ -128,7 +129,7 @@ export function readRecords(root: Root, dataRoot: string): Records {
     void records.problems.push(`${printable(path)}: ${what}: this record counts as absent`)
   const read = (name: string): RecordedStack | undefined => {
     const path = `${directory}/${name}`
-    const text = readText(root, path, LARGEST)
+    const text = readText(root, path, LARGEST, findStranger)
     if (text === undefined) return undefined
     if (text instanceof Error) return problem(path, text.message.slice(path.length + 2)) as undefined
     const stack = parseStack(text)

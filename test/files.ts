@@ -1,3 +1,6 @@
+import { spawnSync } from 'node:child_process'
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { inputRoot, listDirectory, readText, reason, resolveLinks, statLink } from '../src/files.js'
 import { makeTree } from './support/tree.js'
@@ -14,7 +17,34 @@ t.test('a file, none, too large a one, a directory, a loop', async (t) => {
   t.equal(readText(root, '/file/below'), undefined)
   t.match(readText(root, '/file', 3), { message: '/file: 4 bytes, more than 3' })
   t.match(readText(root, '/dir'), { message: '/dir: not a regular file but a directory' })
+  t.match(
+    readText(root, '/dir', 1, () => 'x'),
+    { message: '/dir: not a regular file but a directory' },
+  )
   t.match(readText(root, '/loop'), { message: '/loop: too many symbolic links encountered' })
+})
+
+t.test('what would hang, or has no end', { timeout: 20_000 }, async (t) => {
+  const root = { prefix: makeTree(t, { null: '-> /dev/null', link: '-> file', file: 'text' }) }
+  spawnSync('mkfifo', [join(root.prefix, 'fifo')])
+  symlinkSync('/dev/zero', join(root.prefix, 'zero'))
+  t.match(readText(root, '/fifo'), { message: '/fifo: not a regular file but a FIFO' })
+  t.match(readText(root, '/zero'), { message: '/zero: not a regular file but a device' })
+  // A file that does not say its size.
+  t.match(readText({ prefix: '' }, '/proc/self/status', 100), {
+    message: '/proc/self/status: more than 100 bytes',
+  })
+  t.match(readText({ prefix: '' }, '/proc/self/status'), /^Name:/)
+  t.equal(readText(root, '/link'), 'text')
+  t.match(
+    readText(root, '/link', 100, () => undefined),
+    { message: '/link: not a regular file but a symbolic link' },
+  )
+  t.match(
+    readText(root, '/file', 100, () => 'is refused'),
+    { message: '/file: is refused' },
+  )
+  t.equal(statLink(root, `/${'x'.repeat(300)}`), undefined, 'a name that is too long')
 })
 
 t.test('names are sorted; no directory has none', async (t) => {

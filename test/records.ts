@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readExtensions } from '../src/engine/extensions.js'
@@ -80,12 +80,15 @@ t.test('records of a data root', async (t) => {
   })
   write('good', 'garbage')
   mkdirSync(join(data, 'hostext/trial.1'))
+  writeFileSync(join(data, 'elsewhere'), stackText(stack('elsewhere')))
+  symlinkSync('../elsewhere', join(data, 'hostext/trial.3'))
   t.match(readRecords(root, DATA), {
     good: [{ extensions: [{ name: 'previous' }] }],
     tried: [{ attempts: 2 }],
     problems: [
       `${DATA}/hostext/good: not a record of a stack: this record counts as absent`,
-      new RegExp(`^${DATA}/hostext/trial\\.1: .*: this record counts as absent`),
+      `${DATA}/hostext/trial.1: not a regular file but a directory: this record counts as absent`,
+      `${DATA}/hostext/trial.3: not a regular file but a symbolic link: this record counts as absent`,
     ],
   })
 })

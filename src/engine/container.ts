@@ -50,7 +50,7 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
   if (!CONTAINER_ID.test(id)) return unreadable('the directory is not named after a container')
 
   const unfit = findUnfitDirectory(root, `${dataRoot}/containers/${id}`)
-  if (unfit) return unreadable(`its directory is ${unfit}`)
+  if (unfit) return unreadable(`its directory: ${unfit}`)
   const text = readText(root, source, LARGEST_CONFIG, findStranger)
   if (text === undefined) return unreadable('no such file')
   if (text instanceof Error) return unreadable(text.message.slice(source.length + 2))

@@ -2,6 +2,7 @@ import { directoryPath } from '../configuration.js'
 import { type Root, readText, resolveLinks, statLink } from '../files.js'
 import type { Message } from '../log.js'
 import { printable } from '../printable.js'
+import { RECORDS } from '../records.js'
 import { isUnitPath } from '../units/text.js'
 import { findStranger, findUnfitDirectory } from './trust.js'
 
@@ -50,8 +51,12 @@ export function isDataRoot(root: Root, path: string): boolean {
   return statLink(root, `${path}/containers`) !== undefined
 }
 
-/** The directories of an engine that lead to its containers and their layers. Links would lead elsewhere. */
+/**
+ * The directories that lead to the containers of an engine, their layers and the records of the stacks that were booted.
+ * Links would lead elsewhere.
+ */
 const DIRECTORIES = [
+  RECORDS,
   'containers',
   'overlay2',
   'overlay2/l',

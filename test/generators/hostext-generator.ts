@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { copyTree, makeTree, readTree, type Tree, writeTree } from '../support/tree.js'
 
@@ -31,7 +31,12 @@ function run(
   t: Test,
   shell: string[],
   files: Tree,
-  options: { engine?: string; environment?: Tree; runtime?: string | null } = {},
+  options: {
+    engine?: string
+    prepare?: (root: string) => void
+    environment?: Tree
+    runtime?: string | null
+  } = {},
 ): Result {
   const work = makeTree(t)
   const root = join(work, 'root')
@@ -39,6 +44,7 @@ function run(
   for (const directory of ['normal', 'early', 'late', 'root/run']) {
     mkdirSync(join(work, directory), { recursive: true })
   }
+  options.prepare?.(root)
   if (options.engine) copyTree(DATA_ROOT, join(root, options.engine))
   const runtime =
     options.runtime === undefined ? '#!/bin/sh\necho "$@" >"$HOSTEXT_ROOT/started"\n' : options.runtime
@@ -318,6 +324,27 @@ for (const shell of shells) {
       const config = `{"State":{},"Config":{"Labels":${labels}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n`
       const result = run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': config })
       t.match(result, { started: true, status: 0, stderr: '' })
+    })
+
+    t.test('what would hang is not read: the runtime names it', async (t) => {
+      for (const path of [
+        'etc/hostext.conf',
+        'etc/docker/daemon.json',
+        'etc/fstab',
+        'var/lib/docker/containers/x/config.v2.json',
+      ]) {
+        for (const kind of ['FIFO', 'link to an endless device']) {
+          // A configuration file that is a device is masked.
+          if (path === 'etc/hostext.conf' && kind !== 'FIFO') continue
+          const prepare = (root: string) => {
+            mkdirSync(dirname(join(root, path)), { recursive: true })
+            if (kind === 'FIFO') execFileSync('mkfifo', [join(root, path)])
+            else symlinkSync('/dev/zero', join(root, path))
+          }
+          const result = run(t, shell, {}, { prepare })
+          t.match(result, { started: true, status: 0, stderr: '' }, `${path} is a ${kind}`)
+        }
+      }
     })
 
     t.test('a runtime that does not work', async (t) => {
