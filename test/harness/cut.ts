@@ -19,6 +19,7 @@ t.test('the power is cut when a text was seen, or a time after it', async (t) =>
 t.test('how a machine ended is the last thing its kernel says', async (t) => {
   t.equal(endingOf('[ 9.1] reboot: Power down\n'), 'poweroff')
   t.equal(endingOf('[ 9.1] reboot: Restarting system\n'), 'reboot')
+  t.equal(endingOf('[ 9.1] sysrq: Resetting\n'), 'reboot', 'in an emergency the kernel says no more')
   t.equal(endingOf('[ 9.1] Kernel panic - not syncing\n'), 'unknown')
   t.equal(endingOf(`reboot: Power down${' '.repeat(5000)}`), 'unknown', 'not what something said before')
 })

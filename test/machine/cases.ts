@@ -375,7 +375,6 @@ exec sleep 1000
     {
       name: 'plain: the root overlay does not mount',
       container: true,
-      main: true,
       machine: {
         dataRoot: standard,
         files: dropIn(ROOT_UNITS, '[Mount]\nOptions=\nOptions=lowerdir=/nowhere:/neither\n'),

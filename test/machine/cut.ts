@@ -17,14 +17,14 @@ export function cutter({ at, after = 0 }: Cut): (seen: string, now: number) => b
   }
 }
 
-/** What the kernel's last line on the console says of how it ended: kernel/reboot.c. */
+/** What the kernel's last line on the console says of how it ended: kernel/reboot.c, drivers/tty/sysrq.c. */
 export function endingOf(console: string): Ending {
   const last = console
     .slice(-4000)
-    .match(/reboot: (?:Power down|System halted|Restarting system)/g)
+    .match(/reboot: (?:Power down|System halted|Restarting system)|sysrq: Resetting/g)
     ?.at(-1)
   if (last === undefined) return 'unknown'
-  return last.endsWith('Restarting system') ? 'reboot' : 'poweroff'
+  return /Restarting|Resetting/.test(last) ? 'reboot' : 'poweroff'
 }
 
 /**

@@ -62,7 +62,6 @@ export function engineCases(): Case[] {
     {
       name: 'the engine of the device creates, updates and removes extensions',
       container: false,
-      main: true,
       machine: {
         device: true,
         boots: STACKED.map(() => ({})),

@@ -64,7 +64,7 @@ export function faultCases(): Case[] {
 
 /**
  * In the first boot the file system is filled to its last block; the second, without hostext, shows what fails
- * for that alone; the third stacks for the first time; the fourth has space again.
+ * for that alone; the third would stack for the first time; the fourth has space again.
  */
 function fullDisk(where: string, record: string): Pick<Case['machine'], 'boots' | 'script'> {
   return {
@@ -80,33 +80,39 @@ fill() {
 	dd if=/dev/zero of=${where}/fill-3 bs=1k 2>/dev/null
 	sync
 }
-[ "$boot" != 1 ] || fill
-report free-blocks sh -c 'stat -f -c %f ${where}'
+[ "$boot" -gt 2 ] || fill
 `,
     )}[ "$boot" != 3 ] || { rm -f ${where}/fill-* && sync; }\n`,
   }
 }
 
-function isFullDisk(t: Test, outcome: Outcome): void {
+/**
+ * A stack that never booted is not tried where that cannot be recorded. `freed`: a boot may have made room again for the
+ * one block that it takes, as /var/log does; then the trial is recorded.
+ */
+function isFullDisk(t: Test, outcome: Outcome, freed = false): void {
   const [plain, full, after] = [2, 3, 4].map((number) => bootOf(outcome, number)) as [
     Outcome,
     Outcome,
     Outcome,
   ]
-  t.ok(Number(reported(full, 'free-blocks')) < 4, `it is full: ${reported(full, 'free-blocks')} blocks free`)
-  isWhole(t, full)
+  t.match(reported(full, 'free'), /^\s*0$/, 'it is full')
   t.equal(reported(full, 'target'), 'active', 'multi-user.target is reached')
   const failed = (boot: Outcome) =>
     reported(boot, 'failed').replaceAll(/ .*$/gm, '').split('\n').filter(Boolean)
   const ours = failed(full).filter((unit) => !failed(plain).includes(unit) && !/hostext|nextroot/.test(unit))
   t.same(ours, [], 'nothing fails that does not fail on a plain root')
-  t.match(
-    said(full),
-    /rollback is off: .*no space left/i,
-    'it says that there is nowhere to record the trial',
-  )
+  const isRecorded = freed && reported(full, 'root').startsWith('hostext')
+  if (isRecorded) {
+    isWhole(t, full)
+    t.match(said(full), /have booted well/)
+  } else {
+    t.notMatch(reported(full, 'root'), /^hostext/, 'the root is the plain one')
+    t.match(said(full), /No space left on device/, 'it says that there is nowhere to record the trial')
+    t.match(said(full), /plain root, extensions are left out/)
+    t.not(full.reports.get('good.status'), '0')
+  }
   isWhole(t, after)
-  t.not(full.reports.get('good.status'), '0')
   t.equal(after.reports.get('good.status'), '0', 'with space again the stack is marked good')
 }
 
@@ -118,7 +124,7 @@ function fullDiskCases(): Case[] {
       container: false,
       main: true,
       machine: { dataRoot: standard, files: FILES, ...fullDisk('/var', ON_ROOT) },
-      check: isFullDisk,
+      check: (t, outcome) => isFullDisk(t, outcome, true),
     },
     {
       name: 'faults: a full data partition',
@@ -131,7 +137,7 @@ function fullDiskCases(): Case[] {
         disks: [{ ...dataDisk, size: '100M' }],
         fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
       },
-      check: isFullDisk,
+      check: (t, outcome) => isFullDisk(t, outcome),
     },
   ]
 }
@@ -180,7 +186,6 @@ function dataPartitionCases(): Case[] {
     {
       name: 'faults: a read-only data partition',
       container: false,
-      main: true,
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -202,7 +207,6 @@ function dataPartitionCases(): Case[] {
     {
       name: "faults: a container's metadata on a bad sector",
       container: false,
-      main: true,
       machine: {
         ...failing('error', (disk) => extentsOf(disk, `/docker${container}/config.v2.json`), 1),
         script: script(ON_DATA),
@@ -218,7 +222,6 @@ function dataPartitionCases(): Case[] {
       // Whatever is asked of the merged root, overlayfs would ask this layer first: nothing of the root could be read.
       name: 'faults: the directory of a layer on a bad sector',
       container: false,
-      main: true,
       machine: {
         ...failing('error', (disk) => extentsOf(disk, `/docker/${topLayer(standard, 'one-layer')}`), 1),
         script: script(ON_DATA),
@@ -300,7 +303,6 @@ function machineCases(): Case[] {
     {
       name: 'faults: the clock is at 1970',
       container: false,
-      main: true,
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -320,7 +322,6 @@ function machineCases(): Case[] {
     {
       name: 'faults: a kernel without overlayfs',
       container: false,
-      main: true,
       machine: {
         dataRoot: standard,
         files: FILES,

@@ -10,7 +10,6 @@ export function indexCases(): Case[] {
     {
       name: 'modules, libraries, hardware data and users of extensions work in that boot',
       container: false,
-      main: true,
       machine: {
         dataRoot: indexesDataRoot,
         devices: ['edu'],

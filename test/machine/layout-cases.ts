@@ -92,7 +92,6 @@ export function layoutCases(): Case[] {
     {
       name: 'layout: a data partition',
       container: false,
-      main: true,
       machine: {
         ...base,
         boots: [...PLAIN_THEN_EXTENDED, {}],

@@ -4,12 +4,12 @@ import { live } from '../machine/power-cuts.js'
 import { RELEASES, type Release } from '../machine/rootfs.js'
 
 /**
- * Power cuts across the life of an extension. `HOSTEXT_TEST_CUTS=N` (100 in the full run, otherwise 6 on one release),
+ * Power cuts across the life of an extension. `HOSTEXT_TEST_CUTS=N` (100 in the full run, otherwise 3 on one release),
  * `HOSTEXT_TEST_SEED=N` for the cuts of an earlier run: at the same moments, as far as a machine can be had to
  * do the same again. `HOSTEXT_TEST_RELEASE=NAME` as ever; `HOSTEXT_TEST_CASE` skips them, unless they are what it means.
  */
 const full = process.env.HOSTEXT_TEST_FULL === '1'
-const total = Number(process.env.HOSTEXT_TEST_CUTS ?? (full ? 100 : 6))
+const total = Number(process.env.HOSTEXT_TEST_CUTS ?? (full ? 100 : 3))
 const seed = Number(process.env.HOSTEXT_TEST_SEED ?? 1)
 const isWanted = 'power cuts'.includes(process.env.HOSTEXT_TEST_CASE ?? '')
 const releases = RELEASES.filter((name) => name.includes(process.env.HOSTEXT_TEST_RELEASE ?? ''))
