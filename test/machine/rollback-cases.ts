@@ -102,8 +102,6 @@ export function rollbackCases(): Case[] {
       machine: {
         dataRoot: standardDataRoot(),
         boots: [{}, {}],
-        // Without the check of the file system: e2fsck -a writes the superblock of a clean one, in a plain boot, too.
-        fstab: '/dev/vda / ext4 rw,errors=remount-ro 0 0\n',
         files: {
           'etc/hostext.conf': '[Safety]\nSettle=1s\n',
           'etc/systemd/system-generators/count-writes*': COUNT_BEFORE,
