@@ -1,4 +1,6 @@
-/** Numbers that look random and are the same in each run: mulberry32, of a seed. */
+import { seeded as numbers } from '../machine/cut.js'
+
+/** Choices that look random and are the same in each run, of a seed. */
 export type Random = {
   /** A whole number from 0 to `below` - 1. */
   number(below: number): number
@@ -6,13 +8,7 @@ export type Random = {
 }
 
 export function seeded(seed: number): Random {
-  let state = seed >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
+  const next = numbers(seed)
   const number = (below: number): number => Math.floor(next() * below)
   return {
     number,
