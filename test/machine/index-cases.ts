@@ -47,8 +47,10 @@ report etc-writable sh -c 'touch /etc/x && ldconfig && feature-index'
         name: `${count} extensions`,
         container: true,
         machine: {
+          // Five hundred mounts take minutes in emulation.
+          boots: [{ limit: 950 }],
           dataRoot: () => manyDataRoot(count),
-          files: { 'etc/hostext.conf': '[Boot]\nTimeout=5min\n' },
+          files: { 'etc/hostext.conf': '[Boot]\nTimeout=15min\n[Safety]\nTrialTimeout=30min\n' },
           memory: 1536,
           prepare: (root) => deepen(join(root, 'var/lib/docker'), 127),
           script: `${BASE_REPORT}
