@@ -113,7 +113,10 @@ export function essentialBelow(level: EssentialTree, name: string): EssentialTre
   return below
 }
 
-/** Whether a name has the form of a pattern, in which `*` is any text. */
+/**
+ * Whether a name has the form of a pattern, in which `*` is any text. Not path.matchesGlob(), as for labels: its first call
+ * takes tens of milliseconds, and this is asked in every boot.
+ */
 function matches(name: string, pattern: string): boolean {
   if (!pattern.includes('*')) return name === pattern
   const [first = '', ...parts] = pattern.split('*')

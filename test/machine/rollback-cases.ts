@@ -81,7 +81,6 @@ function isRolledBack(t: Test, outcome: Outcome, culprit: string): void {
 const COUNT_BEFORE = `#!/bin/sh
 read -r _ _ _ _ _ _ sectors _ </sys/block/vda/stat || exit 0
 [ -e /run/written.before ] || echo "$sectors" >/run/written.before
-echo $(cat /sys/block/vda/stat) >>/run/written.log
 `
 /** Counts the sectors written to the root's disk before anything of the second pass may have written to the state. */
 const COUNT_WRITES = `[Unit]
@@ -112,7 +111,6 @@ export function rollbackCases(): Case[] {
 report watched systemctl show -P ActiveState hostext-watch.service
 [ "$boot" = 2 ] || marked
 report written cat /run/written
-report written-log sh -c 'cat /run/written.*'
 report panic cat /proc/sys/kernel/panic
 ${REPORT}
 report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
