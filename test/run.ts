@@ -1,7 +1,7 @@
 /**
  * The tests: `tsx test/run.ts [unit|full]`. One tier after the other, so that emulated machines have the
  * processors to themselves: units, boots in containers, boots in virtual machines. `full` boots every case on every
- * release in virtual machines. What was skipped fails the run where CI=true.
+ * release in both. What was skipped fails the run where CI=true.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statfsSync } from 'node:fs'

@@ -122,7 +122,6 @@ function fullDiskCases(): Case[] {
     {
       name: 'faults: a full root',
       container: false,
-      main: true,
       machine: { dataRoot: standard, files: FILES, ...fullDisk('/var', ON_ROOT) },
       check: (t, outcome) => isFullDisk(t, outcome, true),
     },

@@ -8,8 +8,8 @@ import { RELEASES, type Release } from './rootfs.js'
 
 /**
  * A tier of the tests: boots the cases on machines of one kind. `HOSTEXT_TEST_FULL=1` boots all of them on
- * every release; otherwise virtual machines boot the main ones on every release, and on one of them what no container
- * can show. `HOSTEXT_TEST_CASE=TEXT` picks by name, `HOSTEXT_TEST_RELEASE=NAME` by release, `HOSTEXT_TEST_REPEAT=NUMBER`
+ * every release; otherwise the main ones are booted on every release, and each other one on one of them, in a virtual
+ * machine if no container can show it. `HOSTEXT_TEST_CASE=TEXT` picks by name, `HOSTEXT_TEST_RELEASE=NAME` by release, `HOSTEXT_TEST_REPEAT=NUMBER`
  * boots each that often, to find what fails once in a while.
  */
 export function bootTier(kind: 'container' | 'vm'): void {
@@ -23,9 +23,9 @@ export function bootTier(kind: 'container' | 'vm'): void {
   const wanted = process.env.HOSTEXT_TEST_CASE ?? ''
   const onlyRelease = process.env.HOSTEXT_TEST_RELEASE ?? ''
   const releases = ({ container, main }: Case, index: number): readonly Release[] => {
-    if (kind === 'container') return container ? RELEASES : []
+    if (kind === 'container' && !container) return []
     if (full || main || wanted) return RELEASES
-    return container ? [] : [RELEASES[index % RELEASES.length] as Release]
+    return kind === 'vm' && container ? [] : [RELEASES[index % RELEASES.length] as Release]
   }
   const repeat = Number(process.env.HOSTEXT_TEST_REPEAT ?? 1)
   const runs = allCases()
