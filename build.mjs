@@ -9,11 +9,14 @@ import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
+  closeSync,
   cpSync,
   existsSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -197,6 +200,10 @@ function install(destdir, arch) {
     rmSync(temporary, { force: true })
     cpSync(from, temporary)
     chmodSync(temporary, mode)
+    // A rename may reach the disk before what is in the file.
+    const descriptor = openSync(temporary, 'r+')
+    fsyncSync(descriptor)
+    closeSync(descriptor)
     execFileSync('mv', ['-fT', temporary, to])
   }
   copy(join(runtime, 'node'), join(lib, 'node'), 0o755)

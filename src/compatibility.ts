@@ -14,6 +14,7 @@ export type Host = {
 const KERNEL_VERSION_LABEL = 'io.balena.image.kernel-version'
 const KERNEL_ABI_LABEL = 'io.balena.image.kernel-abi-id'
 const OS_VERSION_LABEL = 'io.balena.image.os-version'
+export const COMPATIBILITY_LABELS = [KERNEL_VERSION_LABEL, KERNEL_ABI_LABEL, OS_VERSION_LABEL]
 
 /**
  * Why an image does not fit this machine, by its labels: what it wants and what the machine has; undefined if it fits.

@@ -72,6 +72,13 @@ export function readConfiguration(root: Root): { configuration: Configuration; m
   }
   MAIN_FILES.some(read)
   for (const name of [...dropIns.keys()].sort()) read(dropIns.get(name) as string)
+  const { settle, trialTimeout } = configuration
+  if (trialTimeout <= settle)
+    messages.push(
+      warning(
+        `TrialTimeout=${trialTimeout}s is not longer than Settle=${settle}s: every trial is rebooted before it can be marked good`,
+      ),
+    )
   return { configuration, messages }
 }
 

@@ -3,10 +3,10 @@ import { hiddenBelow } from './engine/extensions.js'
 import { ESSENTIAL, essentialTree, USR_MERGED } from './essential.js'
 import { CHANGES, chooseEtc, describeShadowed, persistedIndexes } from './etc.js'
 import { describeContainer } from './extension.js'
-import { type Root, statLink } from './files.js'
+import { isRealDirectory, type Root, statLink } from './files.js'
 import { devicePath, isAutomatic } from './fstab.js'
 import type { Level, Message } from './log.js'
-import { isBelow, mountOf } from './mountinfo.js'
+import { isBelow, isMountedWritable, mountOf } from './mountinfo.js'
 import {
   type Boot,
   chooseStack,
@@ -17,7 +17,7 @@ import {
   type Wait,
 } from './plan.js'
 import { printable } from './printable.js'
-import { readRecords, recordStack, restoreStack, stackText } from './records.js'
+import { type RecordedStack, readRecords, recordStack, restoreStack, stackText } from './records.js'
 import {
   hasMountUnit,
   hostOf,
@@ -38,6 +38,9 @@ export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: M
  * `rolledBack`: the line that says that it is because the stack did not boot well, for the target of this boot.
  */
 export type Plain = { plain: string; holders?: string; rolledBack?: { line: string; target: string } }
+
+/** Over it PID 1 mounts the ID that it gives a machine without one, until it can be written: machine-id(5). */
+const MACHINE_ID = '/etc/machine-id'
 
 /** The mount type and source of our root overlay, which tell it from any other: findmnt(8). */
 export const ROOT_SOURCE = 'hostext'
@@ -65,12 +68,18 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   const missing = new Map(candidates.map((path) => [path, findUnmounted(root, machine, path)]))
   const dataRoots = candidates.filter((path) => !missing.get(path))
   const paths = candidates.filter((path) => missing.get(path))
-  if (paths.length > 0 && !machine.collected) return { wait: { ...boot, paths }, messages }
+  const etcUnmounted =
+    configuration.etc === 'persistent' && findUnmounted(root, machine, CHANGES) !== undefined
+  if (paths.length > 0 && !machine.collected) {
+    // All that is needed at once: nothing is asked a third time.
+    return { wait: { ...boot, paths: etcUnmounted ? [...paths, CHANGES] : paths }, messages }
+  }
   for (const path of paths)
     say('warning', `${missing.get(path)} is not mounted: what an engine has in ${path} is left out`)
 
   const essential = essentialTree([...ESSENTIAL, ...configuration.essential])
-  const engine = readEngines(root, dataRoots, hostOf(root, machine), essential, exposed)
+  const host = hostOf(root, machine)
+  const engine = readEngines(root, dataRoots, host, essential, exposed)
   messages.push(...engine.messages)
   const persisted = configuration.etc === 'persistent' ? persistedIndexes(root) : []
   const needIndexes =
@@ -93,31 +102,40 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   const unfit = findUnfit(root, machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
-  const isDirectory = (path: string): boolean => statLink(root, path)?.isDirectory() ?? false
+  const isDirectory = (path: string): boolean => isRealDirectory(root, path)
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
   const { state, refused } = chooseState(configuration.state, rootWritable, fstab, isDirectory)
   for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: not bound`)
 
-  const unmounted = configuration.etc === 'persistent' ? findUnmounted(root, machine, CHANGES) : undefined
+  const changesMount = mountOf(mounts, CHANGES)
   const { etc, wait, warning } = chooseEtc(configuration.etc, rootWritable, {
     state: state.find((path) => isBelow(CHANGES, path)),
-    mounted: mountOf(mounts, CHANGES)?.mountPoint !== '/' && !unmounted,
-    willBeMounted: unmounted !== undefined && !machine.collected,
+    mounted: changesMount?.mountPoint !== '/' && isMountedWritable(changesMount) && !etcUnmounted,
+    willBeMounted: etcUnmounted && !machine.collected,
     kept: statLink(root, `${CHANGES}/upper`)?.isDirectory() ?? false,
   })
   if (wait) return { wait: { ...boot, paths: [CHANGES] }, messages }
   if (warning) say('warning', warning)
   if (etc.mode === 'persistent') for (const text of describeShadowed(root)) say('warning', text)
 
-  const safe = chooseSafely(root, machine, dataRoot, chosen, state)
+  const restore = (stack: RecordedStack) => restoreStack(root, dataRoot, stack, host, essential)
+  const safe = chooseSafely(root, machine, dataRoot, chosen, state, restore)
   messages.push(...safe.messages)
   if ('plain' in safe) return { ...safe, messages }
   const { stack, above, trial, rolledBack, alsoHold } = safe
 
   const dataMounts = findDataMounts(machine, etc.mode === 'persistent' ? [dataRoot, CHANGES] : [dataRoot])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
-  const foreign = findForeign(root, machine)
+  const machineId =
+    rootWritable && mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID)
+      ? { closeRoot: !isMountedWritable(mountOf(mounts, '/')) }
+      : undefined
+  const keepsMachineId =
+    etc.mode === 'persistent' && statLink(root, `${CHANGES}/upper/machine-id`) !== undefined
+  const foreign = findForeign(root, machine).filter(
+    (path) => path !== MACHINE_ID || !(machineId || keepsMachineId),
+  )
   const carried = foreign.filter(isUnitPath)
   for (const path of foreign.filter((path) => !isUnitPath(path)))
     say('warning', `${printable(path)} is not carried over: no unit can name it`)
@@ -151,6 +169,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
       state,
       etc,
       carried,
+      machineId,
       separateUsr: separateUsr && { hasUnit: covered.includes('/usr') || hasMountUnit(root, '/usr') },
       indexes: [...ships(stack)].sort(),
       sysusers: stack.some(({ contents }) => contents.sysusers),
@@ -185,14 +204,15 @@ type Safe = Pick<Plan, 'trial' | 'rolledBack' | 'alsoHold' | 'above'> & { stack:
 
 /**
  * The stack that may be booted: the chosen one, on trial if it has never booted well; in place of one that did not boot
- * well the last good one, or none.
+ * well the last good one that can be had again (`restore` throws where it cannot), or none.
  */
 function chooseSafely(
   root: Root,
-  { configuration, commandLine, mounts, release }: Machine,
+  { configuration, commandLine, mounts }: Machine,
   dataRoot: string,
   { stack, above }: { stack: Plan['extensions']; above: number },
   state: readonly string[],
+  restore: (stack: RecordedStack) => Plan['extensions'],
 ): (Safe | Plain) & { messages: Message[] } {
   const chosen: Safe = { stack, above, trial: undefined, rolledBack: undefined, alsoHold: [] }
   if (configuration.attempts === 0) return { ...chosen, messages: [] }
@@ -201,20 +221,21 @@ function chooseSafely(
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const recorded = recordStack(stack, above)
   const verdict = judge(recorded, records, configuration.attempts)
-  const [lastGood] = records.good
 
   if (verdict.kind === 'bad') {
-    let restored: Plan['extensions'] | undefined
-    try {
-      if (lastGood) restored = restoreStack(root, dataRoot, lastGood, release)
-    } catch (error) {
-      say('warning', `the last good stack cannot be booted: ${(error as Error).message}`)
+    let restored: Pick<Safe, 'stack' | 'above'> | undefined
+    for (const good of records.good) {
+      try {
+        restored = { stack: restore(good), above: good.above }
+        break
+      } catch (error) {
+        say('warning', `the last good stack cannot be booted: ${(error as Error).message}`)
+      }
     }
     const line = describeRollback(verdict, restored ? 'the last good stack' : 'plain root')
     say('error', line)
-    if (!restored || !lastGood)
-      return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
-    return { ...chosen, stack: restored, above: lastGood.above, rolledBack: line, messages }
+    if (!restored) return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
+    return { ...chosen, ...restored, rolledBack: line, messages }
   }
 
   const place = findPlace(mounts, dataRoot, state)
@@ -231,7 +252,10 @@ function chooseSafely(
   return {
     ...chosen,
     trial: { attempt: verdict.attempt, record: stackText(recorded), place, settle, timeout },
-    alsoHold: (lastGood?.extensions ?? []).map(({ name, imageId }) => ({ container: name, image: imageId })),
+    // Both: the one that is running now may be the earlier of them.
+    alsoHold: records.good.flatMap(({ extensions }) =>
+      extensions.map(({ name, imageId }) => ({ container: name, image: imageId })),
+    ),
     messages,
   }
 }

@@ -8,6 +8,7 @@
 export const ESSENTIAL = [
   // PID 1 and its helpers.
   '/usr/sbin/init',
+  '/usr/bin/init',
   '/usr/lib/systemd/systemd',
   '/usr/lib/systemd/systemd-*',
   // The loader, the C library and what belongs to it.
@@ -82,30 +83,66 @@ function libraries(...names: string[]): string[] {
   return names.flatMap((name) => inLibraries(`lib${name}.so*`))
 }
 
-/** Essential paths as a tree of names; `true` where a path ends. */
-export type EssentialTree = Map<string, EssentialTree | true>
+/** What is essential of an entry: all of it (`true`), or what these levels say of what is below it. */
+export type EssentialBelow = EssentialTree[] | true
+
+/** A level of the tree of essential paths: what follows each name, and each pattern of names. */
+export type EssentialTree = {
+  names: Map<string, EssentialTree | true>
+  patterns: Map<string, EssentialTree | true>
+  /** What has been found for a name before: images have most of theirs in common. */
+  found: Map<string, EssentialBelow>
+}
+
+const newLevel = (): EssentialTree => ({ names: new Map(), patterns: new Map(), found: new Map() })
 
 /** Makes the tree of absolute paths. A path below another one adds nothing. */
 export function essentialTree(paths: readonly string[]): EssentialTree {
-  const tree: EssentialTree = new Map()
+  const tree = newLevel()
   for (const path of paths) {
-    const names = path.split('/').filter(Boolean)
-    const last = names.pop()
+    const names = path.split('/')
+    const last = names.pop() as string
     let level: EssentialTree | true = tree
     for (const name of names) {
       if (level === true) break
-      if (!level.has(name)) level.set(name, new Map())
-      level = level.get(name) as EssentialTree | true
+      if (name === '') continue
+      const branches: EssentialTree['names'] = branchesFor(level, name)
+      let next = branches.get(name)
+      if (next === undefined) {
+        next = newLevel()
+        branches.set(name, next)
+      }
+      level = next
     }
-    if (level !== true && last !== undefined) level.set(last, true)
+    if (level !== true && last !== '') branchesFor(level, last).set(last, true)
   }
   return tree
 }
 
-/** What is essential of the entry `name` of a level: all (`true`), something below it in one of these levels, or nothing. */
-export function essentialBelow(level: EssentialTree, name: string): EssentialTree[] | true {
-  const below: EssentialTree[] = []
-  for (const [pattern, next] of level) {
+function branchesFor({ names, patterns }: EssentialTree, name: string): EssentialTree['names'] {
+  return name.includes('*') ? patterns : names
+}
+
+/** What is essential of the entry `name` of these levels: all, something below it, or nothing: no levels. */
+export function essentialBelow(levels: readonly EssentialTree[], name: string): EssentialBelow {
+  const all: EssentialTree[] = []
+  for (const level of levels) {
+    let below = level.found.get(name)
+    if (below === undefined) {
+      below = findBelow(level, name)
+      level.found.set(name, below)
+    }
+    if (below === true) return true
+    all.push(...below)
+  }
+  return all
+}
+
+function findBelow({ names, patterns }: EssentialTree, name: string): EssentialBelow {
+  const exact = names.get(name)
+  if (exact === true) return true
+  const below = exact ? [exact] : []
+  for (const [pattern, next] of patterns) {
     if (!matches(name, pattern)) continue
     if (next === true) return true
     below.push(next)
@@ -118,7 +155,6 @@ export function essentialBelow(level: EssentialTree, name: string): EssentialTre
  * takes tens of milliseconds, and this is asked in every boot.
  */
 function matches(name: string, pattern: string): boolean {
-  if (!pattern.includes('*')) return name === pattern
   const [first = '', ...parts] = pattern.split('*')
   const last = parts.pop() as string
   if (!name.startsWith(first)) return false

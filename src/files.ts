@@ -95,6 +95,11 @@ export function statLink(root: Root, path: string): Stats | undefined {
   }
 }
 
+/** Whether a directory is there, with no link on the way: what a unit can have for Where= (systemd.mount(5)). */
+export function isRealDirectory(root: Root, path: string): boolean {
+  return (statLink(root, path)?.isDirectory() ?? false) && resolveLinks(root, path) === path
+}
+
 /** Path components and links that are followed before a path counts as a loop: path_resolution(7) has 40 links. */
 const MOST_STEPS = 400
 

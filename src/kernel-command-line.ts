@@ -46,7 +46,7 @@ export function splitArguments(text: string): string[] {
 const OFF_SWITCHES = ['balena.nohostext', 'mobynit.no_overlays']
 /** Words that ask PID 1 for a repair boot: systemd(1), "emergency", "rescue" and their aliases. */
 const REPAIR_WORDS = new Set(['emergency', 'rescue', 'single', 's', 'S', '1', '-b'])
-const REPAIR_UNITS = new Set(['rescue.target', 'emergency.target'])
+const REPAIR_UNITS = new Set(['rescue.target', 'emergency.target', 'rescue.service', 'emergency.service'])
 const RUN_LEVEL_TARGETS = new Map([
   ['2', 'multi-user.target'],
   ['3', 'multi-user.target'],
@@ -54,9 +54,11 @@ const RUN_LEVEL_TARGETS = new Map([
   ['5', 'graphical.target'],
 ])
 
-/** A unit name PID 1 could start, safe to use as a file name: systemd.unit(5). */
-const TARGET_NAME =
-  /^[A-Za-z0-9:_.\\@-]{1,240}\.(?:target|service|socket|mount|automount|path|timer|slice|swap)$/
+/**
+ * A unit that hostext.target can stand in for, safe to use as a file name. A unit can be an alias of one of its own type only,
+ * and not of an instance: systemd.unit(5).
+ */
+const TARGET_NAME = /^[A-Za-z0-9:_.\\-]{1,240}\.target$/
 
 /** What the words of a command line ask for. Later words win, as for PID 1. Never fails. */
 export function readCommandLine(words: readonly string[]): KernelCommandLine {
@@ -83,14 +85,16 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
       else result.target = value
     }
     if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
-    // systemd-run-generator(8) takes the default target for itself.
-    if (key === 'systemd.run') result.otherTarget = 'systemd.run= on the kernel command line'
+    // systemd-run-generator(8) takes the default target for itself, systemd-debug-generator(8) adds to it: that would
+    // start before the switch, and all that it needs.
+    if (key === 'systemd.run' || key === 'systemd.wants')
+      result.otherTarget = `${key}= on the kernel command line`
   }
 
   const off = [...switches.values()][0] ?? repair
   if (off !== undefined) result.off = `${printable(off)} on the kernel command line`
   if (!TARGET_NAME.test(result.target)) {
-    result.otherTarget = `systemd.unit=${printable(result.target)} on the kernel command line is no unit name`
+    result.otherTarget = `systemd.unit=${printable(result.target)} on the kernel command line is no plain target`
     result.target = 'default.target'
   }
   return result

@@ -7,6 +7,8 @@ export type MountPoint = {
   mountPoint: string
   type: string
   source: string
+  /** Of this mount, and of its superblock: what it may write to needs `rw` in both. */
+  options: string[]
   superOptions: string[]
 }
 
@@ -15,7 +17,7 @@ export function parseMountinfo(text: string): MountPoint[] {
   const mounts: MountPoint[] = []
   for (const line of text.split('\n')) {
     const [left, right] = line.split(' - ')
-    const [, , device, , mountPoint] = left?.split(' ') ?? []
+    const [, , device, , mountPoint, options] = left?.split(' ') ?? []
     const [type, source, superOptions] = right?.split(' ') ?? []
     if (!device || !mountPoint || !type || source === undefined) continue
     mounts.push({
@@ -23,6 +25,7 @@ export function parseMountinfo(text: string): MountPoint[] {
       mountPoint: unescapeOctal(mountPoint),
       type,
       source: unescapeOctal(source),
+      options: options?.split(',') ?? [],
       superOptions: superOptions?.split(',') ?? [],
     })
   }
@@ -38,6 +41,11 @@ export function mountOf(mounts: readonly MountPoint[], path: string): MountPoint
     if (!best || mount.mountPoint.length >= best.mountPoint.length) best = mount
   }
   return best
+}
+
+/** Whether files there can be written, as far as mount and superblock have a say in it. */
+export function isMountedWritable(mount: MountPoint | undefined): boolean {
+  return (mount?.options.includes('rw') && mount.superOptions.includes('rw')) ?? false
 }
 
 /** Whether a normalized absolute path is `directory` or lies below it. */

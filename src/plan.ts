@@ -34,6 +34,8 @@ export type Plan = Boot & {
   etc: Etc
   /** Mount points that the initrd has made and nothing would make again. */
   carried: string[]
+  /** The machine has an ID that is not on the disk yet, and its root can have it; `closeRoot`: that is read-only now. */
+  machineId: { closeRoot: boolean } | undefined
   /** The initrd has mounted /usr: it gets an overlay of its own. `hasUnit`: fstab or the system has a unit for it. */
   separateUsr: false | { hasUnit: boolean }
   /** The indexes to be made anew from the files of all extensions and the root. */
@@ -113,7 +115,7 @@ export function chooseState(
   }
   const refused = configured.flatMap((path) => {
     if (isMounted(path)) return { path, why: 'is on a file system that fstab mounts' }
-    return isDirectory(path) ? [] : { path, why: 'is no directory of the root' }
+    return isDirectory(path) ? [] : { path, why: 'is no directory of the root, or behind a link' }
   })
   return { state: configured.filter((path) => !refused.some((entry) => entry.path === path)), refused }
 }

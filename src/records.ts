@@ -1,7 +1,10 @@
+import { COMPATIBILITY_LABELS, findIncompatibility, type Host } from './compatibility.js'
 import { isImageId, isObject } from './engine/container.js'
-import { readContents } from './engine/contents.js'
+import { makeList, readContents } from './engine/contents.js'
 import { checkLayer, isLayerName } from './engine/layers.js'
+import { findReplaced } from './engine/replaced.js'
 import { findStranger } from './engine/trust.js'
+import type { EssentialTree } from './essential.js'
 import type { Extension, Rank } from './extension.js'
 import { listDirectory, type Root, readText } from './files.js'
 import { printable } from './printable.js'
@@ -25,9 +28,11 @@ export const TRIAL = /^trial\.([1-9]\d{0,5})$/
 /** One extension of a recorded stack: enough to name it, and to stack it again without its container. */
 export type RecordedExtension = {
   id: string
-  /** Unchecked text, like that of the container. */
+  /** Unchecked text, like that of the container, and no more of it than anyone reads. */
   name: string
   image: string
+  /** Those that src/compatibility.ts asks for. */
+  labels: [string, string][]
   imageId: string | undefined
   rank: Rank
   /** The layers, as the engine names them: they make the stack what it is. */
@@ -46,16 +51,24 @@ export type Records = {
   problems: string[]
 }
 
-/** 499 extensions of 128 layers each are two megabytes. */
-const LARGEST = 4 << 20
+/** 499 extensions of 128 layers each are two megabytes, and as much again with the longest texts, all of them escaped. */
+const LARGEST = 8 << 20
+/** Characters of a text in a record. A record that no boot could read again would put its stack on trial for ever. */
+const LONGEST = 200
 
 export function recordStack(extensions: readonly Extension[], above: number): RecordedStack {
   return {
     above,
     extensions: extensions.map(({ container, layers, rank }) => ({
       id: container.id,
-      name: container.name,
-      image: container.image,
+      name: container.name.slice(0, LONGEST),
+      image: container.image.slice(0, LONGEST),
+      labels: COMPATIBILITY_LABELS.flatMap((label): [string, string][] => {
+        const value = container.labels.get(label)
+        if (value === undefined) return []
+        // A part of it might fit what the whole does not; nothing fits no text.
+        return [[label, value.length > LONGEST ? '' : value]]
+      }),
       imageId: container.imageId,
       rank,
       lower: layers.lower,
@@ -92,12 +105,18 @@ function parseObject(line: string): Record<string, unknown> | undefined {
 }
 
 function parseExtension(entry: Record<string, unknown> | undefined): RecordedExtension | undefined {
-  const { id, name, image, imageId, rank, lower } = entry ?? {}
+  const { id, name, image, labels = [], imageId, rank, lower } = entry ?? {}
   if (typeof id !== 'string' || !/^[0-9a-f]{64}$/.test(id)) return undefined
   if (typeof name !== 'string' || typeof image !== 'string') return undefined
   if (!Array.isArray(lower) || lower.length === 0 || !lower.every(isLayerName)) return undefined
+  if (!Array.isArray(labels) || !labels.every(isLabel)) return undefined
   const parsed = parseRank(rank)
-  return parsed && { id, name, image, imageId: isImageId(imageId) ? imageId : undefined, rank: parsed, lower }
+  if (!parsed) return undefined
+  return { id, name, image, labels, imageId: isImageId(imageId) ? imageId : undefined, rank: parsed, lower }
+}
+
+function isLabel(pair: unknown): pair is [string, string] {
+  return Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string')
 }
 
 function parseRank(rank: unknown): Rank | undefined {
@@ -155,24 +174,34 @@ export function readRecords(root: Root, dataRoot: string): Records {
 }
 
 /**
- * A recorded stack as extensions again, with their layers checked as those of a container are (src/engine/layers.ts),
- * whether the engine still has a container for each or not. `release` is that of the running kernel. Throws an Error that
- * names the first one whose layers are not there any more.
+ * A recorded stack as extensions again, checked as those of containers are, whether the engine still has a container for
+ * each or not: their layers (src/engine/layers.ts), and whether they fit the machine as it is now, which may have another
+ * kernel or root than the one they booted well on. Throws an Error that names the first one that cannot be stacked.
  */
 export function restoreStack(
   root: Root,
   dataRoot: string,
   stack: RecordedStack,
-  release: string,
+  host: Host,
+  essential: EssentialTree,
 ): Extension[] {
   const directory = `${dataRoot}/overlay2`
-  return stack.extensions.map(({ id, name, image, imageId, rank, lower }) => {
+  return stack.extensions.map(({ id, name, image, labels: pairs, imageId, rank, lower }, index) => {
+    const who = printable(name, 60)
+    const layers = { directory, lower }
+    const labels = new Map(pairs)
+    const list = makeList()
     try {
       for (const layer of lower) checkLayer(root, directory, layer)
     } catch (error) {
-      throw new Error(`${printable(name, 60)} is not there any more: ${(error as Error).message}`)
+      throw new Error(`${who} is not there any more: ${(error as Error).message}`)
     }
-    const layers = { directory, lower }
+    const contents = readContents(root, layers, host.release, list)
+    const unfit = findIncompatibility(labels, contents.indexes.has('modules'), host)
+    if (unfit !== undefined) throw new Error(`${who} does not fit: ${unfit}`)
+    const replaced = index < stack.above ? findReplaced(root, layers, essential, list) : undefined
+    if (replaced !== undefined)
+      throw new Error(`${who} would replace ${printable(replaced)}, which the machine needs to boot`)
     return {
       container: {
         id,
@@ -180,12 +209,12 @@ export function restoreStack(
         image,
         imageId,
         driver: 'overlay2',
-        labels: new Map(),
+        labels,
         dying: undefined,
         source: `${dataRoot}/${RECORDS}/${GOOD}`,
       },
       layers,
-      contents: readContents(root, layers, release),
+      contents,
       rank,
       below: undefined,
     }

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { readConfiguration } from './configuration.js'
 import { findDataRoots, isDataRoot } from './engine/data-root.js'
-import { listDirectory, type Root, statLink } from './files.js'
+import { isRealDirectory, listDirectory, type Root } from './files.js'
 import { type FstabEntry, isAutomatic } from './fstab.js'
 import type { MountPoint } from './mountinfo.js'
 import { mountOf } from './mountinfo.js'
@@ -19,9 +19,13 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
   const { configuration, commandLine, fstab, mounts } = readMachine(root, environment)
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
   const { candidates } = findDataRoots(root, configuration.dataRoot)
-  const dataRoot = candidates.find((path) => isDataRoot(root, path)) ?? (candidates.at(-1) as string)
   const all = mounts.length > 0 ? mounts : expectedMounts(fstab)
-  const isDirectory = (path: string): boolean => statLink(root, path)?.isDirectory() ?? false
+  // Where there is no engine data yet, it will be on the file system that was made for it.
+  const dataRoot =
+    candidates.find((path) => isDataRoot(root, path)) ??
+    candidates.find((path) => (mountOf(all, path)?.mountPoint ?? '/') !== '/') ??
+    (candidates.at(-1) as string)
+  const isDirectory = (path: string): boolean => isRealDirectory(root, path)
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const writable = isRootWritable(fstabRoot, commandLine, mountOf(all, '/'))
   const { state } = chooseState(configuration.state, writable, fstab, isDirectory)
@@ -43,13 +47,10 @@ function describe({ extensions }: RecordedStack): string {
 
 /** The mounts that a machine will have, as far as fstab knows. */
 function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
-  return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => ({
-    device: '',
-    mountPoint,
-    type,
-    source,
-    superOptions: [options.includes('ro') ? 'ro' : 'rw'],
-  }))
+  return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => {
+    const access = [options.includes('ro') ? 'ro' : 'rw']
+    return { device: '', mountPoint, type, source, options: access, superOptions: access }
+  })
 }
 
 /** `hostext retry`: forgets what did not boot well, so that the next boot tries it again. Returns what to say. */

@@ -1,4 +1,4 @@
-import { isBelow, type MountPoint, mountOf } from './mountinfo.js'
+import { isBelow, isMountedWritable, type MountPoint, mountOf } from './mountinfo.js'
 import { READ_ONLY_TYPES } from './plan.js'
 import { printableList } from './printable.js'
 import { isSameImage, isSameStack, RECORDS, type RecordedStack, type Records } from './records.js'
@@ -57,9 +57,7 @@ export function findPlace(
       ? { directory, state: holder }
       : { off: `${dataRoot} is on the root, which is locked, and not below State=` }
   }
-  return mount?.superOptions.includes('rw')
-    ? { directory, state: undefined }
-    : { off: `${where} is mounted read-only` }
+  return isMountedWritable(mount) ? { directory, state: undefined } : { off: `${where} is mounted read-only` }
 }
 
 /** What the units of a trial need; part of the plan. */

@@ -47,6 +47,14 @@ t.test('values', async (t) => {
   }
 })
 
+t.test('a trial that ends before it can be marked is warned of', async (t) => {
+  const text = '[Safety]\nSettle=10min\nTrialTimeout=10min\n'
+  const root = { prefix: makeTree(t, { 'etc/hostext.conf': text }) }
+  t.match(readConfiguration(root).messages, [
+    { level: 'warning', text: /^TrialTimeout=600s is not longer than Settle=600s: / },
+  ])
+})
+
 t.test('what is wrong is named with file and line, and the default holds', async (t) => {
   for (const [text, warning] of [
     ['[Engine]\nDataRoot=data', ':2: DataRoot=: data is no absolute path'],

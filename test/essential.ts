@@ -5,9 +5,9 @@ import { ESSENTIAL, type EssentialTree, essentialBelow, essentialTree } from '..
 function isEssential(path: string, paths: readonly string[] = ESSENTIAL): boolean {
   let levels: EssentialTree[] = [essentialTree(paths)]
   for (const name of path.split('/').filter(Boolean)) {
-    const below = levels.map((level) => essentialBelow(level, name))
-    if (below.includes(true)) return true
-    levels = (below as EssentialTree[][]).flat()
+    const below = essentialBelow(levels, name)
+    if (below === true) return true
+    levels = below
   }
   return false
 }

@@ -72,12 +72,17 @@ t.test('a unit name that is none, and a generator that wants the target', async 
     'target',
     `${'x'.repeat(300)}.target`,
     'a b.target',
+    'kiosk.service',
+    'kiosk@1.target',
   ]) {
     const result = readCommandLine([`systemd.unit=${name}`])
     t.equal(result.target, 'default.target', name)
-    t.match(result.otherTarget, 'no unit name')
+    t.match(result.otherTarget, 'no plain target')
   }
-  t.match(readCommandLine(['systemd.run=true']).otherTarget, 'systemd.run=')
+  for (const word of ['systemd.run', 'systemd.wants'])
+    t.equal(readCommandLine([`${word}=x`]).otherTarget, `${word}= on the kernel command line`)
+  for (const name of ['emergency', 'rescue'])
+    t.match(readCommandLine([`systemd.unit=${name}.service`]).off, `systemd.unit=${name}.service`)
 })
 
 t.test('a word that every object has for a key asks for nothing', async (t) => {

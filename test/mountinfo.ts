@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isBelow, mountOf, parseMountinfo } from '../src/mountinfo.js'
+import { isBelow, isMountedWritable, mountOf, parseMountinfo } from '../src/mountinfo.js'
 
 const mounts = parseMountinfo(`22 1 254:1 / / ro,relatime shared:1 - ext4 /dev/vda1 ro,errors=remount-ro
 23 22 0:21 / /proc rw shared:2 - proc proc rw
@@ -13,6 +13,7 @@ t.same(mounts[2], {
   mountPoint: '/mnt/my data',
   type: 'ext4',
   source: '/dev/vda2',
+  options: ['rw'],
   superOptions: ['rw'],
 })
 t.equal(
@@ -27,3 +28,15 @@ t.ok(isBelow('/a/b', '/a'))
 t.ok(isBelow('/a', '/a'))
 t.ok(isBelow('/a', '/'))
 t.notOk(isBelow('/ab', '/a'))
+
+t.test('writable is what its mount and its superblock let be written', async (t) => {
+  for (const [mount, superblock, writable] of [
+    ['rw,noatime', 'rw', true],
+    ['ro', 'rw', false],
+    ['rw', 'ro', false],
+  ] as const) {
+    const [line] = parseMountinfo(`22 1 254:1 / / ${mount} - ext4 /dev/vda ${superblock}\n`)
+    t.equal(isMountedWritable(line), writable, `${mount} ${superblock}`)
+  }
+  t.notOk(isMountedWritable(undefined))
+})

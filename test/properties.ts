@@ -115,9 +115,9 @@ holds(
   (text) => {
     const mounts = parseMountinfo(text)
     ensure(mounts.length <= text.split('\n').length, 'more than a mount a line')
-    for (const { device, mountPoint, type, source, superOptions } of mounts) {
+    for (const { device, mountPoint, type, source, options, superOptions } of mounts) {
       ensure(device && mountPoint && type && typeof source === 'string', 'a field is missing')
-      ensure(Array.isArray(superOptions), 'options')
+      ensure(Array.isArray(options) && Array.isArray(superOptions), 'options')
     }
   },
 )
@@ -286,6 +286,7 @@ const recorded = fc.record({
   id: fc.constantFrom(ID, ...LAYERS),
   name: hostile,
   image: hostile,
+  labels: fc.array(fc.tuple(hostile, hostile), { maxLength: 3 }),
   imageId,
   rank,
   lower: fc.array(fc.constantFrom(...SHORT), { minLength: 1, maxLength: 4 }),

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readExtensions } from '../src/engine/extensions.js'
+import { essentialTree } from '../src/essential.js'
 import {
   isSameStack,
   parseStack,
@@ -30,6 +31,29 @@ t.test('what is written is what is read', async (t) => {
     written.extensions.push({ ...stack('ranked').extensions[0], rank } as never)
   t.equal(stackText(written).split('\n').length, 7, 'a line each')
   t.same(parseStack(stackText(written)), written)
+})
+
+t.test('a record can be read again, whatever texts its containers have', async (t) => {
+  const long = '\u0001\ud800'.repeat(1 << 20)
+  const labels = new Map([
+    ['io.balena.image.os-version', long],
+    ['io.balena.image.kernel-version', '6.1.0'],
+    ['another', long],
+  ])
+  const extension = makeExtension('wifi')
+  const container = { ...extension.container, name: long, image: long, labels }
+  const layers = { ...extension.layers, lower: Array<string>(128).fill(`l/${'A'.repeat(26)}`) }
+  const most = recordStack(Array(499).fill({ ...extension, container, layers }), 1)
+  t.same(most.extensions[0]?.labels, [
+    ['io.balena.image.kernel-version', '6.1.0'],
+    ['io.balena.image.os-version', ''],
+  ])
+  const { root, data } = copyDataRoot(t)
+  mkdirSync(join(data, 'hostext'))
+  writeFileSync(join(data, 'hostext/trial.1'), stackText(most))
+  t.match(readRecords(root, DATA), { tried: [{ attempts: 1 }], problems: [] })
+  const old = stackText(stack('wifi')).replace('"labels":[],', '')
+  t.same(parseStack(old), stack('wifi'), 'a record from before it had labels')
 })
 
 t.test('a part of a record, or anything else, is none', async (t) => {
@@ -97,15 +121,34 @@ t.test(
   'a recorded stack is stacked again without its containers, as long as its layers are there',
   async (t) => {
     const { root, data } = copyDataRoot(t)
-    const { extensions } = readExtensions(root, DATA, HOST, new Map())
+    const { extensions } = readExtensions(root, DATA, HOST, essentialTree([]))
     const recorded = parseStack(stackText(recordStack(extensions, 3))) as RecordedStack
     rmSync(join(data, 'containers'), { recursive: true })
-    const restored = restoreStack(root, DATA, recorded, '6.1.0')
+    const restore = (stack = recorded, more: Partial<typeof HOST> = {}, essential: string[] = []) =>
+      restoreStack(root, DATA, stack, { ...HOST, ...more }, essentialTree(essential))
+    const restored = restore()
     t.same(
       restored.map(({ container, layers, contents }) => [container.name, layers, contents]),
       extensions.map(({ container, layers, contents }) => [container.name, layers, contents]),
     )
+    const labelled = structuredClone(recorded)
+    labelled.extensions[0]?.labels.push(['io.balena.image.kernel-version', '6.1.0'])
+    t.equal(restore(labelled).length, restored.length)
+    t.throws(
+      () => restore(labelled, { release: '6.12.1' }),
+      /^override does not fit: it is for kernel 6\.1\.0, and 6\.12\.1 is running/,
+      'the kernel is another one now',
+    )
+    const file = 'usr/share/one-layer/one.txt'
+    mkdirSync(join(root.prefix, 'usr/share/one-layer'), { recursive: true })
+    writeFileSync(join(root.prefix, file), '')
+    t.throws(
+      () => restore(recorded, {}, [`/${file}`]),
+      /^one-layer would replace \/usr\/share\/one-layer\/one\.txt/,
+    )
+    const below = { ...recorded, above: 0 }
+    t.equal(restore(below, {}, [`/${file}`]).length, restored.length, 'below the root it only adds')
     rmSync(join(data, 'overlay2', recorded.extensions[1]?.lower[0] as string))
-    t.throws(() => restoreStack(root, DATA, recorded, '6.1.0'), /^many-layers is not there any more: .*l\//)
+    t.throws(() => restore(), /^many-layers is not there any more: .*l\//)
   },
 )

@@ -26,6 +26,10 @@ t.test('a root filesystem that has not booted: what fstab will mount', async (t)
       '/dev/vda / squashfs ro\nLABEL=data /var ext4 rw\n',
       'rollback: on: records are in /var/lib/docker/hostext',
     ],
+    [
+      '/dev/vda / squashfs ro\nLABEL=data /mnt/data ext4 rw\n',
+      'rollback: on: records are in /mnt/data/docker/hostext',
+    ],
     ['/dev/vda / squashfs ro\nLABEL=data /var ext4 ro\n', 'rollback: off: /var is mounted read-only'],
   ] as const) {
     const root = { prefix: makeTree(t, { 'etc/fstab': fstab, 'var/x': '' }) }

@@ -47,7 +47,7 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
     if (seen.has(layer)) throw new Error(`${lowerFile}: layer ${layer} is there twice`)
     seen.add(layer)
     if (layer === `${mountId}-init`) return false
-    checkLayer(root, directory, shortName)
+    checkDiff(root, `${directory}/${layer}`)
     return true
   })
   if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)
@@ -76,7 +76,10 @@ export function isLayerName(value: unknown): value is string {
 
 /** Throws unless `l/X` leads to a layer of the driver whose directories are directories themselves, not links to some. */
 export function checkLayer(root: Root, directory: string, shortName: string): void {
-  const layer = `${directory}/${resolveLayer(root, directory, shortName)}`
+  checkDiff(root, `${directory}/${resolveLayer(root, directory, shortName)}`)
+}
+
+function checkDiff(root: Root, layer: string): void {
   checkDirectory(root, layer)
   // The owner of the diff is that of the image's `/`; and nobody can replace it.
   const stat = statLink(root, `${layer}/diff`)

@@ -11,6 +11,7 @@ import type { Layers } from './layers.js'
  * (Documentation/filesystems/overlayfs.rst). Of whiteouts and opaque directories, which are attributes that cannot be read
  * here, the overlay of the extension keeps the effect to the image itself; so they are looked for only to name an image that
  * was made of more than it should have.
+ * A directory over a link of the root hides all that is behind the link.
  *
  * Only directories that the image has in common with the tree are looked into.
  */
@@ -20,15 +21,13 @@ export function findReplaced(
   essential: EssentialTree,
   list: List,
 ): string | undefined {
-  const usr = essential.get('usr')
+  const usr = essential.names.get('usr')
 
   const look = (diff: string, path: string, levels: EssentialTree[]): string | undefined => {
     for (const entry of list(diff + path)) {
       const here = `${path}/${entry.name}`
-      const below = levels.map((level) => essentialBelow(level, entry.name))
-      const found = below.includes(true)
-        ? exists(root, here)
-        : lookBelow(diff, here, entry.isDirectory(), (below as EssentialTree[][]).flat())
+      const below = essentialBelow(levels, entry.name)
+      const found = below === true ? exists(root, here) : lookBelow(diff, here, entry.isDirectory(), below)
       if (found !== undefined) return found
     }
     return undefined
@@ -40,7 +39,8 @@ export function findReplaced(
     levels: EssentialTree[],
   ): string | undefined => {
     if (levels.length === 0) return undefined
-    return isDirectory ? look(diff, here, levels) : exists(root, here)
+    if (!isDirectory || statLink(root, here)?.isSymbolicLink()) return exists(root, here)
+    return look(diff, here, levels)
   }
 
   for (const layer of lower) {
@@ -52,8 +52,8 @@ export function findReplaced(
         if (entry.isSymbolicLink() && readlinkSync(diff + here) === readlinkSync(root.prefix + here)) continue
         return here
       }
-      const level = merged && usr instanceof Map ? usr : essential
-      const below = essentialBelow(level, entry.name)
+      const level = merged && typeof usr === 'object' ? usr : essential
+      const below = essentialBelow([level], entry.name)
       const found = below === true ? exists(root, here) : lookBelow(diff, here, entry.isDirectory(), below)
       if (found !== undefined) return found
     }

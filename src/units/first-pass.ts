@@ -47,6 +47,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
     ...binds.map(({ file }) => file),
     ...(plan.indexes.length > 0 ? [indexUnit(plan, overlays)] : []),
     ...(plan.etc.mode === 'persistent' ? [changesUnit(plan, root)] : []),
+    ...(plan.machineId ? [machineIdUnit(plan, plan.machineId)] : []),
     ...(plan.trial ? [recordUnit(plan, plan.trial, root, mounts), watchUnit(plan.trial)] : []),
     {
       path: 'normal/hostext-switch.service',
@@ -106,6 +107,8 @@ function stackUnit(stack: Stack, plan: Plan, root: string): UnitFile {
   const wants = [layers]
   if (plan.indexes.length > 0) wants.push('hostext-index.service')
   const more: string[] = []
+  // Before the mount: a file below an overlay must not change (Documentation/filesystems/overlayfs.rst).
+  if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
   if (stack.path === '/' && plan.checkRoot && plan.state.length > 0) {
     more.push('# The locked system remounts the state writable; the disk is checked while it is not.')
     wants.push('systemd-fsck-root.service')
@@ -167,6 +170,33 @@ StandardError=append:${MOUNT_LOG}
 /** The kept changes to /etc take part in its indexes. They are read from the base root: its state bind comes later. */
 function kept({ etc }: Plan, path: string): string {
   return path === '/etc' && etc.mode === 'persistent' && etc.kept ? `${CHANGES}/upper:` : ''
+}
+
+const MACHINE_ID_SERVICE = 'hostext-machine-id.service'
+
+/**
+ * Writes the ID of a machine that had none to its disk, as systemd-machine-id-commit.service does on the plain root; the /etc of the
+ * locked system may forget it, and it would be another one in every boot. Without it the machine goes on with the ID it has.
+ */
+function machineIdUnit({ checkRoot, rootOptions }: Plan, { closeRoot }: { closeRoot: boolean }): UnitFile {
+  const check = checkRoot ? `Wants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n` : ''
+  return {
+    path: `normal/${MACHINE_ID_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Write the machine ID to the disk
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+${check}
+[Service]
+Type=oneshot
+ExecStart=mount -o ${execWord(remountOptions(rootOptions))} /
+ExecStart=systemd-machine-id-setup --commit
+${closeRoot ? 'ExecStopPost=mount -o remount,ro /\n' : ''}StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+  }
 }
 
 /** Makes the directories of a persistent /etc, on a file system that it makes writable if it is that of the base root. */

@@ -57,6 +57,8 @@ IgnoreOnIsolate=yes
 
 [Service]
 Type=exec
+# What an extension makes of the memory is no reason to end who watches it: systemd.exec(5).
+OOMScoreAdjust=-1000
 ExecStart=@/usr/lib/hostext/node @hostext-watch --jitless --single-threaded --v8-pool-size=1 /usr/lib/hostext/hostext.cjs watch ${timeout}
 ${SWITCH_ENDS}
 StandardOutput=null

@@ -68,6 +68,14 @@ t.test('each case, over a root whose /lib, /bin and /sbin are links', async (t) 
     t.equal(replaced(t, [{ [path]: 'x' }]), file, path)
 })
 
+t.test('a directory in place of a link below /usr', async (t) => {
+  const { 'usr/sbin/init': _, ...rest } = ROOT
+  const root = { ...rest, 'usr/sbin': '-> bin', 'usr/bin/init': '-> ../lib/systemd/systemd' }
+  t.equal(replaced(t, [{ 'usr/sbin/wifi': '' }], root), '/usr/sbin')
+  t.equal(replaced(t, [{ 'usr/bin/init': '' }], root), '/usr/bin/init')
+  t.equal(replaced(t, [{ 'usr/bin/wifi': '' }], root), undefined)
+})
+
 t.test('what only adds', async (t) => {
   const harmless = {
     'usr/lib/modules/6.1.0/x.ko': '',

@@ -84,6 +84,21 @@ t.test('good', { skip: cannotMount }, async (t) => {
   t.test('the first good one', async (t) => {
     t.same(run(t, 'good', ['1', DIRECTORY], before({ 'trial.1': 'new\n' })).records, { good: 'new\n' })
   })
+  t.test('a stack that was not whole, and one whose record is gone, are not marked', async (t) => {
+    const incomplete = run(t, 'good', ['1', DIRECTORY], {
+      ...before({ good: 'old\n', 'trial.1': 'new\n' }),
+      'hostext/incomplete': '',
+    })
+    t.equal(incomplete.status, 0)
+    t.same(incomplete.records, { good: 'old\n' }, 'its next boot is its first')
+    t.match(incomplete.kernelLog, /not marked good: an extension was left out/)
+    t.match(incomplete.run.systemctl, 'stop hostext-watch.service')
+    const marks = { good: 'old\n', previous: 'older\n' }
+    const gone = run(t, 'good', ['1', DIRECTORY], before(marks))
+    t.equal(gone.status, 0)
+    t.same(gone.records, marks, 'no mark is lost')
+    t.match(gone.kernelLog, /the record of the trial is gone/)
+  })
   t.test('a device manager that does not come to rest is no good boot', async (t) => {
     const udevadm = '#!/bin/sh\nexit 1\n'
     const {

@@ -40,6 +40,7 @@ const record = (digit: string) =>
         id: digit.repeat(64),
         name: 'extension',
         image: 'extension:1',
+        labels: [],
         imageId: `sha256:${IMAGE(digit)}`,
         rank: { kind: 'feature' },
         lower: [`l/${digit.toUpperCase().repeat(26)}`],

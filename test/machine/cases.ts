@@ -247,8 +247,14 @@ report data sh -c 'echo x > /var/lib/docker/test'
       container: true,
       machine: {
         dataRoot: standard,
-        files: dropIn(['run-hostext-2.mount'], '[Mount]\nOptions=\nOptions=lowerdir=/nowhere:/neither\n'),
+        files: {
+          'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+          ...dropIn(['run-hostext-2.mount'], '[Mount]\nOptions=\nOptions=lowerdir=/nowhere:/neither\n'),
+        },
         script: `${BASE_REPORT}
+for try in $(seq 600); do systemctl -q is-active hostext-watch.service || break; sleep 0.1; done
+report log journalctl -b --no-pager -o cat -u hostext-good.service -k
+report records ls /var/lib/docker/hostext
 report one cat /usr/share/one-layer/one.txt
 report replaced cat /usr/share/base/replaced
 `,
@@ -261,6 +267,8 @@ report replaced cat /usr/share/base/replaced
         )
         t.not(outcome.reports.get('one.status'), '0')
         t.equal(reported(outcome, 'replaced'), 'from override')
+        t.match(reported(outcome, 'log'), /not marked good: an extension was left out/, 'nor is it good')
+        t.equal(reported(outcome, 'records'), '', 'and the next boot tries it as if it were the first')
         t.match(
           reported(outcome, 'failed'),
           /^run-hostext-2\.mount [^\n]*$/,

@@ -60,6 +60,16 @@ function moveVarToDataPartition(root: string): void {
   renameSync(join(root, 'var'), join(root, 'mnt/data/var'))
   mkdirSync(join(root, 'var'))
 }
+
+/** A root that cannot be written to, its /var and its engine's data on a partition: how immutable images are laid out. */
+export function immutableRoot(rootFilesystem: 'squashfs' | 'erofs'): Partial<Case['machine']> {
+  return {
+    rootFilesystem,
+    prepare: moveVarToDataPartition,
+    disks: [disk('data', 'mnt/data')],
+    fstab: `/dev/vda / ${rootFilesystem} ro 0 0\n${VAR_ON_DATA}tmpfs /tmp tmpfs size=32M 0 0\n`,
+  }
+}
 const VAR_ON_DATA =
   'LABEL=data /mnt/data ext4 defaults 0 2\n/mnt/data/var /var none bind,x-systemd.requires-mounts-for=/mnt/data 0 0\n'
 
@@ -202,16 +212,36 @@ export function layoutCases(): Case[] {
       (rootFilesystem): Case => ({
         name: `layout: a ${rootFilesystem} root with a data partition`,
         container: false,
-        machine: {
-          ...base,
-          rootFilesystem,
-          prepare: moveVarToDataPartition,
-          disks: [disk('data', 'mnt/data')],
-          fstab: `/dev/vda / ${rootFilesystem} ro 0 0\n${VAR_ON_DATA}tmpfs /tmp tmpfs size=32M 0 0\n`,
-        },
+        machine: { ...base, ...immutableRoot(rootFilesystem) },
         check: (t, outcome) => isExtendedAsPlain(t, outcome, []),
       }),
     ),
+    {
+      name: 'layout: a machine that has no ID yet',
+      container: false,
+      machine: {
+        dataRoot,
+        boots: [{}, {}],
+        script: `${BASE_REPORT}
+report id cat /etc/machine-id
+report mounted sh -c 'grep machine-id /proc/self/mountinfo'
+report service systemctl show -P Result hostext-machine-id.service
+`,
+        prepare(root) {
+          writeFileSync(join(root, 'etc/machine-id'), '')
+          rmSync(join(root, 'var/lib/dbus/machine-id'), { force: true })
+        },
+      },
+      check(t, outcome) {
+        const [first, second] = [bootOf(outcome, 1), bootOf(outcome, 2)]
+        for (const boot of [first, second]) {
+          isStacked(t, boot)
+          t.match(reported(boot, 'id'), /^[0-9a-f]{32}$/)
+          t.equal(reported(boot, 'mounted'), '', 'it is a file')
+        }
+        t.equal(reported(second, 'id'), reported(first, 'id'), 'the ID that it was given, on the disk')
+      },
+    },
     {
       name: 'layout: a root that is an overlay',
       container: false,

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isStacked, said } from './checks.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
 import { containerDirectory, FEATURE, standardDataRoot } from './extensions.js'
+import { immutableRoot } from './layout-cases.js'
 import { type BootOptions, type Outcome, reported } from './machine.js'
 
 const RECORDS = '/var/lib/docker/hostext'
@@ -46,15 +47,16 @@ function badCase(
   what: string,
   files: Record<string, string>,
   boot: BootOptions,
-  more: Partial<Case> & { settings?: string } = {},
+  more: Pick<Partial<Case>, 'container'> & { settings?: string; commandLine?: string[] } = {},
 ): Case {
-  const { settings = '', ...rest } = more
+  const { settings = '', commandLine = [], ...rest } = more
   return {
     name: `rollback: ${what}`,
     container: true,
     machine: {
       dataRoot: dataRoot(name, [extension(name, files)]),
       boots: [boot, boot, {}],
+      commandLine,
       files: { 'etc/hostext.conf': `[Safety]\nSettle=1s\n${settings}` },
       script: SCRIPT + REPORT,
     },
@@ -111,7 +113,6 @@ export function rollbackCases(): Case[] {
 report watched systemctl show -P ActiveState hostext-watch.service
 [ "$boot" = 2 ] || marked
 report written cat /run/written
-report panic cat /proc/sys/kernel/panic
 ${REPORT}
 report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
 `,
@@ -168,55 +169,88 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
       'a unit that crashes the kernel',
       service('crash', '[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo c >/proc/sysrq-trigger"\n'),
       { expectEnd: 'any' },
-      { container: false },
+      // As machines have it; the test machines have -1, which would do the watch's work.
+      { container: false, commandLine: ['panic=0'] },
     ),
     updateCase(),
+    updateOnPartitionCase(),
   ]
 }
 
-/** An update that does not boot well, and the update of that; as the engine leaves them on the disk. */
-function updateCase(): Case {
+/** Three versions of an extension as the engine leaves them on the disk, one after the other; the second turns the machine off. */
+function updates(data: string): Pick<Case['machine'], 'dataRoot' | 'files' | 'script'> & {
+  prepare: (root: string) => void
+} {
   const version = (number: number, files: Record<string, string> = {}): ExtensionSource =>
     extension(`wifi-${number}`, { 'tree/usr/share/wifi': `version ${number}\n`, ...files })
   return {
-    name: 'rollback: an update is taken back to the last good stack, and its fix is tried',
-    container: true,
-    machine: {
-      dataRoot: dataRoot('update', [version(1), version(2, POWERS_OFF), version(3)]),
-      boots: [{}, { expectEnd: 'poweroff' }, { expectEnd: 'poweroff' }, {}, {}, {}],
-      files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' },
-      prepare(root) {
-        const data = join(root, 'var/lib/docker')
-        for (const number of [1, 2, 3]) {
-          const directory = containerDirectory(data, `wifi-${number}`)
-          mkdirSync(join(root, 'var/update'), { recursive: true })
-          writeFileSync(join(root, `var/update/${number}`), basename(directory))
-          if (number > 1) renameSync(directory, join(root, 'var/update', basename(directory)))
-        }
-      },
-      script: `${SCRIPT}
+    dataRoot: dataRoot('update', [version(1), version(2, POWERS_OFF), version(3)]),
+    files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n[Boot]\nTimeout=3min\n' },
+    prepare(root) {
+      const data = join(root, 'var/lib/docker')
+      for (const number of [1, 2, 3]) {
+        const directory = containerDirectory(data, `wifi-${number}`)
+        mkdirSync(join(root, 'var/update'), { recursive: true })
+        writeFileSync(join(root, `var/update/${number}`), basename(directory))
+        if (number > 1) renameSync(directory, join(root, 'var/update', basename(directory)))
+      }
+    },
+    script: `${SCRIPT}
 report version cat /usr/share/wifi
 update() {
-	rm -r /var/lib/docker/containers/$(cat /var/update/$1)
-	mv /var/update/$(cat /var/update/$2) /var/lib/docker/containers/
+	rm -r ${data}/containers/$(cat /var/update/$1)
+	mv /var/update/$(cat /var/update/$2) ${data}/containers/
 }
 case $boot in
 1) marked; report update update 1 2 ;;
 4) report update update 2 3 ;;
 5) marked ;;
 esac
-${REPORT}
+${REPORT.replace(RECORDS, `${data}/hostext`)}
 `,
+  }
+}
+
+/** The first version was good, the second was not: the machine is back at the first in its fourth boot. */
+function isBackAtFirst(t: Test, outcome: Outcome): void {
+  isStacked(t, bootOf(outcome, 1))
+  t.equal(reported(outcome, 'version', 1), 'version 1')
+  const back = bootOf(outcome, 4)
+  isRolledBack(t, back, 'wifi-2')
+  t.match(reported(back, 'root'), /^hostext +overlay +ro,/)
+  t.equal(reported(back, 'version'), 'version 1', 'without the container that it had')
+  t.match(reported(back, 'log'), /: the last good stack\n/)
+  t.equal(reported(back, 'records').replace('\n', ' '), 'good trial.2')
+}
+
+const UPDATED_TO_BAD: BootOptions[] = [{}, { expectEnd: 'poweroff' }, { expectEnd: 'poweroff' }, {}]
+
+function updateOnPartitionCase(): Case {
+  const { prepare, ...machine } = updates('/mnt/data/docker')
+  const { prepare: move, ...layout } = immutableRoot('squashfs')
+  return {
+    name: 'rollback: the same on a read-only root with a data partition',
+    container: false,
+    machine: {
+      ...machine,
+      ...layout,
+      boots: UPDATED_TO_BAD,
+      prepare(root) {
+        prepare(root)
+        move?.(root)
+      },
     },
+    check: isBackAtFirst,
+  }
+}
+
+function updateCase(): Case {
+  return {
+    name: 'rollback: an update is taken back to the last good stack, and its fix is tried',
+    container: true,
+    machine: { ...updates('/var/lib/docker'), boots: [...UPDATED_TO_BAD, {}, {}] },
     check(t, outcome) {
-      isStacked(t, bootOf(outcome, 1))
-      t.equal(reported(outcome, 'version', 1), 'version 1')
-      const back = bootOf(outcome, 4)
-      isRolledBack(t, back, 'wifi-2')
-      t.match(reported(back, 'root'), /^hostext +overlay +ro,/)
-      t.equal(reported(back, 'version'), 'version 1', 'without the container that it had')
-      t.match(reported(back, 'log'), /: the last good stack\n/)
-      t.equal(reported(back, 'records').replace('\n', ' '), 'good trial.2')
+      isBackAtFirst(t, outcome)
       for (const number of [5, 6]) {
         isStacked(t, bootOf(outcome, number))
         t.equal(reported(outcome, 'version', number), 'version 3')

@@ -28,6 +28,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     state: ['/var'],
     etc: { mode: 'read-only' },
     carried: [],
+    machineId: undefined,
     separateUsr: false,
     indexes: [],
     sysusers: false,
