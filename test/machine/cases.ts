@@ -253,7 +253,7 @@ report data sh -c 'echo x > /var/lib/docker/test'
         },
         script: `${BASE_REPORT}
 for try in $(seq 600); do systemctl -q is-active hostext-watch.service || break; sleep 0.1; done
-report log journalctl -b --no-pager -o cat -u hostext-good.service -k
+report log cat /run/hostext.decision
 report records ls /var/lib/docker/hostext
 report one cat /usr/share/one-layer/one.txt
 report replaced cat /usr/share/base/replaced

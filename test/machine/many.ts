@@ -40,11 +40,19 @@ export function manyDataRoot(count: number): string {
         )
       create('most-layers', 'most-layers', [])
       create(LONG_NAME, 'many', labelsOf(0))
-      for (let n = 0; n < count - 2; n++) create(`many-${String(n).padStart(3, '0')}`, 'many', labelsOf(n))
+      for (let n = 0; n < count - 2; n++) create(nameOf(n), 'many', labelsOf(n))
     })
   })
   return join(directory, 'docker')
 }
+
+/** The names that `count` extensions are over the 499 that fit: the last, by name, of those of class=overlay without override. */
+export function surplus(count: number): string[] {
+  const lowest = Array.from({ length: count - 2 }, (_, n) => n).filter((n) => n % 10 === 9)
+  return lowest.slice(lowest.length - Math.max(0, count - 499)).map(nameOf)
+}
+
+const nameOf = (n: number): string => `many-${String(n).padStart(3, '0')}`
 
 function labelsOf(n: number): string[] {
   if (n % 10 === 8) return ['io.balena.image.class=overlay', `io.balena.image.override=${10_000 - n}`]
