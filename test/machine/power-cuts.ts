@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseStack } from '../../src/records.js'
 import { type Cut, seeded } from './cut.js'
@@ -146,7 +146,10 @@ function prepare(root: string): void {
     mkdirSync(to, { recursive: true })
     for (const entry of readdirSync(join(root, directory), { withFileTypes: true })) {
       if (!entry.isFile() || !(directory.endsWith('hostext') || entry.name.startsWith('hostext'))) continue
-      execFileSync('cp', ['-al', '-t', to, join(root, directory, entry.name)])
+      execFileSync('cp', [entry.name === 'node' ? '-al' : '-a', '-t', to, join(root, directory, entry.name)])
+      // Another version of it, so that half of an upgrade is a mixture.
+      if (entry.name === 'hostext.cjs') appendFileSync(join(to, entry.name), '\n// another version\n')
+      else if (entry.name !== 'node') appendFileSync(join(to, entry.name), '\n# another version\n')
     }
   }
 }
