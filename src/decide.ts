@@ -17,7 +17,7 @@ import {
   type Wait,
 } from './plan.js'
 import { printable } from './printable.js'
-import { type RecordedStack, readRecords, recordStack, restoreStack, stackText } from './records.js'
+import { type GoodStack, readRecords, recordStack, restoreStack, stackText } from './records.js'
 import {
   hasMountUnit,
   hostOf,
@@ -119,7 +119,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   if (warning) say('warning', warning)
   if (etc.mode === 'persistent') for (const text of describeShadowed(root)) say('warning', text)
 
-  const restore = (stack: RecordedStack) => restoreStack(root, dataRoot, stack, host, essential)
+  const restore = (stack: GoodStack) => restoreStack(root, dataRoot, stack, host, essential)
   const safe = chooseSafely(root, machine, dataRoot, chosen, state, restore)
   messages.push(...safe.messages)
   if ('plain' in safe) return { ...safe, messages }
@@ -212,7 +212,7 @@ function chooseSafely(
   dataRoot: string,
   { stack, above }: { stack: Plan['extensions']; above: number },
   state: readonly string[],
-  restore: (stack: RecordedStack) => Plan['extensions'],
+  restore: (stack: GoodStack) => Plan['extensions'],
 ): (Safe | Plain) & { messages: Message[] } {
   const chosen: Safe = { stack, above, trial: undefined, rolledBack: undefined, alsoHold: [] }
   if (configuration.attempts === 0) return { ...chosen, messages: [] }

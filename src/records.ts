@@ -42,9 +42,11 @@ export type RecordedExtension = {
 /** A stack, top first; `above`: how many of its extensions stand above the root. */
 export type RecordedStack = { above: number; extensions: RecordedExtension[] }
 
+export type GoodStack = RecordedStack & { source: string }
+
 export type Records = {
-  /** The stacks that have booted well, the last one first. */
-  good: RecordedStack[]
+  /** The stacks that have booted well, the last one first, with the files of their records. */
+  good: GoodStack[]
   /** The stacks that have been tried and are not good, with the number of boots. */
   tried: { stack: RecordedStack; attempts: number }[]
   /** A record that cannot be read counts as absent; one line each. */
@@ -163,7 +165,7 @@ export function readRecords(root: Root, dataRoot: string): Records {
   }
   for (const name of [GOOD, PREVIOUS].filter((name) => names.includes(name))) {
     const stack = read(name)
-    if (stack) records.good.push(stack)
+    if (stack) records.good.push({ ...stack, source: `${directory}/${name}` })
   }
   for (const name of names) {
     const attempts = Number(TRIAL.exec(name)?.[1])
@@ -181,7 +183,7 @@ export function readRecords(root: Root, dataRoot: string): Records {
 export function restoreStack(
   root: Root,
   dataRoot: string,
-  stack: RecordedStack,
+  stack: GoodStack,
   host: Host,
   essential: EssentialTree,
 ): Extension[] {
@@ -211,7 +213,7 @@ export function restoreStack(
         driver: 'overlay2',
         labels,
         dying: undefined,
-        source: `${dataRoot}/${RECORDS}/${GOOD}`,
+        source: stack.source,
       },
       layers,
       contents,

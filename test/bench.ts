@@ -1,5 +1,6 @@
 /**
- * `npm run bench`: what hostext costs at boot. Each measurement is of whole processes, in pairs run in turn
+ * `npm run bench`: what hostext costs at boot; `npm run bench -- FILE` also compares the boots of known-good stacks with those of another
+ * bundle. Each measurement is of whole processes, in pairs run in turn
  * (A B A B …), so that the machine's other work weighs on both; medians, and the median of the pairs' ratios.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -133,7 +134,7 @@ function compare(name: string, root: string, ours: string[], theirs: string[], s
   const machines = views(root)
   const pairs = Array.from(
     { length: samples + 1 },
-    () => [time(ours, machines, true), time(theirs, machines, false)] as const,
+    () => [time(ours, machines, true), time(theirs, machines, theirs.length > 2)] as const,
   ).slice(1)
   const figures = [median(pairs.map(([a]) => a)), median(pairs.map(([, b]) => b))]
   const columns = figures.map((value) => `${value.toFixed(2).padStart(8)} ms`).join(' ')
@@ -151,7 +152,35 @@ for (const id of readdirSync(join(idle, 'var/lib/docker/containers'))) {
   writeFileSync(file, readFileSync(file, 'utf8').replace(/"Labels":\{.*?\}/, '"Labels":{}'))
 }
 compare('stub, 5 containers, none an extension, vs. /bin/true', idle, ['/bin/sh', STUB], ['/bin/true'], 15)
+const [other] = process.argv.slice(2)
 for (const count of [3, 20, 499]) {
   const name = `generator, ${count} extensions, vs. the bare runtime`
-  compare(name, machine(count), [NODE, ...FLAGS, BUNDLE], [NODE, empty], count > 100 ? 5 : 11)
+  const samples = count > 100 ? 5 : 11
+  const root = machine(count)
+  compare(name, root, [NODE, ...FLAGS, BUNDLE], [NODE, empty], samples)
+  if (other === undefined || count > 100) continue
+  markGood(root)
+  compare(
+    `known-good, ${count} extensions, vs. ${other}`,
+    root,
+    [NODE, ...FLAGS, BUNDLE],
+    [NODE, ...FLAGS, other],
+    41,
+  )
+}
+
+/** Makes the stack of a machine one that has booted well. */
+function markGood(root: string): void {
+  const run = join(memory, 'first')
+  for (const name of ['run', 'normal', 'early', 'late']) mkdirSync(join(run, name), { recursive: true })
+  cpSync(root, join(run, 'root'), { recursive: true, verbatimSymlinks: true })
+  mkdirSync(join(run, 'root/run'))
+  const outputs = ['normal', 'early', 'late'].map((name) => join(run, name))
+  execFileSync(NODE, [...FLAGS, BUNDLE, ...outputs], {
+    env: { HOSTEXT_ROOT: join(run, 'root') },
+    stdio: 'ignore',
+  })
+  const records = join(root, 'var/lib/docker/hostext')
+  mkdirSync(records, { mode: 0o700 })
+  cpSync(join(run, 'root/run/hostext/trial'), join(records, 'good'))
 }

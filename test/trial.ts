@@ -15,7 +15,7 @@ function stack(...images: string[]): RecordedStack {
   )
 }
 const records = (good: RecordedStack[], tried: [RecordedStack, number][] = []) => ({
-  good,
+  good: good.map((stack) => ({ ...stack, source: '/data/hostext/good' })),
   tried: tried.map(([stack, attempts]) => ({ stack, attempts })),
   problems: [],
 })

@@ -75,16 +75,17 @@ export function damage(data: string, random: Random, specials: Specials): string
   if (entries.length === 0) return 'nothing left'
   const stat = (path: string) => lstatSync(join(data, path))
   const files = found.filter(({ entry }) => entry.isFile()).map(({ path }) => path)
-  // As many of the few as of the many: each kind is a third of what is damaged.
+  // As many of the few as of the many: each kind is as much of what is damaged.
   const kind = random.pick([
     entries.filter((path) => /^containers\//.test(path)),
     entries.filter((path) => /(?:^|\/)(?:lower|mount-id)$/.test(path)),
     entries.filter((path) => /^overlay2\/l(?:\/|$)/.test(path)),
+    entries.filter((path) => /^hostext(?:\/|$)/.test(path)),
     entries,
   ])
   const path = random.pick(kind.length > 0 ? kind : entries)
   const file =
-    /config|lower|mount-id/.test(path) && stat(path).isFile()
+    /config|lower|mount-id|^hostext/.test(path) && stat(path).isFile()
       ? path
       : random.pick(files.length > 0 ? files : entries)
   const place = join(data, path)
