@@ -66,7 +66,7 @@ t.test('State=auto', async (t) => {
 t.test('State= with a list', async (t) => {
   t.same(
     chooseState(['/data', '/nope'], false, [], (path) => path === '/data'),
-    { state: ['/data'], refused: [{ path: '/nope', why: 'is no directory of the root' }] },
+    { state: ['/data'], refused: [{ path: '/nope', why: 'is no directory of the root, or behind a link' }] },
   )
   t.same(
     chooseState([], true, [], () => true),

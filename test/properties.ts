@@ -411,6 +411,7 @@ function planOf(
     dataRoot,
     state,
     bindDataRoot: bind ? dataRoot : undefined,
+    machineId: bind ? { closeRoot: trial } : undefined,
     indexes: bind ? ['libraries'] : [],
     dataMounts: bind ? [] : [dataRoot],
     trial: trial ? { attempt: 1, record: 'record', place, settle: 1, timeout: 60 } : undefined,
@@ -433,8 +434,8 @@ const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]']
 /** Of systemd.unit(5), systemd.mount(5), systemd.service(5), systemd.exec(5) and systemd.timer(5): those in use. */
 const DIRECTIVES = new Set(
   `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists ConditionPathIsSymbolicLink
-  Conflicts DefaultDependencies Description Documentation Environment ExecStart IgnoreOnIsolate JobTimeoutSec OnActiveSec
-  OnFailure Options PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
+  Conflicts DefaultDependencies Description Documentation Environment ExecStart ExecStopPost IgnoreOnIsolate JobTimeoutSec OnActiveSec
+  OnFailure OOMScoreAdjust Options PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
   SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where WorkingDirectory`.split(
     /\s+/,
   ),

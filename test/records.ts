@@ -125,7 +125,13 @@ t.test(
     const recorded = parseStack(stackText(recordStack(extensions, 3))) as RecordedStack
     rmSync(join(data, 'containers'), { recursive: true })
     const restore = (stack = recorded, more: Partial<typeof HOST> = {}, essential: string[] = []) =>
-      restoreStack(root, DATA, { ...stack, source: `${DATA}/hostext/good` }, { ...HOST, ...more }, essentialTree(essential))
+      restoreStack(
+        root,
+        DATA,
+        { ...stack, source: `${DATA}/hostext/good` },
+        { ...HOST, ...more },
+        essentialTree(essential),
+      )
     const restored = restore()
     t.same(
       restored.map(({ container, layers, contents }) => [container.name, layers, contents]),
