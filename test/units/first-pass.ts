@@ -152,3 +152,17 @@ t.test('file systems that nothing reaches any more are closed', async (t) => {
     '\nExecStart=/usr/lib/hostext/switch soft-reboot /run/nextroot / /usr\n',
   )
 })
+
+t.test('the ID of a machine without one is written before the overlay is over it', async (t) => {
+  t.notOk(units().some(({ path }) => path.includes('machine-id')))
+  const change = { machineId: { closeRoot: true }, checkRoot: true, state: [] }
+  const service = textOf(units(change), 'normal/hostext-machine-id.service')
+  t.match(service, '\nAfter=systemd-fsck-root.service\n')
+  t.match(
+    service,
+    '\nExecStart=mount -o remount,noatime,rw /\nExecStart=systemd-machine-id-setup --commit\nExecStopPost=mount -o remount,ro /\n',
+  )
+  t.match(textOf(units(change), 'normal/run-nextroot.mount'), /^After=.* hostext-machine-id\.service/m)
+  const open = textOf(units({ machineId: { closeRoot: false } }), 'normal/hostext-machine-id.service')
+  t.notMatch(open, 'ExecStopPost', 'what was writable before stays so')
+})
