@@ -221,6 +221,13 @@ function chooseSafely(
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const recorded = recordStack(stack, above)
   const verdict = judge(recorded, records, configuration.attempts)
+  const canRestore = (good: GoodStack): boolean => {
+    try {
+      return restore(good).length > 0
+    } catch {
+      return false
+    }
+  }
 
   if (verdict.kind === 'bad') {
     let restored: Pick<Safe, 'stack' | 'above'> | undefined
@@ -252,10 +259,12 @@ function chooseSafely(
   return {
     ...chosen,
     trial: { attempt: verdict.attempt, record: stackText(recorded), place, settle, timeout },
-    // Both: the one that is running now may be the earlier of them.
-    alsoHold: records.good.flatMap(({ extensions }) =>
-      extensions.map(({ name, imageId }) => ({ container: name, image: imageId })),
-    ),
+    // Either may be the one to go back to. What is not there any more cannot be held.
+    alsoHold: records.good
+      .filter(canRestore)
+      .flatMap(({ extensions }) =>
+        extensions.map(({ name, imageId }) => ({ container: name, image: imageId })),
+      ),
     messages,
   }
 }

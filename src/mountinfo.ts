@@ -7,8 +7,6 @@ export type MountPoint = {
   mountPoint: string
   type: string
   source: string
-  /** Of this mount, and of its superblock: what it may write to needs `rw` in both. */
-  options: string[]
   superOptions: string[]
 }
 
@@ -17,7 +15,7 @@ export function parseMountinfo(text: string): MountPoint[] {
   const mounts: MountPoint[] = []
   for (const line of text.split('\n')) {
     const [left, right] = line.split(' - ')
-    const [, , device, , mountPoint, options] = left?.split(' ') ?? []
+    const [, , device, , mountPoint] = left?.split(' ') ?? []
     const [type, source, superOptions] = right?.split(' ') ?? []
     if (!device || !mountPoint || !type || source === undefined) continue
     mounts.push({
@@ -25,7 +23,6 @@ export function parseMountinfo(text: string): MountPoint[] {
       mountPoint: unescapeOctal(mountPoint),
       type,
       source: unescapeOctal(source),
-      options: options?.split(',') ?? [],
       superOptions: superOptions?.split(',') ?? [],
     })
   }
@@ -43,9 +40,12 @@ export function mountOf(mounts: readonly MountPoint[], path: string): MountPoint
   return best
 }
 
-/** Whether files there can be written, as far as mount and superblock have a say in it. */
+/**
+ * Whether the file system takes writes. Not whether this mount does: systemd 257 runs generators in a sandbox in which all of
+ * them are read-only.
+ */
 export function isMountedWritable(mount: MountPoint | undefined): boolean {
-  return (mount?.options.includes('rw') && mount.superOptions.includes('rw')) ?? false
+  return mount?.superOptions.includes('rw') ?? false
 }
 
 /** Whether a normalized absolute path is `directory` or lies below it. */

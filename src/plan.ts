@@ -4,7 +4,7 @@ import { describeContainer, type Extension, isAbove, type LeftOut } from './exte
 import { type FstabEntry, isAutomatic } from './fstab.js'
 import type { HeldImage } from './held.js'
 import type { KernelCommandLine } from './kernel-command-line.js'
-import { isBelow, type MountPoint } from './mountinfo.js'
+import { isBelow, isMountedWritable, type MountPoint } from './mountinfo.js'
 import type { Trial } from './trial.js'
 
 /** OVL_MAX_STACK in fs/overlayfs/params.h is 500 lower layers; one of them is the root. */
@@ -135,5 +135,5 @@ export function isRootWritable(
   if (root && READ_ONLY_TYPES.includes(root.type)) return false
   if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
   if (commandLine.root) return commandLine.root === 'rw'
-  return root?.superOptions.includes('rw') ?? false
+  return isMountedWritable(root)
 }

@@ -47,10 +47,13 @@ function describe({ extensions }: RecordedStack): string {
 
 /** The mounts that a machine will have, as far as fstab knows. */
 function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
-  return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => {
-    const access = [options.includes('ro') ? 'ro' : 'rw']
-    return { device: '', mountPoint, type, source, options: access, superOptions: access }
-  })
+  return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => ({
+    device: '',
+    mountPoint,
+    type,
+    source,
+    superOptions: [options.includes('ro') ? 'ro' : 'rw'],
+  }))
 }
 
 /** `hostext retry`: forgets what did not boot well, so that the next boot tries it again. Returns what to say. */

@@ -65,3 +65,21 @@ t.test('a DataRoot= that holds no engine’s data is named', async (t) => {
     messages: [{ level: 'warning', text: 'DataRoot=/data holds no engine data' }],
   })
 })
+
+t.test('while a stack is on trial, what could be gone back to is held, and only that', async (t) => {
+  const state = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'var/lib/docker/x': '' }
+  const first = decided(t, state)
+  if (!('plan' in first) || !first.plan.trial) throw new Error('no trial')
+  const [, ...extensions] = first.plan.trial.record.trim().split('\n')
+  const record = (lines: string[]) =>
+    `${[JSON.stringify({ above: 1, extensions: lines.length }), ...lines].join('\n')}\n`
+  const gone = extensions.map((line) => line.replace(/"l\/\w{4}/, '"l/GONE'))
+  t.match(
+    decided(t, {
+      ...state,
+      'var/lib/docker/hostext/good': record(gone),
+      'var/lib/docker/hostext/previous': record(extensions.slice(0, 2)),
+    }),
+    { plan: { trial: { attempt: 1 }, alsoHold: [{ container: 'override' }, { container: 'many-layers' }] } },
+  )
+})

@@ -87,7 +87,6 @@ t.test('whether the root would be writable', async (t) => {
     mountPoint: '/',
     type: '',
     source: '',
-    options: [option],
     superOptions: [option],
   })
   const line = { target: 'default.target' }
