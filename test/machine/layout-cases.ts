@@ -221,6 +221,7 @@ export function layoutCases(): Case[] {
       container: false,
       machine: {
         dataRoot,
+        files: PATIENT,
         boots: [{}, {}],
         script: `${BASE_REPORT}
 report id cat /etc/machine-id
