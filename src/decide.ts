@@ -259,12 +259,11 @@ function chooseSafely(
   return {
     ...chosen,
     trial: { attempt: verdict.attempt, record: stackText(recorded), place, settle, timeout },
-    // Either may be the one to go back to. What is not there any more cannot be held.
-    alsoHold: records.good
-      .filter(canRestore)
-      .flatMap(({ extensions }) =>
-        extensions.map(({ name, imageId }) => ({ container: name, image: imageId })),
-      ),
+    // The one that would be gone back to. What is not there any more cannot be held.
+    alsoHold: (records.good.find(canRestore)?.extensions ?? []).map(({ name, imageId }) => ({
+      container: name,
+      image: imageId,
+    })),
     messages,
   }
 }

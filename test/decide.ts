@@ -81,5 +81,13 @@ t.test('while a stack is on trial, what could be gone back to is held, and only 
       'var/lib/docker/hostext/previous': record(extensions.slice(0, 2)),
     }),
     { plan: { trial: { attempt: 1 }, alsoHold: [{ container: 'override' }, { container: 'many-layers' }] } },
+    'the one before, where the last good one is gone',
   )
+  const both = decided(t, {
+    ...state,
+    'var/lib/docker/hostext/good': record(extensions.slice(0, 1)),
+    'var/lib/docker/hostext/previous': record(extensions.slice(0, 2)),
+  })
+  t.match(both, { plan: { alsoHold: [{ container: 'override' }] } })
+  t.equal('plan' in both && both.plan.alsoHold.length, 1, 'and no more than that')
 })
