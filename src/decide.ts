@@ -5,6 +5,7 @@ import { CHANGES, chooseEtc, describeShadowed, persistedIndexes } from './etc.js
 import { describeContainer } from './extension.js'
 import { isRealDirectory, type Root, statLink } from './files.js'
 import { devicePath, isAutomatic } from './fstab.js'
+import { heldImage } from './held.js'
 import type { Level, Message } from './log.js'
 import { isBelow, isMountedWritable, mountOf } from './mountinfo.js'
 import {
@@ -221,28 +222,13 @@ function chooseSafely(
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const recorded = recordStack(stack, above)
   const verdict = judge(recorded, records, configuration.attempts)
-  const canRestore = (good: GoodStack): boolean => {
-    try {
-      return restore(good).length > 0
-    } catch {
-      return false
-    }
-  }
-
   if (verdict.kind === 'bad') {
-    let restored: Pick<Safe, 'stack' | 'above'> | undefined
-    for (const good of records.good) {
-      try {
-        restored = { stack: restore(good), above: good.above }
-        break
-      } catch (error) {
-        say('warning', `the last good stack cannot be booted: ${(error as Error).message}`)
-      }
-    }
-    const line = describeRollback(verdict, restored ? 'the last good stack' : 'plain root')
+    const { back, problems } = restoreGood(records.good, restore)
+    for (const text of problems) say('warning', `the last good stack cannot be booted: ${text}`)
+    const line = describeRollback(verdict, back ? 'the last good stack' : 'plain root')
     say('error', line)
-    if (!restored) return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
-    return { ...chosen, ...restored, rolledBack: line, messages }
+    if (!back) return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
+    return { ...chosen, stack: back.stack, above: back.good.above, rolledBack: line, messages }
   }
 
   const place = findPlace(mounts, dataRoot, state)
@@ -260,12 +246,25 @@ function chooseSafely(
     ...chosen,
     trial: { attempt: verdict.attempt, record: stackText(recorded), place, settle, timeout },
     // The one that would be gone back to. What is not there any more cannot be held.
-    alsoHold: (records.good.find(canRestore)?.extensions ?? []).map(({ name, imageId }) => ({
-      container: name,
-      image: imageId,
-    })),
+    alsoHold: restoreGood(records.good, restore).back?.stack.map(heldImage) ?? [],
     messages,
   }
+}
+
+/** The last good stack that can be had again, and why those after it cannot. */
+function restoreGood(
+  stacks: readonly GoodStack[],
+  restore: (stack: GoodStack) => Plan['extensions'],
+): { back?: { good: GoodStack; stack: Plan['extensions'] }; problems: string[] } {
+  const problems: string[] = []
+  for (const good of stacks) {
+    try {
+      return { back: { good, stack: restore(good) }, problems }
+    } catch (error) {
+      problems.push((error as Error).message)
+    }
+  }
+  return { problems }
 }
 
 /** Why this boot stays plain whatever the engine has, or undefined. */

@@ -42,10 +42,11 @@ export type RecordedExtension = {
 /** A stack, top first; `above`: how many of its extensions stand above the root. */
 export type RecordedStack = { above: number; extensions: RecordedExtension[] }
 
+/** A stack that has booted well; `source`: the file of its record. */
 export type GoodStack = RecordedStack & { source: string }
 
 export type Records = {
-  /** The stacks that have booted well, the last one first, with the files of their records. */
+  /** The last one first. */
   good: GoodStack[]
   /** The stacks that have been tried and are not good, with the number of boots. */
   tried: { stack: RecordedStack; attempts: number }[]
