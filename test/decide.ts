@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { decide } from '../src/decide.js'
+import { parseStack, type RecordedStack, stackText } from '../src/records.js'
 import { copyTree, makeTree, type Tree } from './support/tree.js'
 
 /** What most of decide.ts promises is in fixtures/: a machine a folder. Here is what takes one line of a machine. */
@@ -70,23 +71,21 @@ t.test('while a stack is on trial, what could be gone back to is held, and only 
   const state = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'var/lib/docker/x': '' }
   const first = decided(t, state)
   if (!('plan' in first) || !first.plan.trial) throw new Error('no trial')
-  const [, ...extensions] = first.plan.trial.record.trim().split('\n')
-  const record = (lines: string[]) =>
-    `${[JSON.stringify({ above: 1, extensions: lines.length }), ...lines].join('\n')}\n`
-  const gone = extensions.map((line) => line.replace(/"l\/\w{4}/, '"l/GONE'))
+  const { extensions } = parseStack(first.plan.trial.record) as RecordedStack
+  const record = (count: number) => stackText({ above: 1, extensions: extensions.slice(0, count) })
   t.match(
     decided(t, {
       ...state,
-      'var/lib/docker/hostext/good': record(gone),
-      'var/lib/docker/hostext/previous': record(extensions.slice(0, 2)),
+      'var/lib/docker/hostext/good': record(4).replaceAll(/"l\/\w{4}/g, '"l/GONE'),
+      'var/lib/docker/hostext/previous': record(2),
     }),
     { plan: { trial: { attempt: 1 }, alsoHold: [{ container: 'override' }, { container: 'many-layers' }] } },
     'the one before, where the last good one is gone',
   )
   const both = decided(t, {
     ...state,
-    'var/lib/docker/hostext/good': record(extensions.slice(0, 1)),
-    'var/lib/docker/hostext/previous': record(extensions.slice(0, 2)),
+    'var/lib/docker/hostext/good': record(1),
+    'var/lib/docker/hostext/previous': record(2),
   })
   t.match(both, { plan: { alsoHold: [{ container: 'override' }] } })
   t.equal('plan' in both && both.plan.alsoHold.length, 1, 'and no more than that')

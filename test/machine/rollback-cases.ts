@@ -225,6 +225,7 @@ function isBackAtFirst(t: Test, outcome: Outcome): void {
 
 const UPDATED_TO_BAD: BootOptions[] = [{}, { expectEnd: 'poweroff' }, { expectEnd: 'poweroff' }, {}]
 
+/** Records on a file system of their own, decided on after that is mounted; nothing of the root can be written to. */
 function updateOnPartitionCase(): Case {
   const { prepare, ...machine } = updates('/mnt/data/docker')
   const { prepare: move, ...layout } = immutableRoot('squashfs')
@@ -244,6 +245,7 @@ function updateOnPartitionCase(): Case {
   }
 }
 
+/** An update that does not boot well, and the update of that. */
 function updateCase(): Case {
   return {
     name: 'rollback: an update is taken back to the last good stack, and its fix is tried',
