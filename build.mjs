@@ -57,6 +57,7 @@ async function buildBundle(out = join(HERE, 'dist')) {
       format: 'cjs',
       charset: 'utf8',
       legalComments: 'none',
+      minifyIdentifiers: true,
       define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
     })
     const { code, assets } = await ncc(join(work, 'hostext.cjs'), {

@@ -1,6 +1,7 @@
 import { findDataRoots } from './engine/data-root.js'
 import { hiddenBelow } from './engine/extensions.js'
-import { ESSENTIAL, essentialTree, USR_MERGED } from './essential.js'
+import { replacedFinder } from './engine/replaced.js'
+import { ESSENTIAL, USR_MERGED } from './essential.js'
 import { CHANGES, chooseEtc, describeShadowed, persistedIndexes } from './etc.js'
 import { describeContainer } from './extension.js'
 import { isRealDirectory, type Root, statLink } from './files.js'
@@ -18,7 +19,15 @@ import {
   type Wait,
 } from './plan.js'
 import { printable } from './printable.js'
-import { type GoodStack, readRecords, recordStack, restoreStack, stackText } from './records.js'
+import {
+  type GoodStack,
+  isLastGood,
+  type Records,
+  readRecords,
+  recordStack,
+  restoreStack,
+  stackText,
+} from './records.js'
 import {
   hasMountUnit,
   hostOf,
@@ -28,7 +37,7 @@ import {
   readMachine,
   readPulledIn,
 } from './system.js'
-import { describeRollback, findPlace, judge } from './trial.js'
+import { describeRollback, findPlace, judge, type Verdict } from './trial.js'
 import { isUnitPath } from './units/text.js'
 
 /** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
@@ -78,9 +87,9 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   for (const path of paths)
     say('warning', `${missing.get(path)} is not mounted: what an engine has in ${path} is left out`)
 
-  const essential = essentialTree([...ESSENTIAL, ...configuration.essential])
+  const findReplaced = replacedFinder(root, [...ESSENTIAL, ...configuration.essential])
   const host = hostOf(root, machine)
-  const engine = readEngines(root, dataRoots, host, essential, exposed)
+  const engine = readEngines(root, dataRoots, host, findReplaced, exposed)
   messages.push(...engine.messages)
   const persisted = configuration.etc === 'persistent' ? persistedIndexes(root) : []
   const needIndexes =
@@ -120,7 +129,7 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   if (warning) say('warning', warning)
   if (etc.mode === 'persistent') for (const text of describeShadowed(root)) say('warning', text)
 
-  const restore = (stack: GoodStack) => restoreStack(root, dataRoot, stack, host, essential)
+  const restore = (stack: GoodStack) => restoreStack(root, dataRoot, stack, host, findReplaced)
   const safe = chooseSafely(root, machine, dataRoot, chosen, state, restore)
   messages.push(...safe.messages)
   if ('plain' in safe) return { ...safe, messages }
@@ -201,6 +210,8 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   }
 }
 
+const NO_RECORDS: Records = { good: [], tried: [], problems: [] }
+
 type Safe = Pick<Plan, 'trial' | 'rolledBack' | 'alsoHold' | 'above'> & { stack: Plan['extensions'] }
 
 /**
@@ -217,11 +228,13 @@ function chooseSafely(
 ): (Safe | Plain) & { messages: Message[] } {
   const chosen: Safe = { stack, above, trial: undefined, rolledBack: undefined, alsoHold: [] }
   if (configuration.attempts === 0) return { ...chosen, messages: [] }
-  const records = readRecords(root, dataRoot)
+  const recorded = recordStack(stack, above)
+  const record = stackText(recorded)
+  const isKnown = isLastGood(root, dataRoot, record)
+  const records = isKnown ? NO_RECORDS : readRecords(root, dataRoot)
+  const verdict: Verdict = isKnown ? { kind: 'good' } : judge(recorded, records, configuration.attempts)
   const messages: Message[] = records.problems.map((text) => ({ level: 'warning', text }))
   const say = (level: Level, text: string): void => void messages.push({ level, text })
-  const recorded = recordStack(stack, above)
-  const verdict = judge(recorded, records, configuration.attempts)
   if (verdict.kind === 'bad') {
     const { back, problems } = restoreGood(records.good, restore)
     for (const text of problems) say('warning', `the last good stack cannot be booted: ${text}`)
@@ -244,7 +257,7 @@ function chooseSafely(
   const { settle, trialTimeout: timeout } = configuration
   return {
     ...chosen,
-    trial: { attempt: verdict.attempt, record: stackText(recorded), place, settle, timeout },
+    trial: { attempt: verdict.attempt, record, place, settle, timeout },
     // The one that would be gone back to. What is not there any more cannot be held.
     alsoHold: restoreGood(records.good, restore).back?.stack.map(heldImage) ?? [],
     messages,

@@ -99,24 +99,34 @@ const newLevel = (): EssentialTree => ({ names: new Map(), patterns: new Map(), 
 /** Makes the tree of absolute paths. A path below another one adds nothing. */
 export function essentialTree(paths: readonly string[]): EssentialTree {
   const tree = newLevel()
+  // Most are in a few directories.
+  const levels = new Map<string, EssentialTree | true>([['', tree]])
+  const levelOf = (directory: string): EssentialTree | true => {
+    const known = levels.get(directory)
+    if (known !== undefined) return known
+    const at = directory.lastIndexOf('/')
+    const level = enter(levelOf(directory.slice(0, at)), directory.slice(at + 1))
+    levels.set(directory, level)
+    return level
+  }
   for (const path of paths) {
-    const names = path.split('/')
-    const last = names.pop() as string
-    let level: EssentialTree | true = tree
-    for (const name of names) {
-      if (level === true) break
-      if (name === '') continue
-      const branches: EssentialTree['names'] = branchesFor(level, name)
-      let next = branches.get(name)
-      if (next === undefined) {
-        next = newLevel()
-        branches.set(name, next)
-      }
-      level = next
-    }
-    if (level !== true && last !== '') branchesFor(level, last).set(last, true)
+    const at = path.lastIndexOf('/')
+    const level = levelOf(path.slice(0, at))
+    const name = path.slice(at + 1)
+    if (level !== true && name !== '') branchesFor(level, name).set(name, true)
   }
   return tree
+}
+
+/** The level below `level` that follows a name; all of it, where that is essential. */
+function enter(level: EssentialTree | true, name: string): EssentialTree | true {
+  if (level === true || name === '') return level
+  const branches: EssentialTree['names'] = branchesFor(level, name)
+  const known = branches.get(name)
+  if (known !== undefined) return known
+  const below = newLevel()
+  branches.set(name, below)
+  return below
 }
 
 function branchesFor({ names, patterns }: EssentialTree, name: string): EssentialTree['names'] {
@@ -155,10 +165,12 @@ function findBelow({ names, patterns }: EssentialTree, name: string): EssentialB
  * takes tens of milliseconds, and this is asked in every boot.
  */
 function matches(name: string, pattern: string): boolean {
-  const [first = '', ...parts] = pattern.split('*')
+  const star = pattern.indexOf('*')
+  // Almost all end here.
+  if (!name.startsWith(pattern.slice(0, star))) return false
+  const parts = pattern.slice(star + 1).split('*')
   const last = parts.pop() as string
-  if (!name.startsWith(first)) return false
-  let at = first.length
+  let at = star
   for (const part of parts) {
     const found = name.indexOf(part, at)
     if (found < 0) return false

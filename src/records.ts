@@ -2,9 +2,8 @@ import { COMPATIBILITY_LABELS, findIncompatibility, type Host } from './compatib
 import { isImageId, isObject } from './engine/container.js'
 import { makeList, readContents } from './engine/contents.js'
 import { checkLayer, isLayerName } from './engine/layers.js'
-import { findReplaced } from './engine/replaced.js'
+import type { FindReplaced } from './engine/replaced.js'
 import { findStranger } from './engine/trust.js'
-import type { EssentialTree } from './essential.js'
 import type { Extension, Rank } from './extension.js'
 import { listDirectory, type Root, readText } from './files.js'
 import { printable } from './printable.js'
@@ -143,6 +142,14 @@ export function isSameImage(a: RecordedExtension, b: RecordedExtension): boolean
   return a.lower.join(':') === b.lower.join(':')
 }
 
+/**
+ * Whether a record ({@link stackText}) is, to the byte, that of the last good stack, as in all boots but a few. Then none has
+ * to be looked into, which takes much longer.
+ */
+export function isLastGood(root: Root, dataRoot: string, record: string): boolean {
+  return readText(root, `${dataRoot}/${RECORDS}/${GOOD}`, LARGEST, findStranger) === record
+}
+
 /** Reads the records of a data root. Never fails: what cannot be read is named and counts as absent. */
 export function readRecords(root: Root, dataRoot: string): Records {
   const directory = `${dataRoot}/${RECORDS}`
@@ -186,7 +193,7 @@ export function restoreStack(
   dataRoot: string,
   stack: GoodStack,
   host: Host,
-  essential: EssentialTree,
+  findReplaced: FindReplaced,
 ): Extension[] {
   const directory = `${dataRoot}/overlay2`
   return stack.extensions.map(({ id, name, image, labels: pairs, imageId, rank, lower }, index) => {
@@ -202,7 +209,7 @@ export function restoreStack(
     const contents = readContents(root, layers, host.release, list)
     const unfit = findIncompatibility(labels, contents.indexes.has('modules'), host)
     if (unfit !== undefined) throw new Error(`${who} does not fit: ${unfit}`)
-    const replaced = index < stack.above ? findReplaced(root, layers, essential, list) : undefined
+    const replaced = index < stack.above ? findReplaced(layers, list) : undefined
     if (replaced !== undefined)
       throw new Error(`${who} would replace ${printable(replaced)}, which the machine needs to boot`)
     return {

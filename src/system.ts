@@ -2,7 +2,7 @@ import { type Host, parseVersionId } from './compatibility.js'
 import { type Configuration, readConfiguration } from './configuration.js'
 import { findUnfitDataRoot, isDataRoot } from './engine/data-root.js'
 import { type Found, readExtensions } from './engine/extensions.js'
-import type { EssentialTree } from './essential.js'
+import type { FindReplaced } from './engine/replaced.js'
 import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
 import { type FstabEntry, parseFstab } from './fstab.js'
 import {
@@ -100,7 +100,7 @@ export function readEngines(
   root: Root,
   dataRoots: readonly string[],
   host: Host,
-  essential: EssentialTree,
+  findReplaced: FindReplaced,
   exposed: ReadonlyMap<string, string> = new Map(),
 ): Engines {
   const result: Engines = {
@@ -115,7 +115,7 @@ export function readEngines(
     try {
       const problem = exposed.get(dataRoot) ?? findUnfitDataRoot(root, dataRoot)
       if (problem) throw new Error(problem)
-      found = readExtensions(root, dataRoot, host, essential)
+      found = readExtensions(root, dataRoot, host, findReplaced)
     } catch (error) {
       const who = `all that the engine has in ${printable(dataRoot)}`
       result.leftOut.push({ who, why: (error as Error).message })

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: what hostext costs at boot; `npm run bench -- FILE` also compares the boots of known-good stacks with those of another
- * bundle. Each measurement is of whole processes, in pairs run in turn
+ * `npm run bench`: what hostext costs at boot; `npm run bench -- DIRECTORY` also compares all that it does in the boot of a known-good
+ * stack, in both passes, with what another checkout of it does. Each measurement is of whole processes, in pairs run in turn
  * (A B A B …), so that the machine's other work weighs on both; medians, and the median of the pairs' ratios.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -39,8 +39,8 @@ const empty = join(work, 'empty.js')
 writeFileSync(empty, '')
 
 /** A machine whose engine has `count` extension containers, each with a layer of its own. */
-function machine(count: number): string {
-  const root = join(work, `machine-${count}`)
+function machine(count: number, name = `machine-${count}`): string {
+  const root = join(work, name)
   mkdirSync(join(root, 'proc/self'), { recursive: true })
   writeFileSync(join(root, 'proc/cmdline'), 'root=/dev/vda ro quiet\n')
   writeFileSync(
@@ -88,34 +88,47 @@ function machine(count: number): string {
 /** Runs in one sample; the shell that starts them forks as cheaply as PID 1 does. */
 const LOOP = 10
 
-/** LOOP views of a machine: its files, and a /run of its own in memory. */
+/** A machine and what is run on it: a line of shell in which `$i` is the number of the run. */
+type Side = { root: string; command: string }
+
+/** The directories that PID 1 gives a generator, in each pass. */
+const OUTPUTS = { first: ['normal', 'early', 'late'], second: ['normal-2', 'early-2', 'late-2'] }
+const outputs = (pass: keyof typeof OUTPUTS): string =>
+  OUTPUTS[pass].map((name) => `${memory}/$i/${name}`).join(' ')
+
+/**
+ * LOOP views of a machine: its files, and a /run of its own in memory; and as it is after the switch, as far as the stub looks at it.
+ */
 function views(root: string): string[] {
   return Array.from({ length: LOOP }, (_, index) => {
     const view = join(work, `view-${root.split('/').at(-1)}-${index}`)
-    rmSync(view, { recursive: true, force: true })
+    const locked = `${view}.locked`
+    for (const old of [view, locked]) rmSync(old, { recursive: true, force: true })
     // Not links to its directories: the generator follows links as those of the machine.
     execFileSync('cp', ['-al', root, view])
-    symlinkSync(join(memory, String(index), 'run'), join(view, 'run'))
+    mkdirSync(join(locked, 'proc/self'), { recursive: true })
+    writeFileSync(
+      join(locked, 'proc/self/mountinfo'),
+      `${readFileSync('/proc/self/mountinfo', 'utf8')}99 1 0:55 / / ro,relatime shared:1 - overlay hostext ro,lowerdir=0:1:/\n`,
+    )
+    for (const place of [view, locked]) symlinkSync(join(memory, String(index), 'run'), join(place, 'run'))
     return view
   })
 }
 
 /** Milliseconds that one run takes, start to end; each run finds an empty /run and empty output directories. */
-function time(words: string[], machines: string[], arguments_: boolean): number {
+function time({ command }: Side, machines: string[]): number {
   for (let index = 0; index < LOOP; index++) {
     rmSync(join(memory, String(index)), { recursive: true, force: true })
-    for (const name of ['run', 'normal', 'early', 'late']) {
+    for (const name of ['run', ...OUTPUTS.first, ...OUTPUTS.second]) {
       mkdirSync(join(memory, String(index), name), { recursive: true })
     }
   }
-  const outputs = arguments_
-    ? ['normal', 'early', 'late'].map((name) => `${memory}/$i/${name}`).join(' ')
-    : ''
   const script = `i=0
 while [ $i -lt ${LOOP} ]; do
 	export HOSTEXT_ROOT="$1"
 	shift
-	${words.join(' ')} ${outputs} || exit 1
+	${command} || exit 1
 	i=$((i + 1))
 done`
   const started = process.hrtime.bigint()
@@ -124,25 +137,18 @@ done`
     stdio: 'ignore',
   })
   const elapsed = Number(process.hrtime.bigint() - started) / 1e6 / LOOP
-  if (status !== 0) throw new Error(`${words.join(' ')}: status ${status}`)
+  if (status !== 0) throw new Error(`${command}: status ${status}`)
   return elapsed
 }
 
 const median = (values: number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number
 
-function compare(
-  name: string,
-  root: string,
-  ours: string[],
-  theirs: string[],
-  samples: number,
-  theyWrite = false,
-): void {
-  const machines = views(root)
+function compare(name: string, ours: Side, theirs: Side, samples: number): void {
+  const [here, there] = [views(ours.root), theirs.root === ours.root ? undefined : views(theirs.root)]
   const pairs = Array.from(
     { length: samples + 1 },
-    () => [time(ours, machines, true), time(theirs, machines, theyWrite)] as const,
+    () => [time(ours, here), time(theirs, there ?? here)] as const,
   ).slice(1)
   const figures = [median(pairs.map(([a]) => a)), median(pairs.map(([, b]) => b))]
   const columns = figures.map((value) => `${value.toFixed(2).padStart(8)} ms`).join(' ')
@@ -150,32 +156,51 @@ function compare(
 }
 
 console.log(`${'whole processes, medians'.padEnd(56)} ${'this'.padStart(11)} ${'other'.padStart(11)}   ratio`)
+const stub = `/bin/sh ${STUB} ${outputs('first')}`
 const none = join(work, 'none')
 mkdirSync(join(none, 'proc'), { recursive: true })
 writeFileSync(join(none, 'proc/cmdline'), 'ro\n')
-compare('stub, no engine, vs. /bin/true', none, ['/bin/sh', STUB], ['/bin/true'], 15)
+const nothing = (root: string) => ({ root, command: '/bin/true' })
+compare('stub, no engine, vs. /bin/true', { root: none, command: stub }, nothing(none), 15)
 const idle = machine(0)
 for (const id of readdirSync(join(idle, 'var/lib/docker/containers'))) {
   const file = join(idle, 'var/lib/docker/containers', id, 'config.v2.json')
   writeFileSync(file, readFileSync(file, 'utf8').replace(/"Labels":\{.*?\}/, '"Labels":{}'))
 }
-compare('stub, 5 containers, none an extension, vs. /bin/true', idle, ['/bin/sh', STUB], ['/bin/true'], 15)
-const [other] = process.argv.slice(2)
+compare(
+  'stub, 5 containers, none an extension, vs. /bin/true',
+  { root: idle, command: stub },
+  nothing(idle),
+  15,
+)
+const generator = [NODE, ...FLAGS, BUNDLE, outputs('first')].join(' ')
 for (const count of [3, 20, 499]) {
-  const name = `generator, ${count} extensions, vs. the bare runtime`
-  const samples = count > 100 ? 5 : 11
   const root = machine(count)
-  compare(name, root, [NODE, ...FLAGS, BUNDLE], [NODE, empty], samples)
-  if (other === undefined || count > 100) continue
-  markGood(root)
+  const name = `generator, ${count} extensions, vs. the bare runtime`
+  compare(name, { root, command: generator }, { root, command: `${NODE} ${empty}` }, count > 100 ? 5 : 11)
+}
+const [other] = process.argv.slice(2)
+for (const count of other === undefined ? [] : [3, 20])
   compare(
-    `known-good, ${count} extensions, vs. ${other}`,
-    root,
-    [NODE, ...FLAGS, BUNDLE],
-    [NODE, ...FLAGS, other],
+    `known-good boot, ${count} extensions, vs. ${other}`,
+    knownGood(count, PROJECT),
+    knownGood(count, other as string),
     41,
-    true,
   )
+
+/** A machine with the hostext of a checkout, whose stack has booted well, and all that hostext does in its next boot. */
+function knownGood(count: number, checkout: string): Side {
+  const root = machine(count, `known-${count}-${checkout === PROJECT ? 'ours' : 'theirs'}`)
+  markGood(root)
+  const lib = join(root, 'usr/lib/hostext')
+  mkdirSync(lib)
+  symlinkSync(NODE, join(lib, 'node'))
+  cpSync(join(checkout, 'dist/hostext.cjs'), join(lib, 'hostext.cjs'))
+  const stub = `/bin/sh ${join(checkout, 'generators/hostext-generator')}`
+  return {
+    root,
+    command: `${stub} ${outputs('first')} && HOSTEXT_ROOT=$HOSTEXT_ROOT.locked ${stub} ${outputs('second')} && [ -e ${memory}/$i/normal-2/hostext.target ]`,
+  }
 }
 
 /** Makes the stack of a machine one that has booted well: with a state directory, in which that is on record. */

@@ -1,9 +1,10 @@
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readExtensions } from '../src/engine/extensions.js'
-import { essentialTree } from '../src/essential.js'
+import { replacedFinder } from '../src/engine/replaced.js'
 import {
+  isLastGood,
   isSameStack,
   parseStack,
   type RecordedStack,
@@ -87,6 +88,25 @@ t.test('a stack is its layers and where the root stands, not its names', async (
   t.notOk(isSameStack(one, changed))
 })
 
+t.test('the last good stack, to the byte', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const text = stackText(stack('one', 'two'))
+  const record = join(data, 'hostext/good')
+  t.notOk(isLastGood(root, DATA, text), 'no record')
+  mkdirSync(join(data, 'hostext'))
+  writeFileSync(record, text)
+  t.ok(isLastGood(root, DATA, text))
+  t.notOk(isLastGood(root, DATA, stackText(stack('one', 'three'))), 'another stack')
+  writeFileSync(record, text.slice(0, -1))
+  t.notOk(isLastGood(root, DATA, text), 'a part of it')
+  writeFileSync(record, text)
+  chmodSync(record, 0o666)
+  t.notOk(isLastGood(root, DATA, text), 'written by anyone')
+  rmSync(record)
+  writeFileSync(join(data, 'hostext/previous'), text)
+  t.notOk(isLastGood(root, DATA, text), 'the one before it is looked for among the records')
+})
+
 t.test('records of a data root', async (t) => {
   const { root, data } = copyDataRoot(t)
   t.same(readRecords(root, DATA), { good: [], tried: [], problems: [] })
@@ -121,7 +141,7 @@ t.test(
   'a recorded stack is stacked again without its containers, as long as its layers are there',
   async (t) => {
     const { root, data } = copyDataRoot(t)
-    const { extensions } = readExtensions(root, DATA, HOST, essentialTree([]))
+    const { extensions } = readExtensions(root, DATA, HOST, replacedFinder(root, []))
     const recorded = parseStack(stackText(recordStack(extensions, 3))) as RecordedStack
     rmSync(join(data, 'containers'), { recursive: true })
     const restore = (stack = recorded, more: Partial<typeof HOST> = {}, essential: string[] = []) =>
@@ -130,7 +150,7 @@ t.test(
         DATA,
         { ...stack, source: `${DATA}/hostext/good` },
         { ...HOST, ...more },
-        essentialTree(essential),
+        replacedFinder(root, essential),
       )
     const restored = restore()
     t.same(

@@ -1,7 +1,7 @@
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { essentialTree } from '../src/essential.js'
+import { replacedFinder } from '../src/engine/replaced.js'
 import { hasMountUnit, hostOf, isUpToDate, readEngines, readMachine, readPulledIn } from '../src/system.js'
 import { copyDataRoot, DATA, find, HOST } from './support/data-root.js'
 import { makeTree, type Tree } from './support/tree.js'
@@ -115,12 +115,12 @@ t.test('whether the root has applied the last change of its /usr', async (t) => 
 
 t.test('the first engine with extensions; a second is named and left out', async (t) => {
   const { root } = copyDataRoot(t)
-  t.match(readEngines(root, ['/nowhere', DATA], HOST, essentialTree([])), {
+  t.match(readEngines(root, ['/nowhere', DATA], HOST, replacedFinder(root, [])), {
     dataRoot: DATA,
     leftOut: [],
     messages: [],
   })
-  const twice = readEngines(root, [DATA, DATA], HOST, essentialTree([]))
+  const twice = readEngines(root, [DATA, DATA], HOST, replacedFinder(root, []))
   t.equal(twice.extensions.length, 4)
   t.equal(twice.leftOut.length, 4)
   t.match(twice.leftOut[0], {
@@ -133,7 +133,7 @@ t.test('an engine all of whose extensions are left out is not in use', async (t)
   const { root, data } = copyDataRoot(t)
   const configs = ['override', 'many-layers', 'one-layer', 'additive'].map((name) => find(data, name).config)
   for (const config of configs) writeFileSync(config, '{')
-  t.match(readEngines(root, [DATA], HOST, essentialTree([])), {
+  t.match(readEngines(root, [DATA], HOST, replacedFinder(root, [])), {
     dataRoot: undefined,
     extensions: [],
     leftOut: { length: 4 },

@@ -1,5 +1,4 @@
 import { findIncompatibility, type Host } from '../compatibility.js'
-import type { EssentialTree } from '../essential.js'
 import {
   compareExtensions,
   describeContainer,
@@ -14,7 +13,7 @@ import { printable } from '../printable.js'
 import { readContainers } from './container.js'
 import { type Contents, makeList, readContents } from './contents.js'
 import { type Layers, readLayers } from './layers.js'
-import { findReplaced } from './replaced.js'
+import type { FindReplaced } from './replaced.js'
 
 /** The only storage driver whose layers a kernel overlay can stack as they lie on the disk. */
 const DRIVER = 'overlay2'
@@ -29,9 +28,9 @@ export type Found = {
 
 /**
  * Finds the extensions among the containers below `dataRoot`, in stack order. A fault in one of them
- * leaves out that one. `essential`: what none of them may replace. Throws only if the list of containers cannot be read.
+ * leaves out that one. `findReplaced`: for what none of them may replace. Throws only if the list of containers cannot be read.
  */
-export function readExtensions(root: Root, dataRoot: string, host: Host, essential: EssentialTree): Found {
+export function readExtensions(root: Root, dataRoot: string, host: Host, findReplaced: FindReplaced): Found {
   const found: Found = { extensions: [], leftOut: [], messages: [], hasHolders: false }
   for (const container of readContainers(root, dataRoot)) {
     if ('problem' in container) {
@@ -55,7 +54,7 @@ export function readExtensions(root: Root, dataRoot: string, host: Host, essenti
       layers = readLayers(root, dataRoot, container.id)
       const list = makeList()
       contents = readContents(root, layers, host.release, list)
-      below = rank.kind === 'overlay' ? undefined : findReplaced(root, layers, essential, list)
+      below = rank.kind === 'overlay' ? undefined : findReplaced(layers, list)
     } catch (error) {
       found.leftOut.push({ who, why: (error as Error).message })
       continue

@@ -6,14 +6,16 @@ import { kindOf, type Root, statLink } from '../files.js'
  * to a directory there, or put another in its place, is root at the next boot.
  */
 
+/** Who runs this; 0 at boot. */
+const USER = process.getuid?.() ?? 0
+
 /**
  * Why a file or a directory is not root's alone, or undefined. A dry run takes the user who runs it for root, and the
  * group of whoever has a umask of 002 for nobody else.
  */
 export function findStranger({ uid, mode }: Stats): string | undefined {
-  const user = process.getuid?.() ?? 0
-  if (uid !== 0 && uid !== user) return `belongs to user ${uid}, not to root`
-  if (mode & (user === 0 ? 0o022 : 0o002))
+  if (uid !== 0 && uid !== USER) return `belongs to user ${uid}, not to root`
+  if (mode & (USER === 0 ? 0o022 : 0o002))
     return `can be written by others than root (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`
   return undefined
 }

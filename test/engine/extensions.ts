@@ -2,13 +2,13 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { hiddenBelow, readExtensions } from '../../src/engine/extensions.js'
-import { essentialTree } from '../../src/essential.js'
+import { replacedFinder } from '../../src/engine/replaced.js'
 import type { Extension } from '../../src/extension.js'
 import { copyDataRoot, DATA, find, HOST } from '../support/data-root.js'
 
 t.test('the extensions of an engine, in stack order', async (t) => {
   const { root } = copyDataRoot(t)
-  const { extensions, leftOut, messages } = readExtensions(root, DATA, HOST, essentialTree([]))
+  const { extensions, leftOut, messages } = readExtensions(root, DATA, HOST, replacedFinder(root, []))
   t.same(
     extensions.map(({ container }) => container.name),
     ['override', 'many-layers', 'one-layer', 'additive'],
@@ -35,7 +35,7 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     const { root, data } = copyDataRoot(t)
     const { config } = find(data, 'one-layer')
     writeFileSync(config, damage(readFileSync(config, 'utf8')))
-    const found = readExtensions(root, DATA, HOST, essentialTree([]))
+    const found = readExtensions(root, DATA, HOST, replacedFinder(root, []))
     t.equal(found.extensions.length, 3)
     t.match(found.leftOut, [leftOut])
     t.equal(found.leftOut.length, 1)
@@ -47,20 +47,20 @@ t.test('what is wrong with a container that is no extension is nobody’s busine
   const { config, mountId } = find(data, 'service')
   writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
   rmSync(join(data, 'overlay2', mountId), { recursive: true })
-  t.same(readExtensions(root, DATA, HOST, essentialTree([])).leftOut, [])
+  t.same(readExtensions(root, DATA, HOST, replacedFinder(root, [])).leftOut, [])
 })
 
 t.test('containers that cannot be listed', async (t) => {
   const { root, data } = copyDataRoot(t)
   rmSync(join(data, 'containers'), { recursive: true })
   writeFileSync(join(data, 'containers'), '')
-  t.same(readExtensions(root, DATA, HOST, essentialTree([])).extensions, [])
+  t.same(readExtensions(root, DATA, HOST, replacedFinder(root, [])).extensions, [])
 })
 
 t.test('files below a directory that something else is mounted over', async (t) => {
   const { root, data } = copyDataRoot(t)
   const oneLayer = (): Extension => {
-    const found = readExtensions(root, DATA, HOST, essentialTree([])).extensions.find(
+    const found = readExtensions(root, DATA, HOST, replacedFinder(root, [])).extensions.find(
       ({ container }) => container.name === 'one-layer',
     )
     if (!found) throw new Error('no one-layer')

@@ -3,8 +3,8 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeList } from '../../src/engine/contents.js'
-import { findReplaced } from '../../src/engine/replaced.js'
-import { ESSENTIAL, essentialTree } from '../../src/essential.js'
+import { replacedFinder } from '../../src/engine/replaced.js'
+import { ESSENTIAL } from '../../src/essential.js'
 import { makeTree, type Tree } from '../support/tree.js'
 
 const LIB = 'usr/lib/x86_64-linux-gnu'
@@ -38,12 +38,8 @@ function replaced(
   const prefix = makeTree(t, files)
   prepare(join(prefix, 'data/overlay2/0'))
   const lower = layers.map((_, index) => String(index))
-  return findReplaced(
-    { prefix },
-    { directory: '/data/overlay2', lower },
-    essentialTree([...ESSENTIAL, ...more]),
-    makeList(),
-  )
+  const findReplaced = replacedFinder({ prefix }, [...ESSENTIAL, ...more])
+  return findReplaced({ directory: '/data/overlay2', lower }, makeList())
 }
 
 t.test('each case, over a root whose /lib, /bin and /sbin are links', async (t) => {

@@ -2,15 +2,15 @@ import { chmodSync, chownSync, mkdirSync, renameSync, symlinkSync } from 'node:f
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { findDataRoots, findUnfitDataRoot } from '../../src/engine/data-root.js'
+import { replacedFinder } from '../../src/engine/replaced.js'
 import { findStranger, findUnfitDirectory } from '../../src/engine/trust.js'
-import { essentialTree } from '../../src/essential.js'
 import { statLink } from '../../src/files.js'
 import { readEngines } from '../../src/system.js'
 import { copyDataRoot, DATA, find, HOST } from '../support/data-root.js'
 import { makeTree } from '../support/tree.js'
 
 const isRoot = process.getuid?.() === 0
-const read = (root: { prefix: string }) => readEngines(root, [DATA], HOST, essentialTree([]))
+const read = (root: { prefix: string }) => readEngines(root, [DATA], HOST, replacedFinder(root, []))
 
 t.test('who else could write', async (t) => {
   const root = { prefix: makeTree(t, { file: '', 'directory/x': '', link: '-> directory' }) }
@@ -42,7 +42,7 @@ t.test('what belongs to somebody else', { skip: !isRoot && 'only root gives file
   chownSync(data, 1000, 0)
   const { exposed } = findDataRoots(machine, DATA)
   t.same([...exposed], [[DATA, `${DATA} belongs to user 1000, not to root`]])
-  t.match(readEngines(machine, [DATA], HOST, essentialTree([]), exposed), {
+  t.match(readEngines(machine, [DATA], HOST, replacedFinder(machine, []), exposed), {
     extensions: [],
     leftOut: [{ who: `all that the engine has in ${DATA}`, why: 'belongs to user 1000' }],
   })

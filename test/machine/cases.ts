@@ -308,7 +308,6 @@ exec sleep 1000
     {
       name: 'plain: emergency',
       container: false,
-      main: true,
       machine: {
         dataRoot: standard,
         commandLine: ['emergency'],

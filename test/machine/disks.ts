@@ -200,14 +200,31 @@ export function listOnDisk({ file, offset }: MadeDisk, path: string): string[] {
 /** A run of sectors (512 bytes) on a disk. */
 export type Extent = { start: number; count: number }
 
+/** Where an ext4 disk has nothing yet: what a new file may get. */
+export function freeExtents({ file, offset }: MadeDisk): Extent[] {
+  const text = tool('dumpe2fs', `${file}?offset=${offset}`)
+  const sectors = blockSize(text) / 512
+  const groups = [...text.matchAll(/^ +Free blocks: (.*)$/gm)].flatMap(
+    ([, list]) => list?.match(/\d+(?:-\d+)?/g) ?? [],
+  )
+  return groups.map((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number)
+    return { start: offset / 512 + first * sectors, count: (last - first + 1) * sectors }
+  })
+}
+
 /** Where the contents of a file or directory lie on an ext4 disk. */
 export function extentsOf({ file, offset }: MadeDisk, path: string): Extent[] {
   const device = `${file}?offset=${offset}`
-  const size = Number(/^Block size: +(\d+)$/m.exec(tool('dumpe2fs', '-h', device))?.[1])
+  const size = blockSize(tool('dumpe2fs', '-h', device))
   const blocks = tool('debugfs', '-R', `blocks "${path}"`, device).trim().split(/\s+/).map(Number)
   if (blocks.some((block) => !(block > 0))) throw new Error(`${file}: ${path} has no blocks of its own`)
   const sectors = size / 512
   return blocks.map((block) => ({ start: offset / 512 + block * sectors, count: sectors }))
+}
+
+function blockSize(dumpe2fs: string): number {
+  return Number(/^Block size: +(\d+)$/m.exec(dumpe2fs)?.[1])
 }
 
 function empty(file: string, size: string): void {

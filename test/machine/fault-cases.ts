@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, said } from './checks.js'
-import { type Disk, extentsOf, type MadeDisk } from './disks.js'
+import { type Disk, extentsOf, freeExtents, type MadeDisk } from './disks.js'
 import { dataRoot } from './engine.js'
 import { containerDirectory, FEATURE, standardDataRoot } from './extensions.js'
 import { type Outcome, reported } from './machine.js'
@@ -191,16 +191,12 @@ function dataPartitionCases(): Case[] {
         prepare: moveToDataPartition,
         disks: [dataDisk],
         fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 ro 0 2\n',
-        boots: [{}, {}],
         script: script(ON_DATA),
       },
       check(t, outcome) {
-        for (const number of [1, 2]) {
-          const boot = bootOf(outcome, number)
-          isStacked(t, boot)
-          isWhole(t, boot)
-          t.match(said(boot), /rollback is off: .*read-only/i)
-        }
+        isStacked(t, outcome)
+        isWhole(t, outcome)
+        t.match(said(outcome), /rollback is off: .*read-only/i)
       },
     },
     {
@@ -260,6 +256,27 @@ function dataPartitionCases(): Case[] {
           /^mnt-data\.mount/,
           /hostext/,
         ])
+      },
+    },
+    {
+      name: 'faults: a data partition on which a record cannot be written',
+      container: false,
+      machine: {
+        ...failing('unwritable', freeExtents, 1),
+        // Small: what is free has to fit on a kernel command line.
+        disks: [{ ...dataDisk, size: '100M' }],
+        // The second boot is one of the disk as it should be.
+        boots: [onMapper('unwritable', freeExtents), onMapper('unwritable', () => [])],
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        const failing = bootOf(outcome, 1)
+        isPlain(t, failing, /Input\/output error/, [/nextroot/, /hostext/])
+        t.match(said(failing), /plain root, extensions are left out/)
+        t.not(failing.reports.get('good.status'), '0')
+        isWhole(t, outcome)
+        t.match(reported(outcome, 'decision'), /on trial: boot 1 of 2/)
+        t.equal(outcome.reports.get('good.status'), '0', 'on a disk that works it is marked good')
       },
     },
     {

@@ -9,7 +9,8 @@ import { type BootOptions, type Outcome, reported } from './machine.js'
 
 const RECORDS = '/var/lib/docker/hostext'
 
-const SCRIPT = `${BASE_REPORT}
+/** `marked` waits until the stack is marked good. */
+export const SCRIPT = `${BASE_REPORT}
 marked() { for try in $(seq 1200); do [ -e /run/hostext/good ] && break; sleep 0.1; done; }
 `
 const REPORT = `
@@ -41,7 +42,29 @@ function extension(name: string, files: Record<string, string>): ExtensionSource
   return { name, dockerfile: `FROM scratch\n${FEATURE}\nCOPY tree /\n`, files }
 }
 
-/** A machine that cannot boot with an extension: two boots that end as they may, and one that is the plain root. */
+/** A shell function: `update OLD NEW` puts the container NEW in the place of OLD, as an engine leaves it on the disk. */
+export const update = (data: string) => `update() {
+	rm -r ${data}/containers/$(cat /var/update/$1)
+	mv /var/update/$(cat /var/update/$2) ${data}/containers/
+}
+`
+
+/** Takes the containers `later` from the data root of a machine; `update` puts one of them in the place of another. */
+export function setAside(root: string, now: readonly string[], later: readonly string[]): void {
+  const data = join(root, 'var/lib/docker')
+  const aside = join(root, 'var/update')
+  mkdirSync(aside, { recursive: true })
+  for (const name of [...now, ...later]) {
+    const directory = containerDirectory(data, name)
+    writeFileSync(join(aside, name), basename(directory))
+    if (later.includes(name)) renameSync(directory, join(aside, basename(directory)))
+  }
+}
+
+/**
+ * A machine that cannot boot with an extension: two boots that end as they may, one that is the plain root, in which
+ * the extension is updated to one that does no harm, and one with that.
+ */
 function badCase(
   name: string,
   what: string,
@@ -54,16 +77,34 @@ function badCase(
     name: `rollback: ${what}`,
     container: true,
     machine: {
-      dataRoot: dataRoot(name, [extension(name, files)]),
-      boots: [boot, boot, {}],
+      dataRoot: dataRoot(name, [
+        extension(name, files),
+        extension('fixed', { 'tree/usr/share/fixed': 'fixed\n' }),
+      ]),
+      boots: [boot, boot, {}, {}],
       commandLine,
       files: { 'etc/hostext.conf': `[Safety]\nSettle=1s\n${settings}` },
-      script: SCRIPT + REPORT,
+      prepare: (root) => setAside(root, [name], ['fixed']),
+      script: `${SCRIPT}${update('/var/lib/docker')}
+report fixed cat /usr/share/fixed
+[ "$boot" != 4 ] || marked
+${REPORT}
+if [ "$boot" = 3 ]; then
+	update ${name} fixed
+	# A limit short enough for what hangs is too short for what does not.
+	sed -i /TrialTimeout=/d /etc/hostext.conf
+fi
+`,
     },
     check(t, outcome) {
-      isRolledBack(t, outcome, name)
-      t.notMatch(reported(outcome, 'root'), /^hostext/, 'the root is the plain one')
-      t.equal(reported(outcome, 'records'), 'trial.2')
+      const back = bootOf(outcome, 3)
+      isRolledBack(t, back, name)
+      t.notMatch(reported(back, 'root'), /^hostext/, 'the root is the plain one')
+      t.equal(reported(back, 'records'), 'trial.2')
+      isStacked(t, bootOf(outcome, 4))
+      t.equal(reported(outcome, 'fixed'), 'fixed', 'what is fixed is tried')
+      t.match(reported(outcome, 'log'), /on trial: boot 1 of 2[\s\S]*marked good/)
+      t.equal(reported(outcome, 'records'), 'good')
     },
     ...rest,
   }
@@ -186,24 +227,12 @@ function updates(data: string): Pick<Case['machine'], 'dataRoot' | 'files' | 'sc
   return {
     dataRoot: dataRoot('update', [version(1), version(2, POWERS_OFF), version(3)]),
     files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n[Boot]\nTimeout=3min\n' },
-    prepare(root) {
-      const data = join(root, 'var/lib/docker')
-      for (const number of [1, 2, 3]) {
-        const directory = containerDirectory(data, `wifi-${number}`)
-        mkdirSync(join(root, 'var/update'), { recursive: true })
-        writeFileSync(join(root, `var/update/${number}`), basename(directory))
-        if (number > 1) renameSync(directory, join(root, 'var/update', basename(directory)))
-      }
-    },
-    script: `${SCRIPT}
+    prepare: (root) => setAside(root, ['wifi-1'], ['wifi-2', 'wifi-3']),
+    script: `${SCRIPT}${update(data)}
 report version cat /usr/share/wifi
-update() {
-	rm -r ${data}/containers/$(cat /var/update/$1)
-	mv /var/update/$(cat /var/update/$2) ${data}/containers/
-}
 case $boot in
-1) marked; report update update 1 2 ;;
-4) report update update 2 3 ;;
+1) marked; report update update wifi-1 wifi-2 ;;
+4) report update update wifi-2 wifi-3 ;;
 5) marked ;;
 esac
 ${REPORT.replace(RECORDS, `${data}/hostext`)}

@@ -1,9 +1,10 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { BASE_REPORT, type Case, isStacked } from './checks.js'
+import { BASE_REPORT, bootOf, type Case, isStacked } from './checks.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
 import { FEATURE } from './extensions.js'
 import { reported } from './machine.js'
+import { SCRIPT, setAside, update } from './rollback-cases.js'
 import { debian, type Release } from './rootfs.js'
 
 /** An image with these labels and these files, to text. */
@@ -67,6 +68,8 @@ export function safetyCases(): Case[] {
   const kernel = (release: Release): string =>
     readdirSync(join(debian(release).root, 'usr/lib/modules'))[0] as string
   const replacing = [...REPLACING, [WHITEOUT, '/usr'] as const]
+  const names = replacing.map(([{ name }]) => name)
+  const fixed = (name: string): string => `${name}-fixed`
   return [
     {
       name: 'safety: images that are for another machine are left out',
@@ -91,32 +94,49 @@ export function safetyCases(): Case[] {
       name: 'safety: images that replace what the machine needs go below the root',
       container: true,
       machine: {
-        dataRoot: dataRoot(
-          'replacing',
-          replacing.map(([source]) => source),
-        ),
-        script: `${BASE_REPORT}
+        dataRoot: dataRoot('replacing', [
+          ...replacing.map(([source]) => source),
+          // It has a file of the root that no boot needs: above the root it replaces that.
+          ...names.map((name) => image(fixed(name), {}, { '/usr/share/base/replaced': `${name}\n` })),
+        ]),
+        boots: [{}, {}],
+        files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' },
+        prepare: (root) => setAside(root, names, names.map(fixed)),
+        script: `${SCRIPT}${update('/var/lib/docker')}
 report here ls /usr/share/safety
 report deletes cat /safety/deletes-usr
 report fstab cat /etc/fstab
 report usr ls -d /usr/bin/mount /usr/file
+report replaced cat /usr/share/base/replaced
+marked
+report log cat /run/hostext.decision
+[ "$boot" != 1 ] || { ${names.map((name) => `update ${name} ${fixed(name)}; `).join('')}}
 `,
       },
       check(t, outcome) {
-        isStacked(t, outcome)
+        const bad = bootOf(outcome, 1)
+        isStacked(t, bad)
         for (const [{ name }, file] of replacing)
           t.match(
-            reported(outcome, 'decision'),
+            reported(bad, 'decision'),
             new RegExp(
               `warning: ${name} \\(.*\\): it would replace ${file}, which the machine needs to boot: it goes below`,
             ),
           )
-        t.match(reported(outcome, 'decision'), /replaces-lib .*: its files below \/lib are not visible/)
-        const names = REPLACING.map(([{ name }]) => name)
-        t.same(reported(outcome, 'here').split('\n').sort(), names.sort(), 'what they add is there')
-        t.equal(reported(outcome, 'deletes'), 'x')
-        t.notMatch(reported(outcome, 'fstab'), /nonsense/)
-        t.match(reported(outcome, 'usr'), '/usr/bin/mount')
+        t.match(reported(bad, 'decision'), /replaces-lib .*: its files below \/lib are not visible/)
+        const adding = REPLACING.map(([{ name }]) => name)
+        t.same(reported(bad, 'here').split('\n').sort(), adding.sort(), 'what they add is there')
+        t.equal(reported(bad, 'deletes'), 'x')
+        t.notMatch(reported(bad, 'fstab'), /nonsense/)
+        t.match(reported(bad, 'usr'), '/usr/bin/mount')
+        t.equal(reported(bad, 'replaced'), 'root')
+        t.match(reported(bad, 'log'), /marked good/)
+
+        isStacked(t, bootOf(outcome, 2))
+        t.notMatch(reported(outcome, 'decision'), /would replace|left out/)
+        t.match(reported(outcome, 'log'), /on trial: boot 1 of 2[\s\S]*marked good/, 'what is fixed is tried')
+        t.same(reported(outcome, 'here').split('\n').sort(), names.map(fixed).sort())
+        t.ok(names.includes(reported(outcome, 'replaced')), 'above the root')
       },
     },
   ]
