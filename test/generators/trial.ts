@@ -49,6 +49,13 @@ t.test('trial', { skip: cannotMount }, async (t) => {
     t.equal(status, 0)
     t.same(records, { 'trial.2': 'its stack\n' })
   })
+  t.test('a record that does not reach the disk is none', async (t) => {
+    const sync = '#!/bin/sh\necho "sync: error syncing: Input/output error" >&2\nexit 1\n'
+    const { status, records } = run(t, 'trial', ['1', DIRECTORY], before({ good: 'old\n' }), { sync })
+    t.not(status, 0)
+    t.same(records.good, 'old\n')
+    t.notOk(records['trial.1'])
+  })
   t.test('below a state directory: that is made writable first', async (t) => {
     const words = ['1', DIRECTORY, '/run/data', 'remount,noatime,rw']
     const { status, run: after } = run(t, 'trial', words, {})
