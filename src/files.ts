@@ -141,8 +141,12 @@ export function resolveLinks(
   )
 }
 
+/** What file systems answer that have found themselves damaged (EBADMSG, EUCLEAN), and libuv has no name for. */
+const DAMAGED = [-74, -117]
+
 /** An error as the end of a line: "no such file or directory", without paths and codes twice. */
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
+  if (DAMAGED.includes((error as NodeJS.ErrnoException).errno ?? 0)) return 'the file system is damaged there'
   return error.message.replace(/^[A-Z0-9]+: /, '').replace(/, \w+( '.*')?$/, '')
 }

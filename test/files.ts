@@ -57,6 +57,10 @@ t.test('names are sorted; no directory has none', async (t) => {
 })
 
 t.equal(reason('text'), 'text')
+for (const errno of [-74, -117]) {
+  const message = `Unknown system error ${errno}: Unknown system error ${errno}, scandir '/x'`
+  t.equal(reason(Object.assign(new Error(message), { errno })), 'the file system is damaged there')
+}
 
 t.test('links in a path', async (t) => {
   const root = {

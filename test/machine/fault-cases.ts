@@ -263,6 +263,11 @@ function dataPartitionCases(): Case[] {
       container: false,
       machine: {
         ...failing('unwritable', freeExtents, 1),
+        prepare(root) {
+          moveToDataPartition(root)
+          // What fails is to be the record, not its directory.
+          mkdirSync(join(root, 'mnt/data/docker/hostext'), { mode: 0o700 })
+        },
         // Small: what is free has to fit on a kernel command line.
         disks: [{ ...dataDisk, size: '100M' }],
         // The second boot is one of the disk as it should be.
