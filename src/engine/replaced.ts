@@ -11,7 +11,9 @@ import type { Layers } from './layers.js'
 export type FindReplaced = (layers: Layers, list: List) => string | undefined
 
 /**
- * Finds what images would replace of these files (src/essential.ts). What the image has there does not matter: a file, a directory in place of a link (`/lib` on a
+ * Finds what images would replace of the files at these paths: src/essential.ts.
+ *
+ * What the image has there does not matter: a file, a directory in place of a link (`/lib` on a
  * usr-merged root: every program loses its loader), or a whiteout, a character device 0/0
  * (Documentation/filesystems/overlayfs.rst). Of whiteouts and opaque directories, which are attributes that cannot be read
  * here, the overlay of the extension keeps the effect to the image itself; so they are looked for only to name an image that

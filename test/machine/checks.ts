@@ -19,6 +19,11 @@ timeout 180 systemctl is-system-running --wait
 for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
 `
 
+/** A shell function: waits until the stack of this boot is marked good. */
+export const MARKED = `
+marked() { for try in $(seq 1200); do [ -e /run/hostext/good ] && break; sleep 0.1; done; }
+`
+
 export const BASE_REPORT = `
 ${COMPLETE}
 report state systemctl is-system-running

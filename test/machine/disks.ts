@@ -203,13 +203,13 @@ export type Extent = { start: number; count: number }
 /** Where an ext4 disk has nothing yet: what a new file may get. */
 export function freeExtents({ file, offset }: MadeDisk): Extent[] {
   const text = tool('dumpe2fs', `${file}?offset=${offset}`)
-  const sectors = blockSize(text) / 512
-  const groups = [...text.matchAll(/^ +Free blocks: (.*)$/gm)].flatMap(
+  const size = blockSize(text)
+  const ranges = [...text.matchAll(/^ +Free blocks: (.*)$/gm)].flatMap(
     ([, list]) => list?.match(/\d+(?:-\d+)?/g) ?? [],
   )
-  return groups.map((range) => {
+  return ranges.map((range) => {
     const [first = 0, last = first] = range.split('-').map(Number)
-    return { start: offset / 512 + first * sectors, count: (last - first + 1) * sectors }
+    return extent(offset, size, first, last)
   })
 }
 
@@ -219,8 +219,12 @@ export function extentsOf({ file, offset }: MadeDisk, path: string): Extent[] {
   const size = blockSize(tool('dumpe2fs', '-h', device))
   const blocks = tool('debugfs', '-R', `blocks "${path}"`, device).trim().split(/\s+/).map(Number)
   if (blocks.some((block) => !(block > 0))) throw new Error(`${file}: ${path} has no blocks of its own`)
-  const sectors = size / 512
-  return blocks.map((block) => ({ start: offset / 512 + block * sectors, count: sectors }))
+  return blocks.map((block) => extent(offset, size, block, block))
+}
+
+/** From the first to the last of these blocks, of `size` bytes each. */
+function extent(offset: number, size: number, first: number, last: number): Extent {
+  return { start: (offset + first * size) / 512, count: ((last - first + 1) * size) / 512 }
 }
 
 function blockSize(dumpe2fs: string): number {

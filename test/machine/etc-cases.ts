@@ -1,8 +1,6 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isStacked } from './checks.js'
-import { containerDirectory, settingsDataRoot } from './extensions.js'
+import { setAside, settingsDataRoot, update } from './extensions.js'
 import { type Outcome, reported } from './machine.js'
 
 /** Files in /etc/settings: the extension's, the base root's, and those that only the machine makes. */
@@ -17,7 +15,7 @@ const FILES = [
 ]
 
 /** An edit, a new file, a deletion; then, after the first boot, an update of the extension, as the engine does it. */
-const SCRIPT = `${BASE_REPORT}
+const SCRIPT = `${BASE_REPORT}${update('/var/lib/docker')}
 report etc findmnt -no SOURCE,FSTYPE /etc
 for file in ${FILES.join(' ')}; do
 	report $(echo $file | tr / -) cat /etc/settings/$file
@@ -26,8 +24,7 @@ report changes hostext changes
 if [ "$boot" = 1 ]; then
 	report edit sh -c 'cd /etc/settings && echo edited >shipped-and-edited && echo edited >base-and-edited &&
 		rm base-and-deleted && echo new >new && mkdir directory && echo new >directory/new'
-	rm -r /var/lib/docker/containers/$(cat /var/update/old)
-	mv /var/update/new/* /var/lib/docker/containers/
+	update settings-1 settings-2
 fi
 `
 
@@ -44,13 +41,7 @@ function etcCase(mode: string, check: (t: Test, outcome: Outcome) => void): Case
         'etc/settings/base-and-edited': 'root\n',
         'etc/settings/base-and-deleted': 'root\n',
       },
-      prepare(root) {
-        const data = join(root, 'var/lib/docker')
-        const updated = containerDirectory(data, 'settings-2')
-        mkdirSync(join(root, 'var/update/new'), { recursive: true })
-        renameSync(updated, join(root, 'var/update/new', basename(updated)))
-        writeFileSync(join(root, 'var/update/old'), basename(containerDirectory(data, 'settings-1')))
-      },
+      prepare: (root) => setAside(root, ['settings-1'], ['settings-2']),
       script: SCRIPT,
     },
     check(t, outcome) {

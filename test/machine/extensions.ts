@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { cached } from './cache.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
 
@@ -132,6 +132,25 @@ export function containerDirectory(data: string, name: string): string {
       return directory
   }
   throw new Error(`no container ${name} in ${data}`)
+}
+
+/** A shell function: `update OLD NEW` puts the container NEW in the place of OLD, as an engine leaves it on the disk. */
+export const update = (data: string) => `update() {
+	rm -r ${data}/containers/$(cat /var/update/$1)
+	mv /var/update/$(cat /var/update/$2) ${data}/containers/
+}
+`
+
+/** Takes the containers `later` from the data root of a machine; `update` puts one of them in the place of another. */
+export function setAside(root: string, now: readonly string[], later: readonly string[]): void {
+  const data = join(root, 'var/lib/docker')
+  const aside = join(root, 'var/update')
+  mkdirSync(aside, { recursive: true })
+  for (const name of [...now, ...later]) {
+    const directory = containerDirectory(data, name)
+    writeFileSync(join(aside, name), basename(directory))
+    if (later.includes(name)) renameSync(directory, join(aside, basename(directory)))
+  }
 }
 
 /** Changes the metadata of the container named `name`. */

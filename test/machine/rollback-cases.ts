@@ -1,18 +1,13 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
 import type { Test } from 'tap'
-import { BASE_REPORT, bootOf, type Case, isStacked, said } from './checks.js'
+import { BASE_REPORT, bootOf, type Case, isStacked, MARKED, said } from './checks.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
-import { containerDirectory, FEATURE, standardDataRoot } from './extensions.js'
+import { FEATURE, setAside, standardDataRoot, update } from './extensions.js'
 import { immutableRoot } from './layout-cases.js'
 import { type BootOptions, type Outcome, reported } from './machine.js'
 
 const RECORDS = '/var/lib/docker/hostext'
 
-/** `marked` waits until the stack is marked good. */
-export const SCRIPT = `${BASE_REPORT}
-marked() { for try in $(seq 1200); do [ -e /run/hostext/good ] && break; sleep 0.1; done; }
-`
+const SCRIPT = `${BASE_REPORT}${MARKED}`
 const REPORT = `
 report records ls ${RECORDS}
 report watch systemctl show -P ActiveState hostext-watch.service
@@ -40,25 +35,6 @@ const POWERS_OFF = service(
 /** An extension of files below tree/. */
 function extension(name: string, files: Record<string, string>): ExtensionSource {
   return { name, dockerfile: `FROM scratch\n${FEATURE}\nCOPY tree /\n`, files }
-}
-
-/** A shell function: `update OLD NEW` puts the container NEW in the place of OLD, as an engine leaves it on the disk. */
-export const update = (data: string) => `update() {
-	rm -r ${data}/containers/$(cat /var/update/$1)
-	mv /var/update/$(cat /var/update/$2) ${data}/containers/
-}
-`
-
-/** Takes the containers `later` from the data root of a machine; `update` puts one of them in the place of another. */
-export function setAside(root: string, now: readonly string[], later: readonly string[]): void {
-  const data = join(root, 'var/lib/docker')
-  const aside = join(root, 'var/update')
-  mkdirSync(aside, { recursive: true })
-  for (const name of [...now, ...later]) {
-    const directory = containerDirectory(data, name)
-    writeFileSync(join(aside, name), basename(directory))
-    if (later.includes(name)) renameSync(directory, join(aside, basename(directory)))
-  }
 }
 
 /**

@@ -1,10 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { BASE_REPORT, bootOf, type Case, isStacked } from './checks.js'
+import { BASE_REPORT, bootOf, type Case, isStacked, MARKED } from './checks.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
-import { FEATURE } from './extensions.js'
+import { FEATURE, setAside, update } from './extensions.js'
 import { reported } from './machine.js'
-import { SCRIPT, setAside, update } from './rollback-cases.js'
 import { debian, type Release } from './rootfs.js'
 
 /** An image with these labels and these files, to text. */
@@ -102,7 +101,7 @@ export function safetyCases(): Case[] {
         boots: [{}, {}],
         files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' },
         prepare: (root) => setAside(root, names, names.map(fixed)),
-        script: `${SCRIPT}${update('/var/lib/docker')}
+        script: `${BASE_REPORT}${MARKED}${update('/var/lib/docker')}
 report here ls /usr/share/safety
 report deletes cat /safety/deletes-usr
 report fstab cat /etc/fstab
