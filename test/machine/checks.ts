@@ -7,7 +7,10 @@ export type Case = {
   machine: Omit<Machine, 'release'>
   /** A container shows it as well. */
   container: boolean
-  /** Boots on both releases in every CI run; the rest on one of them, and on both in the full run. */
+  /**
+   * Boots on both releases in every CI run, in a virtual machine with all that Debian has; the rest on one of
+   * them, and on both in the full run, in a lean one.
+   */
   main?: boolean
   dialogue?: [string, string][]
   check: (t: Test, outcome: Outcome) => void

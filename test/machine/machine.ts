@@ -14,6 +14,7 @@ import { ownCgroup } from './cgroup.js'
 import { type Cut, cutter, type Ending, endingOf } from './cut.js'
 import { copyDisk, type DiskOptions, damage, type MadeDisk, makeDisks, uncleanness } from './disks.js'
 import { loggedDriveWords, replayDriveLog } from './drive-log.js'
+import { leanWords, makeLean } from './lean.js'
 import { type Ran, run } from './process.js'
 import { debian, type Release } from './rootfs.js'
 
@@ -22,6 +23,8 @@ export type Machine = DiskOptions & {
   release: Release
   /** The root has a container engine, dockerd, and docker.service is enabled. */
   device?: true
+  /** A VM without what only makes its boots longer: lean.ts. */
+  lean?: boolean
   /** Put at /var/lib/docker. */
   dataRoot?: string | ((release: Release) => string)
   /**
@@ -255,6 +258,7 @@ export async function withVm<Result>(
   const rootDevice = machine.partitioned ? '/dev/vda1' : '/dev/vda'
   const fstab = machine.fstab ?? defaultFstab(machine, rootDevice)
   const tree = assemble({ ...machine, files: { 'etc/fstab': fstab, ...machine.files } })
+  if (machine.lean) makeLean(tree)
   const work = mkdtempSync(join(tmpdir(), 'hostext-vm-'))
   try {
     const disks = makeDisks(machine, tree, machine.device ? '3G' : '1200M', work)
@@ -262,7 +266,8 @@ export async function withVm<Result>(
     let number = 0
     const boot = (bootOptions: BootOptions = {}): Promise<Boot> => {
       const words = wordsOf(machine, bootOptions, disks, ++number)
-      const kernelLine = [`root=${machine.root ?? rootDevice}`, 'ro', ...rootFlags(machine), ...words]
+      const own = [...rootFlags(machine), ...(machine.lean ? leanWords(machine) : [])]
+      const kernelLine = [`root=${machine.root ?? rootDevice}`, 'ro', ...own, ...words]
       return bootOnce(machine, disks, bootOptions, kernelLine, join(work, `ttyS1-${number}`), options)
     }
     return await use({ disks, boot })

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { appendFileSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseStack } from '../../src/records.js'
 import { type Cut, seeded } from './cut.js'
 import { type MadeDisk, readFromDisk } from './disks.js'
@@ -116,44 +116,10 @@ report engine-after docker ps -a
 mark stopping
 `
 
-/** Not needed for any of this, and each costs an emulated machine a second. */
-const MASKED = [
-  'getty@.service',
-  'serial-getty@.service',
-  'systemd-logind.service',
-  'systemd-timesyncd.service',
-  'systemd-update-utmp.service',
-  'systemd-update-utmp-runlevel.service',
-  'e2scrub_reap.service',
-  'apt-daily.timer',
-  'apt-daily-upgrade.timer',
-  'dpkg-db-backup.timer',
-  'e2scrub_all.timer',
-  'fstrim.timer',
-  'modprobe@.service',
-  'dev-hugepages.mount',
-  'dev-mqueue.mount',
-  'sys-fs-fuse-connections.mount',
-  'sys-kernel-config.mount',
-  'sys-kernel-debug.mount',
-  'sys-kernel-tracing.mount',
-]
-/** Of 250 devices these are 170, that nothing here waits for. */
-const LEFT_ALONE = ['acpi', 'cpu', 'memory', 'pnp', 'tty', 'vc', 'vtconsole']
-const TRIGGER = `[Service]
-ExecStart=
-ExecStart=udevadm trigger --type=all --action=add ${LEFT_ALONE.map((name) => `--subsystem-nomatch=${name}`).join(' ')}
-`
-
 /** What an installed hostext consists of. */
 const INSTALLED = ['usr/lib/hostext', 'usr/lib/systemd/system', 'usr/lib/systemd/system-generators']
 
 function prepare(root: string): void {
-  for (const unit of MASKED) {
-    const link = join(root, 'etc/systemd/system', unit)
-    mkdirSync(dirname(link), { recursive: true })
-    if (!existsSync(link)) symlinkSync('/dev/null', link)
-  }
   for (const directory of INSTALLED) {
     const to = join(root, 'usr/lib/test/upgrade', directory)
     mkdirSync(to, { recursive: true })
@@ -171,11 +137,11 @@ export function machineForCuts(release: Release): Machine {
   return {
     release,
     device: true,
+    lean: true,
     memory: 768,
     script: LIFE,
     prepare,
     files: {
-      'etc/systemd/system/systemd-udev-trigger.service.d/few.conf': TRIGGER,
       'etc/hostext.conf': `[Boot]\nTimeout=3min\n[Safety]\nAttempts=${ATTEMPTS}\nSettle=2s\nTrialTimeout=20min\n`,
     },
   }

@@ -21,6 +21,7 @@ const PACKAGES =
 
 /** Installed before the packages, so that the initrd has them: path in the root to file of the guest. */
 const INITRAMFS = {
+  'etc/initramfs-tools/conf.d/test': 'initramfs-conf',
   'etc/initramfs-tools/hooks/test': 'initramfs-hook',
   'etc/initramfs-tools/scripts/local-bottom/test-overlay': 'initramfs-overlay',
   'etc/initramfs-tools/scripts/local-top/test-mapper': 'initramfs-mapper',

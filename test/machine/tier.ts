@@ -56,7 +56,8 @@ export function bootTier(kind: 'container' | 'vm'): void {
   }
 }
 
-function boot(kind: 'container' | 'vm', release: Release, { machine, dialogue }: Case) {
+function boot(kind: 'container' | 'vm', release: Release, { machine, main, dialogue }: Case) {
   if (kind === 'container') return bootContainer({ ...machine, release })
-  return bootVm({ ...machine, release }, dialogue ? { dialogue } : {})
+  // The main cases boot Debian as it comes.
+  return bootVm({ ...machine, release, lean: !main }, dialogue ? { dialogue } : {})
 }

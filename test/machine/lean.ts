@@ -1,0 +1,52 @@
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Machine } from './machine.js'
+
+/** Neither hostext nor a case has to do with these, and each costs an emulated machine a second or more. */
+const MASKED = [
+  'getty@.service',
+  'serial-getty@.service',
+  'systemd-logind.service',
+  'systemd-timesyncd.service',
+  'systemd-update-utmp.service',
+  'systemd-update-utmp-runlevel.service',
+  'e2scrub_reap.service',
+  'apt-daily.timer',
+  'apt-daily-upgrade.timer',
+  'dpkg-db-backup.timer',
+  'e2scrub_all.timer',
+  'fstrim.timer',
+  'modprobe@.service',
+  'dev-hugepages.mount',
+  'dev-mqueue.mount',
+  'sys-fs-fuse-connections.mount',
+  'sys-kernel-config.mount',
+  'sys-kernel-debug.mount',
+  'sys-kernel-tracing.mount',
+]
+
+/** 170 of 250 devices. For those of the CPU and of ACPI, udev loads a dozen modules besides. */
+const LEFT_ALONE = ['acpi', 'cpu', 'memory', 'pnp', 'tty', 'vc', 'vtconsole']
+const TRIGGER = `[Service]
+ExecStart=
+ExecStart=udevadm trigger --type=all --action=add ${LEFT_ALONE.map((name) => `--subsystem-nomatch=${name}`).join(' ')}
+`
+
+/** Changes the tree of a virtual machine so that its boots are a third shorter, and nothing of them that a case sees. */
+export function makeLean(tree: string): void {
+  const units = join(tree, 'etc/systemd/system')
+  for (const unit of MASKED) {
+    const link = join(units, unit)
+    mkdirSync(dirname(link), { recursive: true })
+    if (!existsSync(link)) symlinkSync('/dev/null', link)
+  }
+  const dropIns = join(units, 'systemd-udev-trigger.service.d')
+  mkdirSync(dropIns)
+  writeFileSync(join(dropIns, 'lean.conf'), TRIGGER)
+}
+
+/** The same for the kernel: what the initrd loads for disks and file systems that the machine does not have. */
+export function leanWords({ rootFilesystem }: Machine): string[] {
+  const btrfs = rootFilesystem === 'btrfs' ? [] : ['module_blacklist=btrfs,raid6_pq,xor']
+  return ['modprobe.blacklist=ata_piix,ata_generic', ...btrfs]
+}
