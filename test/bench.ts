@@ -107,10 +107,12 @@ function views(root: string): string[] {
     // Not links to its directories: the generator follows links as those of the machine.
     execFileSync('cp', ['-al', root, view])
     mkdirSync(join(locked, 'proc/self'), { recursive: true })
-    writeFileSync(
-      join(locked, 'proc/self/mountinfo'),
-      `${readFileSync('/proc/self/mountinfo', 'utf8')}99 1 0:55 / / ro,relatime shared:1 - overlay hostext ro,lowerdir=0:1:/\n`,
-    )
+    // Either may be what a stub looks into.
+    for (const [file, root] of [
+      ['mountinfo', '99 1 0:55 / / ro,relatime shared:1 - overlay hostext ro,lowerdir=0:1:/\n'],
+      ['mounts', 'hostext / overlay ro,relatime,lowerdir=0:1:/ 0 0\n'],
+    ] as const)
+      writeFileSync(join(locked, 'proc/self', file), readFileSync(`/proc/self/${file}`, 'utf8') + root)
     for (const place of [view, locked]) symlinkSync(join(memory, String(index), 'run'), join(place, 'run'))
     return view
   })

@@ -9,10 +9,9 @@ const DATA_ROOT = join(import.meta.dirname, '../data-roots/standard')
 
 const MACHINE: Tree = {
   'proc/cmdline': 'root=/dev/vda ro quiet\n',
-  'proc/self/mountinfo':
-    '22 1 254:1 / / ro shared:1 - ext4 /dev/vda rw\n23 22 0:21 / /proc rw - proc proc rw\n',
+  'proc/self/mounts': '/dev/vda / ext4 ro 0 0\nproc /proc proc rw 0 0\n',
 }
-const LOCKED = { 'proc/self/mountinfo': '22 1 0:30 / / ro shared:1 - overlay hostext ro,lowerdir=0:/\n' }
+const LOCKED = { 'proc/self/mounts': 'hostext / overlay ro,lowerdir=0:/ 0 0\nproc /proc proc rw 0 0\n' }
 /** What a boot that stacks has set aside. */
 const DECIDED: Tree = {
   'run/hostext.decision': 'stacking\n',
@@ -236,6 +235,21 @@ for (const shell of shells) {
       }
     })
 
+    t.test('where a stack has booted well nothing is searched for', async (t) => {
+      // Would be started for neither: without an extension, and in a container.
+      const config = '{"Config":{"Labels":{}},"Driver":"overlay2","OS":"linux"}\n'
+      const files = {
+        'var/lib/docker/containers/x/config.v2.json': config,
+        'run/systemd/container': 'systemd-nspawn\n',
+      }
+      for (const data of ['var/lib/docker', 'mnt/data/docker'])
+        t.ok(run(t, shell, { ...files, [`${data}/hostext/good`]: 'whatever it says\n' }).started, data)
+      const off = { 'var/lib/docker/hostext/good': '', 'proc/cmdline': 'ro balena.nohostext\n' }
+      isPlain(t, run(t, shell, off), 'balena.nohostext on the kernel command line')
+      const records = { 'var/lib/docker/hostext/trial.1': '', 'var/lib/docker/hostext/previous': '' }
+      isPlain(t, run(t, shell, { ...files, ...records }), 'running in a container')
+    })
+
     t.test('turned off', async (t) => {
       for (const word of ['balena.nohostext', 'mobynit.no_overlays', 'emergency', 'rescue', 'single']) {
         const result = run(
@@ -294,6 +308,15 @@ for (const shell of shells) {
         'late/tmp.mount': 'locked\n',
         'early/hostext-good.timer': 'locked\n',
       })
+      for (const [what, mounts] of [
+        ['something is mounted over it', `${LOCKED['proc/self/mounts']}/dev/vda / ext4 ro 0 0\n`],
+        ['it is mounted elsewhere', 'hostext /run/nextroot overlay ro 0 0\n'],
+        ['somebody else’s overlay', 'overlay / overlay ro 0 0\n'],
+        ['a disk of that name', 'hostext / ext4 ro 0 0\n'],
+      ] as const) {
+        const result = run(t, shell, { ...DECIDED, 'proc/self/mounts': mounts }, { engine })
+        t.equal(result.files['normal/hostext.target'], 'first\n', what)
+      }
       const back = run(t, shell, { ...DECIDED, 'run/hostext/attempted/x': '' }, { engine })
       t.same(
         back.files,
