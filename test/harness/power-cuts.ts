@@ -10,7 +10,6 @@ const BAD = '3 bad 00000000-0000-4000-8000-000000000003'
 /** A boot that came to its end with nothing stacked. */
 const whole = (more: Record<string, string> = {}) => ({
   end: 'poweroff' as const,
-  console: '',
   clean: true,
   reports: new Map(
     Object.entries({
@@ -29,7 +28,7 @@ const whole = (more: Record<string, string> = {}) => ({
 })
 const made = (name: string, digit: string) => ({ made: `${name} sha256:${IMAGE(digit)}` })
 const stacked = (name: string) => ({ stacked: name, 'stacked.status': '0' })
-const cut = { end: 'cut' as const, console: '', clean: undefined, reports: new Map<string, string>() }
+const cut = { end: 'cut' as const, clean: undefined, reports: new Map<string, string>() }
 
 /** A record of one version, as the product writes it. */
 const record = (digit: string) =>
@@ -54,7 +53,7 @@ t.test('a life in which nothing goes wrong', async (t) => {
   t.same(judge(history, cut, {}), [])
   const first = { good: record('a') }
   t.same(judge(history, whole({ ...stacked(GOOD(1)), ...made(BAD, 'b') }), first), [])
-  const turnsOff = { ...cut, end: 'poweroff' as const, console: `[ 3.1] bad extension: ${BAD};\n` }
+  const turnsOff = { ...cut, end: 'poweroff' as const, reports: new Map([['bad', BAD]]) }
   t.same(judge(history, turnsOff, first), [])
   t.same(judge(history, turnsOff, first), [])
   const back = {
@@ -92,7 +91,7 @@ t.test('everything that may not be is seen', async (t) => {
   const { end: _, ...rest } = cut
   t.match(judge(history(), { ...rest, end: 'unknown' }, first), [/ended by itself/])
   const again = history()
-  const turnsOff = { ...rest, end: 'poweroff' as const, console: `bad extension: ${BAD};` }
+  const turnsOff = { ...rest, end: 'poweroff' as const, reports: new Map([['bad', BAD]]) }
   const counts = [1, 2, 3].map(() => judge(again, turnsOff, first).length)
   t.same(counts, [0, 0, 1], 'a third attempt')
   for (const [what, why] of [
