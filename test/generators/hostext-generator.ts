@@ -236,7 +236,7 @@ for (const shell of shells) {
     })
 
     t.test('where a stack has booted well nothing is searched for', async (t) => {
-      // Would be started for neither: without an extension, and in a container.
+      // Two reasons not to start it, which only a search finds.
       const config = '{"Config":{"Labels":{}},"Driver":"overlay2","OS":"linux"}\n'
       const files = {
         'var/lib/docker/containers/x/config.v2.json': config,
