@@ -48,7 +48,7 @@ async function buildBundle(out = join(HERE, 'dist')) {
   try {
     await build({
       absWorkingDir: HERE,
-      entryPoints: ['src/hostext.ts'],
+      entryPoints: ['src/main.ts'],
       outfile: join(work, 'hostext.cjs'),
       bundle: true,
       packages: 'external',

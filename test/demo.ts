@@ -7,10 +7,10 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { standardDataRoot } from './machine/extensions.js'
-import { bootVm, type Outcome } from './machine/machine.js'
-import { prepareHost } from './machine/packages.js'
-import { debian } from './machine/rootfs.js'
+import { standardDataRoot } from './boot/extensions.js'
+import { bootVm, type Outcome } from './boot/machine.js'
+import { prepareHost } from './boot/packages.js'
+import { debian } from './boot/rootfs.js'
 
 const PROJECT = join(import.meta.dirname, '..')
 const RELEASE = 'bookworm'
@@ -74,7 +74,7 @@ function sample(problem: string): void {
   const work = mkdtempSync(join(tmpdir(), 'hostext-demo-'))
   try {
     const root = join(work, 'root')
-    cpSync(join(PROJECT, 'test/fixtures/soft-reboot/root'), root, { recursive: true })
+    cpSync(join(PROJECT, 'test/cases/soft-reboot/root'), root, { recursive: true })
     const dataRoot = join(PROJECT, 'test/data-roots/standard')
     cpSync(dataRoot, join(root, 'var/lib/docker'), { recursive: true, verbatimSymlinks: true })
     const directories = ['normal', 'early', 'late'].map((name) => join(work, name))
@@ -85,7 +85,7 @@ function sample(problem: string): void {
         env: { ...process.env, HOSTEXT_ROOT: root },
         stdio: ['ignore', 'pipe', 'inherit'],
       })
-    console.log('A sample machine (test/fixtures/soft-reboot, test/data-roots/standard).\n\n# hostext plan')
+    console.log('A sample machine (test/cases/soft-reboot, test/data-roots/standard).\n\n# hostext plan')
     console.log(hostext('plan'))
     console.log('# hostext NORMAL EARLY LATE, as systemd calls it')
     hostext(...directories)

@@ -6,19 +6,20 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
-import { failures } from './machine/brief.js'
-import { prepareHost } from './machine/packages.js'
+import { failures } from './boot/brief.js'
+import { prepareHost } from './boot/packages.js'
 
 const TEST = import.meta.dirname
 const tests = (directory: string): string[] =>
-  readdirSync(join(TEST, directory))
-    .filter((name) => name.endsWith('.ts') && !['run.ts', 'demo.ts', 'bench.ts'].includes(name))
+  readdirSync(join(TEST, directory), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .sort()
     .map((name) => join('test', directory, name))
 
 const TIERS: Record<string, string[]> = {
-  unit: ['.', 'engine', 'units', 'generators', 'harness'].flatMap(tests),
-  container: tests('container'),
-  vm: tests('vm'),
+  unit: [...tests('unit'), ...tests('tools')],
+  container: ['test/boot/tiers/container.ts'],
+  vm: ['test/boot/tiers/vm.ts', 'test/boot/tiers/power-cuts.ts'],
 }
 
 // Before the first tier: its tests use some of it, too.

@@ -1,5 +1,5 @@
-import { type Root, resolveLinks, statLink } from '../files.js'
-import { printable } from '../printable.js'
+import { type Root, resolveLinks, statLink } from '../machine/files.js'
+import { printable } from '../text/printable.js'
 import { isObject } from './container.js'
 
 /**

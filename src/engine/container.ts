@@ -1,5 +1,5 @@
-import { listDirectory, type Root, readText } from '../files.js'
-import { printable } from '../printable.js'
+import { listDirectory, type Root, readText } from '../machine/files.js'
+import { printable } from '../text/printable.js'
 import { findStranger, findUnfitDirectory } from './trust.js'
 
 /** What the engine's config.v2.json says of one container, as far as it matters here. */

@@ -1,6 +1,6 @@
 import { readlinkSync } from 'node:fs'
-import { kindOf, type Root, readText, reason, statLink } from '../files.js'
-import { printable } from '../printable.js'
+import { kindOf, type Root, readText, reason, statLink } from '../machine/files.js'
+import { printable } from '../text/printable.js'
 import { findStranger, findUnfitDirectory } from './trust.js'
 
 /**

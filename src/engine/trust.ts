@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs'
-import { kindOf, type Root, statLink } from '../files.js'
+import { kindOf, type Root, statLink } from '../machine/files.js'
 
 /**
  * What the engine keeps becomes part of the root, so it has to be root's as the root is: whoever can write to a file or

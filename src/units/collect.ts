@@ -1,7 +1,7 @@
-import type { Wait } from '../plan.js'
+import type { Wait } from '../stack/plan.js'
+import { pathWord, type UnitFile } from '../text/unit-syntax.js'
 import { takeOver } from './first-pass.js'
 import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
-import { pathWord, type UnitFile } from './text.js'
 
 /**
  * The units of a boot that has to mount the engine's data before it can decide: one service that needs those

@@ -1,6 +1,7 @@
-import { CHANGES } from '../etc.js'
-import { remountOptions } from '../fstab.js'
-import type { Boot, Plan } from '../plan.js'
+import { remountOptions } from '../machine/fstab.js'
+import { CHANGES } from '../stack/etc.js'
+import type { Boot, Plan } from '../stack/plan.js'
+import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import {
   DOCUMENTATION,
   layerUnitName,
@@ -10,7 +11,6 @@ import {
   SWITCH_ENDS,
 } from './layer.js'
 import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
-import { execWord, literal, type UnitFile, unitName } from './text.js'
 import { RECORD_SERVICE, recordUnit, WATCH_SERVICE, watchUnit } from './trial.js'
 
 /**

@@ -1,6 +1,6 @@
-import { HELD } from '../held.js'
+import type { UnitFile } from '../text/unit-syntax.js'
+import { HELD } from '../trial/held.js'
 import { DOCUMENTATION, RUN_DIRECTORY } from './layer.js'
-import type { UnitFile } from './text.js'
 
 /** The services that engines run as: Docker's, and balenaEngine's two names. */
 const ENGINES = ['docker.service', 'balena.service', 'balena-engine.service']

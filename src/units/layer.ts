@@ -1,6 +1,6 @@
-import type { Extension } from '../extension.js'
-import { printable } from '../printable.js'
-import { literal, type UnitFile } from './text.js'
+import type { Extension } from '../stack/extension.js'
+import { printable } from '../text/printable.js'
+import { literal, type UnitFile } from '../text/unit-syntax.js'
 
 /** The tmpfs directory with our mount points, one a layer, and the units this boot has set aside. */
 export const RUN_DIRECTORY = '/run/hostext'

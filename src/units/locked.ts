@@ -1,10 +1,10 @@
-import { remountOptions } from '../fstab.js'
-import type { Plan } from '../plan.js'
-import { printable } from '../printable.js'
+import { remountOptions } from '../machine/fstab.js'
+import type { Plan } from '../stack/plan.js'
+import { printable } from '../text/printable.js'
+import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { holdUnits } from './hold.js'
 import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY, SWITCH_ENDS } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
-import { execWord, literal, type UnitFile, unitName } from './text.js'
 import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
 
 /** How many extensions a description names before it only counts. */

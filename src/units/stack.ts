@@ -1,5 +1,5 @@
-import { CHANGES } from '../etc.js'
-import type { Plan } from '../plan.js'
+import { CHANGES } from '../stack/etc.js'
+import type { Plan } from '../stack/plan.js'
 
 /**
  * One overlay of the new root: the root itself, and each directory that has to be an overlay of its own, because

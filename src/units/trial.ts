@@ -1,8 +1,8 @@
-import { remountOptions } from '../fstab.js'
-import type { Plan } from '../plan.js'
-import type { Trial } from '../trial.js'
+import { remountOptions } from '../machine/fstab.js'
+import type { Plan } from '../stack/plan.js'
+import { execWord, literal, type UnitFile } from '../text/unit-syntax.js'
+import type { Trial } from '../trial/verdict.js'
 import { DOCUMENTATION, MOUNT_LOG, RUN_DIRECTORY, SWITCH_ENDS } from './layer.js'
-import { execWord, literal, type UnitFile } from './text.js'
 
 export const RECORD_SERVICE = 'hostext-trial.service'
 export const WATCH_SERVICE = 'hostext-watch.service'

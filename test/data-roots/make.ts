@@ -8,13 +8,13 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { HOLDER_LABELS } from '../../src/extension.js'
-import { heldText } from '../../src/held.js'
-import { cached } from '../machine/cache.js'
-import { dataRoot, type ExtensionSource, withEngine, writeContext } from '../machine/engine.js'
-import { oneLayer, standardDataRoot } from '../machine/extensions.js'
-import { prepareHost } from '../machine/packages.js'
-import { labelSources, REPLACING } from '../machine/safety-cases.js'
+import { HOLDER_LABELS } from '../../src/stack/extension.js'
+import { heldText } from '../../src/trial/held.js'
+import { cached } from '../boot/cache.js'
+import { labelSources, REPLACING } from '../boot/cases/safety.js'
+import { dataRoot, type ExtensionSource, withEngine, writeContext } from '../boot/engine.js'
+import { oneLayer, standardDataRoot } from '../boot/extensions.js'
+import { prepareHost } from '../boot/packages.js'
 
 /** A container whose image carries these labels. */
 function labelled(name: string, labels: Record<string, string>): ExtensionSource {

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { Host } from '../../src/compatibility.js'
+import type { Host } from '../../src/image/compatibility.js'
+import { DATA_ROOTS } from './paths.js'
 import { copyTree, makeTree } from './tree.js'
 
 export const DATA = '/var/lib/docker'
@@ -13,7 +14,7 @@ export const HOST: Host = { release: '6.1.0', kernelAbi: undefined, versionId: (
 export function copyDataRoot(t: Test, name = 'standard'): { root: { prefix: string }; data: string } {
   const prefix = makeTree(t)
   const data = join(prefix, DATA)
-  copyTree(join(import.meta.dirname, '../data-roots', name), data)
+  copyTree(join(DATA_ROOTS, name), data)
   return { root: { prefix }, data }
 }
 

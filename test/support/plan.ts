@@ -1,5 +1,5 @@
-import type { Extension } from '../../src/extension.js'
-import type { Plan } from '../../src/plan.js'
+import type { Extension } from '../../src/stack/extension.js'
+import type { Plan } from '../../src/stack/plan.js'
 
 /** An extension as metadata could have it at its worst. */
 export function makeExtension(name: string, image = 'image:1'): Extension {

@@ -1,4 +1,4 @@
-import { seeded as numbers } from '../machine/cut.js'
+import { seeded as numbers } from '../boot/cut.js'
 
 /** Choices that look random and are the same in each run, of a seed. */
 export type Random = {

@@ -1,0 +1,51 @@
+import { type Dirent, readdirSync } from 'node:fs'
+import { listDirectory, type Root, statLink } from '../machine/files.js'
+import { CHANGES } from '../stack/etc.js'
+import { printable } from '../text/printable.js'
+import { RUN_DIRECTORY } from '../units/layer.js'
+
+/** One kept change to /etc. `hides`: the units of the extensions whose file of that name it stands before. */
+export type Change = { kind: 'written' | 'deleted'; path: string; hides: string[] }
+
+/**
+ * The changes to /etc that are kept, in the order of their paths: what was written, files and new empty
+ * directories, and what was deleted, which overlayfs keeps as a character device 0/0
+ * (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"). Throws if they cannot be read.
+ */
+export function readChanges(root: Root): Change[] {
+  const upper = `${root.prefix}${CHANGES}/upper`
+  if (!statLink(root, `${CHANGES}/upper`)) return []
+  const layers = listDirectory(root, RUN_DIRECTORY).filter((name) => /^\d+$/.test(name))
+  const changes: Change[] = []
+  const walk = (directory: string): void => {
+    const entries = readdirSync(upper + directory, { withFileTypes: true })
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const path = `${directory}/${entry.name}`
+      if (entry.isDirectory() && readdirSync(upper + path).length > 0) {
+        walk(path)
+        continue
+      }
+      const hides = layers
+        .filter((layer) => statLink(root, `${RUN_DIRECTORY}/${layer}/etc${path}`))
+        .sort((a, b) => Number(a) - Number(b))
+        .map((layer) => `run-hostext-${layer}.mount`)
+      changes.push({
+        kind: isWhiteout(root, path, entry) ? 'deleted' : 'written',
+        path: `/etc${path}`,
+        hides,
+      })
+    }
+  }
+  walk('')
+  return changes
+}
+
+function isWhiteout(root: Root, path: string, entry: Dirent): boolean {
+  return entry.isCharacterDevice() && statLink(root, `${CHANGES}/upper${path}`)?.rdev === 0
+}
+
+/** `written  /etc/issue  (hides that of run-hostext-0.mount)` */
+export function describeChange({ kind, path, hides }: Change): string {
+  const hidden = hides.length > 0 ? `  (hides that of ${hides.join(', ')})` : ''
+  return `${kind.padEnd(7)}  ${printable(path, 4096)}${hidden}`
+}

@@ -1,0 +1,96 @@
+import { directoryPath } from '../machine/configuration.js'
+import { type Root, readText, resolveLinks, statLink } from '../machine/files.js'
+import type { Message } from '../text/log.js'
+import { printable } from '../text/printable.js'
+import { isUnitPath } from '../text/unit-syntax.js'
+import { RECORDS } from '../trial/records.js'
+import { findStranger, findUnfitDirectory } from './trust.js'
+
+const DAEMON_JSON = '/etc/docker/daemon.json'
+/** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
+const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
+
+/**
+ * The places where the engine's data may be, most specific first, symbolic links resolved. `exposed`: those that others
+ * than root could put something else in the place of, and how.
+ */
+export type DataRoots = { candidates: string[]; exposed: ReadonlyMap<string, string>; messages: Message[] }
+
+/**
+ * Where to look for the engine's data: `DataRoot=` alone if it is set; otherwise `data-root` in daemon.json
+ * (dockerd(8)), then the defaults. Two names of one directory count once.
+ */
+export function findDataRoots(root: Root, configured: string | undefined): DataRoots {
+  const messages: Message[] = []
+  const named = configured ?? daemonDataRoot(root, messages)
+  const paths = configured ? [configured] : [...(named ? [named] : []), ...DEFAULT_DATA_ROOTS]
+  const candidates = new Set<string>()
+  const exposed = new Map<string, string>()
+  for (const path of paths) {
+    let problem: string | undefined
+    // Sticky directories such as /tmp are no exception: who comes first has the name there.
+    const meet: Parameters<typeof resolveLinks>[2] = (place, stat) => {
+      const why = stat?.isDirectory() ? findStranger(stat) : undefined
+      if (why) problem ??= `${printable(place)} ${why}`
+    }
+    meet('/', statLink(root, '/'))
+    const resolved = resolveLinks(root, path, meet)
+    if (!isUnitPath(resolved)) {
+      const text = `${printable(path)} leads to ${printable(resolved)}, which no unit can name; ignored`
+      messages.push({ level: 'warning', text })
+      continue
+    }
+    candidates.add(resolved)
+    if (problem) exposed.set(resolved, problem)
+  }
+  return { candidates: [...candidates], exposed, messages }
+}
+
+/** Whether an engine keeps its containers there, or something else stands where it does. */
+export function isDataRoot(root: Root, path: string): boolean {
+  return statLink(root, `${path}/containers`) !== undefined
+}
+
+/**
+ * The directories that lead to the containers of an engine, their layers and the records of the stacks that were booted.
+ * Links would lead elsewhere.
+ */
+const DIRECTORIES = [
+  RECORDS,
+  'containers',
+  'overlay2',
+  'overlay2/l',
+  'image',
+  'image/overlay2',
+  'image/overlay2/layerdb',
+  'image/overlay2/layerdb/mounts',
+]
+
+/** Why nothing below a data root can be trusted, or undefined: see {@link findUnfitDirectory}. */
+export function findUnfitDataRoot(root: Root, dataRoot: string): string | undefined {
+  for (const name of DIRECTORIES) {
+    const why = findUnfitDirectory(root, `${dataRoot}/${name}`)
+    if (why) return `${dataRoot}/${name}: ${why}`
+  }
+  return undefined
+}
+
+function daemonDataRoot(root: Root, messages: Message[]): string | undefined {
+  const text = readText(root, DAEMON_JSON)
+  if (text === undefined) return undefined
+  const warn = (problem: string): undefined => {
+    messages.push({ level: 'warning', text: `${DAEMON_JSON}: ${problem}; ignored` })
+  }
+  if (text instanceof Error) return warn(text.message.slice(DAEMON_JSON.length + 2))
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    return warn('not valid JSON')
+  }
+  const value =
+    typeof json === 'object' && json !== null ? (json as Record<string, unknown>)['data-root'] : undefined
+  if (value === undefined || value === '') return undefined
+  if (typeof value !== 'string') return warn('data-root is no absolute path: it is no text')
+  return directoryPath(value) ?? warn(`data-root is no absolute path: ${printable(value)}`)
+}

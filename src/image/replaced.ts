@@ -1,0 +1,82 @@
+import { readlinkSync } from 'node:fs'
+import type { Layers } from '../engine/layers.js'
+import { type Root, statLink } from '../machine/files.js'
+import type { List } from './contents.js'
+import { type EssentialTree, essentialBelow, essentialTree, USR_MERGED } from './essential.js'
+
+/**
+ * The first file of the root that an image would replace, were it above the root, and that the machine needs to boot; undefined
+ * if there is none.
+ */
+export type FindReplaced = (layers: Layers, list: List) => string | undefined
+
+/**
+ * Finds what images would replace of the files at these paths: src/essential.ts.
+ *
+ * What the image has there does not matter: a file, a directory in place of a link (`/lib` on a
+ * usr-merged root: every program loses its loader), or a whiteout, a character device 0/0
+ * (Documentation/filesystems/overlayfs.rst). Of whiteouts and opaque directories, which are attributes that cannot be read
+ * here, the overlay of the extension keeps the effect to the image itself; so they are looked for only to name an image that
+ * was made of more than it should have.
+ * A directory over a link of the root hides all that is behind the link.
+ *
+ * Only directories that the image has in common with the tree are looked into.
+ */
+export function replacedFinder(root: Root, paths: readonly string[]): FindReplaced {
+  const essential = essentialTree(paths)
+  const usr = essential.names.get('usr')
+  /** Whether the root has a link there: images have most of their directories in common. */
+  const links = new Map<string, boolean>()
+  const isLink = (path: string): boolean => {
+    const known = links.get(path)
+    if (known !== undefined) return known
+    const found = statLink(root, path)?.isSymbolicLink() ?? false
+    links.set(path, found)
+    return found
+  }
+
+  return ({ directory, lower }, list) => {
+    const look = (diff: string, path: string, levels: EssentialTree[]): string | undefined => {
+      for (const entry of list(diff + path)) {
+        const here = `${path}/${entry.name}`
+        const below = essentialBelow(levels, entry.name)
+        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry.isDirectory(), below)
+        if (found !== undefined) return found
+      }
+      return undefined
+    }
+    const lookBelow = (
+      diff: string,
+      here: string,
+      isDirectory: boolean,
+      levels: EssentialTree[],
+    ): string | undefined => {
+      if (levels.length === 0) return undefined
+      if (!isDirectory || isLink(here)) return exists(root, here)
+      return look(diff, here, levels)
+    }
+
+    for (const layer of lower) {
+      const diff = `${root.prefix}${directory}/${layer}`
+      for (const entry of list(diff)) {
+        const here = `/${entry.name}`
+        const merged = USR_MERGED.includes(entry.name)
+        if (merged && isLink(here)) {
+          if (entry.isSymbolicLink() && readlinkSync(diff + here) === readlinkSync(root.prefix + here))
+            continue
+          return here
+        }
+        const level = merged && typeof usr === 'object' ? usr : essential
+        const below = essentialBelow([level], entry.name)
+        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry.isDirectory(), below)
+        if (found !== undefined) return found
+      }
+    }
+    return undefined
+  }
+}
+
+/** What the root does not have is added, not replaced. */
+function exists(root: Root, path: string): string | undefined {
+  return statLink(root, path) ? path : undefined
+}

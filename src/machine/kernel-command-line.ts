@@ -1,0 +1,106 @@
+import { printable } from '../text/printable.js'
+
+/**
+ * The kernel command line: which words it has, and what they ask of us.
+ *
+ * Rules: Documentation/admin-guide/kernel-parameters.rst (quoting), systemd(1) and
+ * kernel-command-line(7) (which words select a target).
+ */
+
+export type KernelCommandLine = {
+  /** Why nothing may be stacked in this boot, or undefined. */
+  off?: string
+  /** The unit PID 1 boots into: `systemd.unit=` or a run level; `default.target` otherwise. */
+  target: string
+  /** Why the early default target is not ours to take, or undefined. */
+  otherTarget?: string
+  /** The last of `ro` and `rw`, if either is there. */
+  root?: 'ro' | 'rw'
+  /** `balena_kernel_abi=`: which kernel modules fit. */
+  kernelAbi?: string
+}
+
+/**
+ * Splits a command line as the kernel does (lib/cmdline.c, next_arg): words end at white space, a
+ * double quote opens and closes a stretch in which white space is part of the word, and the quotes
+ * around a value or around the whole word are dropped.
+ */
+export function splitCommandLine(text: string): string[] {
+  const words: string[] = []
+  for (const [raw] of text.matchAll(/(?:"[^"]*(?:"|$)|[^\s"])+/g)) {
+    const equals = raw.startsWith('"') ? -1 : raw.indexOf('=')
+    words.push(equals < 0 ? unquote(raw) : raw.slice(0, equals + 1) + unquote(raw.slice(equals + 1)))
+  }
+  return words
+}
+
+function unquote(text: string): string {
+  return text.startsWith('"') ? text.slice(1).replace(/"$/, '') : text
+}
+
+/** Splits the arguments of a container's PID 1 (/proc/1/cmdline): each ends with a NUL, nothing is quoted. */
+export function splitArguments(text: string): string[] {
+  return text.split('\0').slice(1).filter(Boolean)
+}
+
+const OFF_SWITCHES = ['balena.nohostext', 'mobynit.no_overlays']
+/** Words that ask PID 1 for a repair boot: systemd(1), "emergency", "rescue" and their aliases. */
+const REPAIR_WORDS = new Set(['emergency', 'rescue', 'single', 's', 'S', '1', '-b'])
+const REPAIR_UNITS = new Set(['rescue.target', 'emergency.target', 'rescue.service', 'emergency.service'])
+const RUN_LEVEL_TARGETS = new Map([
+  ['2', 'multi-user.target'],
+  ['3', 'multi-user.target'],
+  ['4', 'multi-user.target'],
+  ['5', 'graphical.target'],
+])
+
+/**
+ * A unit that hostext.target can stand in for, safe to use as a file name. A unit can be an alias of one of its own type only,
+ * and not of an instance: systemd.unit(5).
+ */
+const TARGET_NAME = /^[A-Za-z0-9:_.\\-]{1,240}\.target$/
+
+/** What the words of a command line ask for. Later words win, as for PID 1. Never fails. */
+export function readCommandLine(words: readonly string[]): KernelCommandLine {
+  const result: KernelCommandLine = { target: 'default.target' }
+  const switches = new Map<string, string>()
+  let repair: string | undefined
+
+  for (const word of words) {
+    if (REPAIR_WORDS.has(word)) repair = word
+    result.target = RUN_LEVEL_TARGETS.get(word) ?? result.target
+    if (word === 'ro' || word === 'rw') result.root = word
+
+    const equals = word.indexOf('=')
+    // The kernel and systemd hold `-` and `_` in a parameter's name for the same.
+    const key = (equals < 0 ? word : word.slice(0, equals)).replaceAll('-', '_')
+    const value = equals < 0 ? undefined : word.slice(equals + 1)
+
+    if (OFF_SWITCHES.includes(key)) {
+      if (isFalse(value)) switches.delete(key)
+      else switches.set(key, word)
+    }
+    if (key === 'systemd.unit' && value) {
+      if (REPAIR_UNITS.has(value)) repair = word
+      else result.target = value
+    }
+    if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
+    // systemd-run-generator(8) takes the default target for itself, systemd-debug-generator(8) adds to it: that would
+    // start before the switch, and all that it needs.
+    if (key === 'systemd.run' || key === 'systemd.wants')
+      result.otherTarget = `${key}= on the kernel command line`
+  }
+
+  const off = [...switches.values()][0] ?? repair
+  if (off !== undefined) result.off = `${printable(off)} on the kernel command line`
+  if (!TARGET_NAME.test(result.target)) {
+    result.otherTarget = `systemd.unit=${printable(result.target)} on the kernel command line is no plain target`
+    result.target = 'default.target'
+  }
+  return result
+}
+
+/** systemd's false values (parse_boolean), any case. A bare word and everything else is not false. */
+function isFalse(value: string | undefined): boolean {
+  return value !== undefined && /^(?:0|no|n|false|f|off)$/i.test(value)
+}

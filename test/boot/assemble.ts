@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { PROJECT } from '../support/paths.js'
+import { cached } from './cache.js'
+import type { Machine } from './machine.js'
+import { debian, type Kind, type Release } from './rootfs.js'
+
+/** The root filesystem with this checkout's hostext installed, as `build.mjs install` does it. */
+function installed(release: Release, kind: Kind): string {
+  const { root } = debian(release, kind)
+  const hash = createHash('sha256').update(root)
+  for (const path of ['build.mjs', 'package.json', 'dist', 'generators', 'docs']) {
+    const full = join(PROJECT, path)
+    const files = statSync(full).isDirectory() ? readdirSync(full).map((name) => join(full, name)) : [full]
+    for (const file of files.sort()) hash.update(file.slice(PROJECT.length)).update(readFileSync(file))
+  }
+  const name = kind === 'device' ? `installed-device-${release}` : `installed-${release}`
+  return cached(name, hash.digest('hex'), (directory) => {
+    execFileSync('cp', ['-a', `${root}/.`, directory])
+    execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', directory], {
+      cwd: PROJECT,
+      stdio: 'pipe',
+    })
+  })
+}
+
+/** Makes the tree of a machine in a new directory. */
+export function assemble(machine: Machine): string {
+  const tree = mkdtempSync(join(tmpdir(), `hostext-${machine.release}-`))
+  chmodSync(tree, 0o755)
+  // Nothing writes into a file below /usr in place, so links do there; the rest is copied.
+  const base = installed(machine.release, kindOf(machine))
+  const others = readdirSync(base).filter((name) => name !== 'usr')
+  execFileSync('cp', ['-a', '-t', tree, ...others.map((name) => join(base, name))])
+  execFileSync('cp', ['-al', '-t', tree, join(base, 'usr')])
+  const dataRoot =
+    typeof machine.dataRoot === 'function' ? machine.dataRoot(machine.release) : machine.dataRoot
+  if (dataRoot) {
+    mkdirSync(join(tree, 'var/lib/docker'), { recursive: true })
+    execFileSync('cp', ['-a', `${dataRoot}/.`, join(tree, 'var/lib/docker')])
+  }
+  const files = { 'usr/lib/test/script': machine.script, ...machine.files }
+  for (const [path, text] of Object.entries(files)) {
+    const file = join(tree, path.replace(/\*$/, ''))
+    mkdirSync(dirname(file), { recursive: true })
+    rmSync(file, { force: true })
+    writeFileSync(file, text)
+    if (path.endsWith('*')) chmodSync(file, 0o755)
+  }
+  machine.prepare?.(tree)
+  return tree
+}
+
+export function kindOf({ device }: Machine): Kind {
+  return device ? 'device' : 'plain'
+}

@@ -1,0 +1,128 @@
+import { cpSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { BASE_REPORT, bootOf, type Case, isClean, isStacked, said } from '../checks.js'
+import { reported } from '../machine.js'
+
+/**
+ * What the device's own engine does in each boot: every extension is created, updated and removed, one step a
+ * boot, three of them in turn. `version NAME NUMBER` makes a container NAME of a new image.
+ */
+const LIFE = `${BASE_REPORT}
+export DOCKER_BUILDKIT=0
+report engine docker info -f '{{.Driver}} {{.DockerRootDir}}'
+report containers docker ps -a --format '{{.Names}} {{.Image}}'
+report run docker run --rm --network=none tools:1 /busybox echo works
+for name in wifi gpu disk; do report $name cat /usr/share/extension-$name; done
+version() {
+	mkdir -p /var/build && echo "$1 version $2" >/var/build/file
+	printf 'FROM scratch\\nLABEL io.balena.features.host-extension=1\\nCOPY file /usr/share/extension-%s\\n' $1 >/var/build/Dockerfile
+	docker build -q -t $1:$2 /var/build && docker create --name $1 $1:$2 /none
+}
+remove() {
+	docker rm $1 && docker image prune -af --filter label=io.balena.features.host-extension=1
+}
+step() {
+	case $boot in
+	1) docker build -q -t tools:1 /usr/lib/test/tools && version wifi 1 ;;
+	2) remove wifi && version wifi 2 && version gpu 1 ;;
+	3) remove wifi && remove gpu && version gpu 2 && version disk 1 ;;
+	4) remove gpu && remove disk && version disk 2 ;;
+	5) remove disk ;;
+	6) docker image prune -af ;;
+	esac
+}
+if [ -d /run/hostext/locked ]; then for try in $(seq 600); do [ -e /run/hostext/good ] && break; sleep 0.1; done; fi
+report records sh -c 'ls /var/lib/docker/hostext; true'
+report hold systemctl show -P ActiveState hostext-hold.service
+report holders docker ps -a --filter label=io.hostext.hold --format '{{.Names}}'
+report step step
+# What was stacked at boot stays whole, whatever the engine has removed since; and not only what is still cached.
+echo 2 >/proc/sys/vm/drop_caches
+for name in wifi gpu disk; do report $name-after cat /usr/share/extension-$name; done
+report images docker images -a --format '{{.Repository}}:{{.Tag}}'
+report layers-left ls /var/lib/docker/overlay2
+report run-left sh -c 'ls -A /run/hostext /mnt'
+report mounts-left sh -c 'grep -c -E "hostext|nextroot" /proc/self/mountinfo'
+report engine-unit systemctl is-active docker.service
+report failed-after systemctl --failed --plain --no-legend
+`
+
+/** What is stacked in each boot, from what the boots before it did. */
+const STACKED: Record<string, string>[] = [
+  {},
+  { wifi: 'wifi version 1' },
+  { wifi: 'wifi version 2', gpu: 'gpu version 1' },
+  { gpu: 'gpu version 2', disk: 'disk version 1' },
+  { disk: 'disk version 2' },
+  {},
+]
+
+export function engineCases(): Case[] {
+  return [
+    {
+      name: 'the engine of the device creates, updates and removes extensions',
+      container: false,
+      machine: {
+        device: true,
+        boots: STACKED.map(() => ({})),
+        prepare(root) {
+          mkdirSync(join(root, 'usr/lib/test/tools'), { recursive: true })
+          cpSync('/bin/busybox', join(root, 'usr/lib/test/tools/busybox'))
+        },
+        files: {
+          'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+          'usr/lib/test/tools/Dockerfile': 'FROM scratch\nCOPY busybox /busybox\n',
+        },
+        script: LIFE,
+      },
+      check(t, outcome) {
+        isClean(t, outcome)
+        for (const [index, stacked] of STACKED.entries()) {
+          const number = index + 1
+          const boot = bootOf(outcome, number)
+          const names = Object.keys(stacked)
+          if (names.length > 0) {
+            isStacked(t, boot)
+            t.equal(reported(boot, 'layers').match(/loaded active mounted/g)?.length, names.length)
+          } else {
+            t.notMatch(reported(boot, 'root'), /^hostext/, `boot ${number} is plain`)
+            t.equal(reported(boot, 'state'), 'running')
+            t.match(said(boot), /no container is a host extension/)
+          }
+          for (const key of ['', '-after']) {
+            const there = ['wifi', 'gpu', 'disk'].filter(
+              (name) => boot.reports.get(`${name}${key}.status`) === '0',
+            )
+            const seen = Object.fromEntries(there.map((name) => [name, reported(boot, `${name}${key}`)]))
+            t.same(
+              seen,
+              stacked,
+              `boot ${number} has what was created${key && ', after the engine has removed it'}`,
+            )
+          }
+          const holders = reported(boot, 'holders').split('\n').filter(Boolean)
+          // Each stack is new, so it is on trial, and the one before is the last good one.
+          const before = names.length > 0 ? Object.keys(STACKED[index - 1] ?? {}).length : 0
+          t.equal(
+            holders.length,
+            names.length + before,
+            `boot ${number} holds what is stacked and the last good stack, and nothing else`,
+          )
+          if (names.length > 0)
+            t.equal(reported(boot, 'records').split('\n')[0], 'good', 'it has booted well')
+          if (names.length > 0) t.equal(reported(boot, 'hold'), 'active')
+          t.equal(reported(boot, 'engine'), 'overlay2 /var/lib/docker')
+          if (number > 1) t.equal(reported(boot, 'run'), 'works', 'the engine runs containers')
+          t.equal(boot.reports.get('step.status'), '0', reported(boot, 'step'))
+          t.equal(reported(boot, 'engine-unit'), 'active')
+          t.equal(reported(boot, 'failed-after'), '')
+        }
+        const end = bootOf(outcome, STACKED.length)
+        t.equal(reported(end, 'containers'), '', 'no container is left')
+        t.equal(reported(end, 'images'), '', 'nor an image')
+        t.equal(reported(end, 'layers-left'), 'l', 'nor a layer')
+        t.equal(reported(end, 'mounts-left'), '0', 'nor a mount of ours')
+      },
+    },
+  ]
+}

@@ -1,0 +1,118 @@
+import type { Test } from 'tap'
+import { BASE_REPORT, bootOf, type Case, isStacked } from '../checks.js'
+import { setAside, settingsDataRoot, update } from '../extensions.js'
+import { type Outcome, reported } from '../machine.js'
+
+/** Files in /etc/settings: the extension's, the base root's, and those that only the machine makes. */
+const FILES = [
+  'shipped',
+  'shipped-and-edited',
+  'base',
+  'base-and-edited',
+  'base-and-deleted',
+  'new',
+  'directory/new',
+]
+
+/** An edit, a new file, a deletion; then, after the first boot, an update of the extension, as the engine does it. */
+const SCRIPT = `${BASE_REPORT}${update('/var/lib/docker')}
+report etc findmnt -no SOURCE,FSTYPE /etc
+for file in ${FILES.join(' ')}; do
+	report $(echo $file | tr / -) cat /etc/settings/$file
+done
+report changes hostext changes
+if [ "$boot" = 1 ]; then
+	report edit sh -c 'cd /etc/settings && echo edited >shipped-and-edited && echo edited >base-and-edited &&
+		rm base-and-deleted && echo new >new && mkdir directory && echo new >directory/new'
+	update settings-1 settings-2
+fi
+`
+
+function etcCase(mode: string, check: (t: Test, outcome: Outcome) => void): Case {
+  return {
+    name: `Etc=${mode}`,
+    container: true,
+    machine: {
+      dataRoot: settingsDataRoot(),
+      boots: [{}, {}],
+      files: {
+        'etc/hostext.conf': `[Root]\nEtc=${mode}\n`,
+        'etc/settings/base': 'root\n',
+        'etc/settings/base-and-edited': 'root\n',
+        'etc/settings/base-and-deleted': 'root\n',
+      },
+      prepare: (root) => setAside(root, ['settings-1'], ['settings-2']),
+      script: SCRIPT,
+    },
+    check(t, outcome) {
+      for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
+      t.same(look(outcome, 1), {
+        shipped: 'version 1',
+        'shipped-and-edited': 'version 1',
+        base: 'root',
+        'base-and-edited': 'root',
+        'base-and-deleted': 'root',
+      })
+      check(t, outcome)
+    },
+  }
+}
+
+/** The files that were there in a boot, with what they said. */
+function look(outcome: Outcome, boot: number): Record<string, string> {
+  const key = (file: string): string => file.replace('/', '-')
+  const there = FILES.filter((file) => outcome.boots[boot - 1]?.reports.get(`${key(file)}.status`) === '0')
+  return Object.fromEntries(there.map((file) => [file, reported(outcome, key(file), boot)]))
+}
+
+/** What a boot shows that has kept nothing of the changes. */
+const UPDATED = {
+  shipped: 'version 2',
+  'shipped-and-edited': 'version 2',
+  base: 'root',
+  'base-and-edited': 'root',
+  'base-and-deleted': 'root',
+}
+
+/** What is promised of /etc in hostext.conf(5), each mode over two boots of one machine. */
+export function etcCases(): Case[] {
+  return [
+    etcCase('read-only', (t, outcome) => {
+      t.equal(reported(outcome, 'etc', 1), '', '/etc is part of the root')
+      t.match(reported(outcome, 'edit', 1), /Read-only file system/)
+      t.same(look(outcome, 2), UPDATED)
+      t.equal(reported(outcome, 'changes', 2), '')
+    }),
+    etcCase('volatile', (t, outcome) => {
+      t.match(reported(outcome, 'etc', 1), /^hostext-etc +overlay/)
+      t.equal(outcome.boots[0]?.reports.get('edit.status'), '0', '/etc is writable')
+      t.same(look(outcome, 2), UPDATED, 'changes are gone')
+      t.equal(reported(outcome, 'changes', 2), '')
+    }),
+    etcCase('persistent', (t, outcome) => {
+      t.match(reported(outcome, 'etc', 1), /^hostext-etc +overlay/)
+      t.equal(outcome.boots[0]?.reports.get('edit.status'), '0', '/etc is writable')
+      t.same(
+        look(outcome, 2),
+        {
+          shipped: 'version 2',
+          'shipped-and-edited': 'edited',
+          base: 'root',
+          'base-and-edited': 'edited',
+          new: 'new',
+          'directory/new': 'new',
+        },
+        'changes stand, the update shows where nothing was changed',
+      )
+      const changes = reported(outcome, 'changes', 2).split('\n')
+      for (const line of [
+        'deleted  /etc/settings/base-and-deleted',
+        'written  /etc/settings/base-and-edited',
+        'written  /etc/settings/directory/new',
+        'written  /etc/settings/new',
+        'written  /etc/settings/shipped-and-edited  (hides that of run-hostext-0.mount)',
+      ])
+        t.ok(changes.includes(line), `it is listed: ${line}`)
+    }),
+  ]
+}

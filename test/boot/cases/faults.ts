@@ -1,0 +1,509 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, said } from '../checks.js'
+import { type Disk, extentsOf, freeExtents, type MadeDisk } from '../disks.js'
+import { dataRoot } from '../engine.js'
+import { containerDirectory, FEATURE, standardDataRoot } from '../extensions.js'
+import { type Outcome, reported } from '../machine.js'
+import { type Kind, mapperWord, wholeDisk } from '../mapper.js'
+
+/** Small enough a settle time for a test, and time for an emulated machine to find its disks. */
+const CONFIGURATION = '[Boot]\nTimeout=3min\n[Safety]\nSettle=1s\n'
+const FILES = { 'etc/hostext.conf': CONFIGURATION }
+
+/** What the stack brings, and its record in `record` once it is marked good: that takes Settle= from the end of the boot. */
+const script = (record: string, before = '') => `${before}${BASE_REPORT}
+report one cat /usr/share/one-layer/one.txt
+report replaced cat /usr/share/base/replaced
+report date date -u +%s
+for try in $(seq 300); do
+	grep -q "on trial" /run/hostext.decision && [ ! -e /run/hostext/good ] || break
+	sleep 0.2
+done
+report good cat ${record}/good
+report rollback systemctl is-failed hostext-rollback.service
+`
+const ON_ROOT = '/var/lib/docker/hostext'
+const ON_DATA = '/mnt/data/docker/hostext'
+
+const dataDisk: Disk = {
+  filesystem: 'ext4',
+  label: 'data',
+  uuid: '00000000-0000-4000-8000-646174610000',
+  from: 'mnt/data',
+  size: '400M',
+}
+
+/** Moves the engine's data to a data partition, with the file that says that it is not to be wiped. */
+function moveToDataPartition(root: string): void {
+  mkdirSync(join(root, 'mnt/data'), { recursive: true })
+  renameSync(join(root, 'var/lib/docker'), join(root, 'mnt/data/docker'))
+  writeFileSync(join(root, 'mnt/data/remove_me_to_reset'), '')
+}
+
+/** All four extensions are there. */
+function isWhole(t: Test, outcome: Outcome): void {
+  t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
+  t.equal(reported(outcome, 'one'), 'from one-layer')
+  t.equal(reported(outcome, 'replaced'), 'from override')
+  t.equal(reported(outcome, 'layers').match(/loaded active mounted/g)?.length, 4, 'every layer is mounted')
+}
+
+/** Faults of disks, clocks and kernels. Where there is no VM in it, a container shows it on both releases. */
+export function faultCases(): Case[] {
+  return [
+    ...fullDiskCases(),
+    ...dataPartitionCases(),
+    ...machineCases(),
+    ...runtimeCases(),
+    ...engineFaultCases(),
+  ]
+}
+
+/**
+ * In the first boot the file system is filled to its last block; the second, without hostext, shows what fails
+ * for that alone; the third would stack for the first time; the fourth has space again.
+ */
+function fullDisk(where: string, record: string): Pick<Case['machine'], 'boots' | 'script'> {
+  return {
+    boots: [{ commandLine: ['balena.nohostext'] }, { commandLine: ['balena.nohostext'] }, {}, {}],
+    script: `${script(
+      record,
+      `
+report free sh -c 'df --output=avail ${where} | tail -n 1'
+fill() {
+	fallocate -l "$(df --output=avail -B1 ${where} | tail -n 1)" ${where}/fill-1
+	# What is kept for root, down to the last block; then every inode's first block is one too many.
+	dd if=/dev/zero of=${where}/fill-2 bs=64k 2>/dev/null
+	dd if=/dev/zero of=${where}/fill-3 bs=1k 2>/dev/null
+	sync
+}
+[ "$boot" -gt 2 ] || fill
+`,
+    )}[ "$boot" != 3 ] || { rm -f ${where}/fill-* && sync; }\n`,
+  }
+}
+
+/**
+ * A stack that never booted is not tried where that cannot be recorded. `freed`: a boot may have made room again for the
+ * one block that it takes, as /var/log does; then the trial is recorded.
+ */
+function isFullDisk(t: Test, outcome: Outcome, freed = false): void {
+  const [plain, full, after] = [2, 3, 4].map((number) => bootOf(outcome, number)) as [
+    Outcome,
+    Outcome,
+    Outcome,
+  ]
+  t.match(reported(full, 'free'), /^\s*0$/, 'it is full')
+  t.equal(reported(full, 'target'), 'active', 'multi-user.target is reached')
+  const failed = (boot: Outcome) =>
+    reported(boot, 'failed').replaceAll(/ .*$/gm, '').split('\n').filter(Boolean)
+  const ours = failed(full).filter((unit) => !failed(plain).includes(unit) && !/hostext|nextroot/.test(unit))
+  t.same(ours, [], 'nothing fails that does not fail on a plain root')
+  const isRecorded = freed && reported(full, 'root').startsWith('hostext')
+  if (isRecorded) {
+    isWhole(t, full)
+    t.match(said(full), /have booted well/)
+  } else {
+    t.notMatch(reported(full, 'root'), /^hostext/, 'the root is the plain one')
+    t.match(said(full), /No space left on device/, 'it says that there is nowhere to record the trial')
+    t.match(said(full), /plain root, extensions are left out/)
+    t.not(full.reports.get('good.status'), '0')
+  }
+  isWhole(t, after)
+  t.equal(after.reports.get('good.status'), '0', 'with space again the stack is marked good')
+}
+
+function fullDiskCases(): Case[] {
+  const standard = standardDataRoot()
+  return [
+    {
+      name: 'faults: a full root',
+      container: false,
+      machine: { dataRoot: standard, files: FILES, ...fullDisk('/var', ON_ROOT) },
+      check: (t, outcome) => isFullDisk(t, outcome, true),
+    },
+    {
+      name: 'faults: a full data partition',
+      container: false,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        ...fullDisk('/mnt/data', ON_DATA),
+        prepare: moveToDataPartition,
+        disks: [{ ...dataDisk, size: '100M' }],
+        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
+      },
+      check: (t, outcome) => isFullDisk(t, outcome),
+    },
+  ]
+}
+
+const onMapper = (kind: Kind, choose: (disk: MadeDisk) => ReturnType<typeof extentsOf>) => ({
+  commandLine: (disks: MadeDisk[]) => {
+    const disk = disks[1] as MadeDisk
+    return [mapperWord('data', '/dev/vdb', disk, choose(disk), kind)]
+  },
+})
+
+/** A machine whose data partition is on a disk of which `choose` says what fails. */
+function failing(
+  kind: Kind,
+  choose: (disk: MadeDisk) => ReturnType<typeof extentsOf>,
+  boots: number,
+): Omit<Case['machine'], 'script'> {
+  const boot = onMapper(kind, choose)
+  return {
+    dataRoot: standardDataRoot(),
+    files: FILES,
+    prepare: moveToDataPartition,
+    disks: [dataDisk],
+    fstab:
+      '/dev/vda / ext4 rw 0 1\n/dev/mapper/data /mnt/data ext4 nofail,x-systemd.device-timeout=60s 0 0\n',
+    boots: Array.from({ length: boots }, () => boot),
+  }
+}
+
+/** The directory of the uppermost layer of an extension, below the data root. */
+function topLayer(data: string, name: string): string {
+  const id = containerDirectory(data, name).split('/').at(-1) as string
+  const mountId = readFileSync(join(data, 'image/overlay2/layerdb/mounts', id, 'mount-id'), 'utf8')
+  const lower = readFileSync(join(data, 'overlay2', mountId, 'lower'), 'utf8').split(':')
+  const link = lower[1] as string
+  const layer = readdirSync(join(data, 'overlay2')).find(
+    (layer) => layer !== 'l' && `l/${readFileSync(join(data, 'overlay2', layer, 'link'), 'utf8')}` === link,
+  )
+  return `overlay2/${layer}/diff`
+}
+
+function dataPartitionCases(): Case[] {
+  const standard = standardDataRoot()
+  const container = containerDirectory(standard, 'one-layer').slice(standard.length)
+  return [
+    {
+      name: 'faults: a read-only data partition',
+      container: false,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        prepare: moveToDataPartition,
+        disks: [dataDisk],
+        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 ro 0 2\n',
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        isWhole(t, outcome)
+        t.match(said(outcome), /rollback is off: .*read-only/i)
+      },
+    },
+    {
+      name: "faults: a container's metadata on a bad sector",
+      container: false,
+      machine: {
+        ...failing('error', (disk) => extentsOf(disk, `/docker${container}/config.v2.json`), 1),
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.match(reported(outcome, 'decision'), /left out: a container: \S*config\.v2\.json: i\/o error/)
+        t.equal(reported(outcome, 'replaced'), 'from override', 'the others are stacked')
+        t.not(outcome.reports.get('one.status'), '0')
+      },
+    },
+    {
+      // Whatever is asked of the merged root, overlayfs would ask this layer first: nothing of the root could be read.
+      name: 'faults: the directory of a layer on a bad sector',
+      container: false,
+      machine: {
+        ...failing('error', (disk) => extentsOf(disk, `/docker/${topLayer(standard, 'one-layer')}`), 1),
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
+        t.equal(reported(outcome, 'state'), 'running')
+        t.match(reported(outcome, 'decision'), /left out: one-layer \(.*\): \S*\/l\/[A-Z0-9]{26}: i\/o error/)
+        t.equal(reported(outcome, 'replaced'), 'from override', 'the others are stacked')
+        t.not(outcome.reports.get('one.status'), '0')
+      },
+    },
+    {
+      name: 'faults: a data partition that cannot be mounted',
+      container: false,
+      machine: {
+        ...failing('error', () => [{ start: 2, count: 2 }], 1),
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        isPlain(t, outcome, /mounted for \/mnt\/data\/docker.*: plain root|\/mnt\/data is not mounted/, [
+          /^mnt-data\.mount/,
+          /hostext/,
+        ])
+      },
+    },
+    {
+      name: 'faults: a data partition that takes no write',
+      container: false,
+      machine: {
+        ...failing('unwritable', wholeDisk, 1),
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        // The kernel will not mount it writable, and systemd not read-only unless fstab says so.
+        isPlain(t, outcome, /mounted for \/mnt\/data\/docker.*: plain root|\/mnt\/data is not mounted/, [
+          /^mnt-data\.mount/,
+          /hostext/,
+        ])
+      },
+    },
+    {
+      name: 'faults: a data partition on which a record cannot be written',
+      container: false,
+      machine: {
+        ...failing('unwritable', freeExtents, 1),
+        prepare(root) {
+          moveToDataPartition(root)
+          // What fails is to be the record, not its directory.
+          mkdirSync(join(root, 'mnt/data/docker/hostext'), { mode: 0o700 })
+        },
+        // Small: what is free has to fit on a kernel command line.
+        disks: [{ ...dataDisk, size: '100M' }],
+        // The second boot is one of the disk as it should be.
+        boots: [onMapper('unwritable', freeExtents), onMapper('unwritable', () => [])],
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        const failing = bootOf(outcome, 1)
+        isPlain(t, failing, /Input\/output error/, [/nextroot/, /hostext/])
+        t.match(said(failing), /plain root, extensions are left out/)
+        t.not(failing.reports.get('good.status'), '0')
+        isWhole(t, outcome)
+        t.match(reported(outcome, 'decision'), /on trial: boot 1 of 2/)
+        t.equal(outcome.reports.get('good.status'), '0', 'on a disk that works it is marked good')
+      },
+    },
+    {
+      name: 'faults: a read-only data partition on a disk that takes no write',
+      container: false,
+      machine: {
+        ...failing('unwritable', wholeDisk, 1),
+        fstab: '/dev/vda / ext4 rw 0 1\n/dev/mapper/data /mnt/data ext4 ro,noload 0 0\n',
+        script: script(ON_DATA),
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        isWhole(t, outcome)
+        t.match(said(outcome), /rollback is off: .*read-only/i)
+      },
+    },
+  ]
+}
+
+function machineCases(): Case[] {
+  const standard = standardDataRoot()
+  return [
+    {
+      // power-cuts.ts has the cuts at every other moment; a container can only crash.
+      name: 'faults: the power is cut in the first boot of a stack',
+      container: true,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        boots: [{ cut: { at: 'Welcome to', after: 500 }, expectEnd: 'cut' }, {}],
+        script: script(ON_ROOT),
+      },
+      check(t, outcome) {
+        const boot = bootOf(outcome, 2)
+        isStacked(t, boot)
+        isWhole(t, boot)
+        t.equal(boot.reports.get('good.status'), '0', 'the second attempt is a good one')
+      },
+    },
+    {
+      name: 'faults: the clock is at 1970',
+      container: false,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        boots: [1, 2].map(() => ({ qemu: ['-rtc', 'base=1970-01-02'] })),
+        script: `${script(ON_ROOT)}report clock sh -c 'dmesg | grep rtc_cmos'\n`,
+      },
+      check(t, outcome) {
+        for (const number of [1, 2]) {
+          const boot = bootOf(outcome, number)
+          t.match(reported(boot, 'clock'), /setting system clock to 1970-01-02/)
+          isStacked(t, boot)
+          isWhole(t, boot)
+          t.equal(boot.reports.get('good.status'), '0', 'the stack is marked good')
+        }
+      },
+    },
+    {
+      name: 'faults: a kernel without overlayfs',
+      container: false,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        script: script(ON_ROOT),
+        prepare(root) {
+          const modules = join(root, 'usr/lib/modules')
+          const files = readdirSync(modules, { recursive: true, encoding: 'utf8' })
+          const overlay = files.filter((path) => /\/overlay\.ko(?:\.\w+)?$/.test(path))
+          if (overlay.length === 0) throw new Error(`no overlay module in ${modules}`)
+          for (const path of overlay) rmSync(join(modules, path))
+        },
+      },
+      check: (t, outcome) =>
+        isPlain(t, outcome, /unknown filesystem type 'overlay'|overlayfs/, [
+          /nextroot/,
+          /run-hostext/,
+          /rollback/,
+        ]),
+    },
+  ]
+}
+
+/** A runtime in whose place `text` is; it finds itself as node.real. */
+function wrapped(text: string): Pick<Case['machine'], 'files' | 'prepare'> {
+  return {
+    files: { ...FILES, 'usr/lib/hostext/wrapper*': `#!/bin/sh\n${text}\n` },
+    prepare(root) {
+      const lib = join(root, 'usr/lib/hostext')
+      renameSync(join(lib, 'node'), join(lib, 'node.real'))
+      renameSync(join(lib, 'wrapper'), join(lib, 'node'))
+    },
+  }
+}
+
+function runtimeCases(): Case[] {
+  const standard = standardDataRoot()
+  return (
+    [
+      // Virtual memory: the runtime reserves far more than it uses, and cannot start.
+      [
+        'has no memory to start',
+        'ulimit -v 100000',
+        /the runtime ended with status \d+: extensions are left out/,
+      ],
+      // What the kernel does to it when the machine is out of memory.
+      [
+        'is killed for want of memory',
+        'kill -9 $$',
+        /the runtime was killed \(out of memory, or it hung for 20 s\): extensions are left out/,
+      ],
+    ] as const
+  ).map(
+    ([name, text, why]): Case => ({
+      name: `faults: the runtime ${name}`,
+      container: true,
+      machine: {
+        dataRoot: standard,
+        ...wrapped(`${text}\nexec /usr/lib/hostext/node.real "$@"`),
+        script: script(ON_ROOT),
+      },
+      check: (t, outcome) => isPlain(t, outcome, why),
+    }),
+  )
+}
+
+/** What the engine was about to rename to config.v2.json: NewAtomicFileWriter in moby's pkg/ioutils. */
+const TEMPORARY = '.tmp-config.v2.json2718281828'
+
+function engineFaultCases(): Case[] {
+  const standard = standardDataRoot()
+  const second = dataRoot('second', [
+    {
+      name: 'second',
+      dockerfile: `FROM scratch\n${FEATURE}\nCOPY file /usr/share/second\n`,
+      files: { file: 'from second\n' },
+    },
+  ])
+  return [
+    {
+      name: "faults: two engines' data roots",
+      container: true,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        script: `${script(ON_DATA)}report second cat /usr/share/second\nreport other ls ${ON_ROOT}\n`,
+        prepare(root) {
+          moveToDataPartition(root)
+          execFileSync('cp', ['-aT', second, join(root, 'var/lib/docker')])
+        },
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        isWhole(t, outcome)
+        t.not(outcome.reports.get('second.status'), '0')
+        t.match(
+          reported(outcome, 'decision'),
+          'left out: second: /var/lib/docker is the data root of a second engine; /mnt/data/docker is in use',
+        )
+        // On a plain root this engine's data is locked; what the other one has is not ours to write to.
+        t.match(reported(outcome, 'decision'), 'rollback is off: /mnt/data/docker is on the root')
+        t.not(outcome.reports.get('other.status'), '0')
+      },
+    },
+    {
+      name: "faults: an engine that was killed while it wrote a container's metadata anew",
+      container: true,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        script: script(ON_ROOT),
+        prepare(root) {
+          const data = join(root, 'var/lib/docker')
+          for (const [index, name] of ['one-layer', 'override', 'service'].entries()) {
+            const directory = containerDirectory(data, name)
+            const text = readFileSync(join(directory, 'config.v2.json'), 'utf8')
+            writeFileSync(join(directory, TEMPORARY), text.slice(0, (text.length * index) / 2))
+          }
+        },
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        isWhole(t, outcome)
+        t.notMatch(said(outcome), /left out/)
+      },
+    },
+    {
+      name: "faults: an engine that was killed before it had written a new container's metadata",
+      container: true,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        script: script(ON_ROOT),
+        prepare(root) {
+          const data = join(root, 'var/lib/docker')
+          const directory = containerDirectory(data, 'one-layer')
+          renameSync(join(directory, 'config.v2.json'), join(directory, TEMPORARY))
+        },
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.not(outcome.reports.get('one.status'), '0')
+        t.equal(reported(outcome, 'replaced'), 'from override')
+        t.match(reported(outcome, 'decision'), /left out: a container: \S*config\.v2\.json: no such file/)
+      },
+    },
+    {
+      name: 'faults: an engine that was killed while it made its first container',
+      container: true,
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        script: script(ON_ROOT),
+        prepare(root) {
+          const data = join(root, 'var/lib/docker')
+          for (const id of readdirSync(join(data, 'containers'))) {
+            const directory = join(data, 'containers', id)
+            renameSync(join(directory, 'config.v2.json'), join(directory, TEMPORARY))
+          }
+        },
+      },
+      check: (t, outcome) => isPlain(t, outcome, /plain root: no container is a host extension/),
+    },
+  ]
+}

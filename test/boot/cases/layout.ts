@@ -1,0 +1,273 @@
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import {
+  BASE_REPORT,
+  bootOf,
+  type Case,
+  COMPLETE,
+  isClean,
+  isPlain,
+  isStacked,
+  otherMounts,
+  said,
+} from '../checks.js'
+import { type Disk, ROOT_PARTUUID, ROOT_UUID } from '../disks.js'
+import { standardDataRoot } from '../extensions.js'
+import { type Outcome, reported } from '../machine.js'
+
+/** Each machine boots plain first, then extended; its mounts must be the same but for what is ours. */
+const PLAIN_THEN_EXTENDED = [{ commandLine: ['balena.nohostext'] }, {}]
+const SCRIPT = `${BASE_REPORT}
+report mounts findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS
+report swap sh -c 'tail -n +2 /proc/swaps | cut -f1'
+report one cat /usr/share/one-layer/one.txt
+report replaced cat /usr/share/base/replaced
+report kept cat /usr/share/base/kept
+report uptime cat /proc/uptime
+report fsck sh -c 'journalctl -b --no-pager -o cat -u "systemd-fsck@*"'
+report time systemd-analyze
+`
+
+/** In its third boot the machine soft-reboots once, where its systemd can, and says what there is then. */
+const SOFT_REBOOT_ONCE = `
+if [ "$boot" = 3 ] && [ -e /usr/lib/systemd/system/soft-reboot.target ] && mkdir /run/once 2>/dev/null; then
+	${COMPLETE}
+	systemctl soft-reboot
+	exit 0
+fi
+`
+
+const disk = (label: string, from?: string, more: Partial<Disk> = {}): Disk => ({
+  filesystem: 'ext4',
+  label,
+  uuid: `00000000-0000-4000-8000-${Buffer.from(label.padEnd(6, '-')).toString('hex')}`,
+  size: '400M',
+  ...(from === undefined ? {} : { from }),
+  ...more,
+})
+
+/** Moves the engine's data to where balenaOS has it, with the file that says that it is not to be wiped. */
+function moveToDataPartition(root: string): void {
+  mkdirSync(join(root, 'mnt/data'), { recursive: true })
+  renameSync(join(root, 'var/lib/docker'), join(root, 'mnt/data/docker'))
+  writeFileSync(join(root, 'mnt/data/remove_me_to_reset'), '')
+}
+
+/** For a root that cannot be written to: /var is on the data partition, too. */
+function moveVarToDataPartition(root: string): void {
+  moveToDataPartition(root)
+  renameSync(join(root, 'var'), join(root, 'mnt/data/var'))
+  mkdirSync(join(root, 'var'))
+}
+
+/** A root that cannot be written to, its /var and its engine's data on a partition: how immutable images are laid out. */
+export function immutableRoot(rootFilesystem: 'squashfs' | 'erofs'): Partial<Case['machine']> {
+  return {
+    rootFilesystem,
+    prepare: moveVarToDataPartition,
+    disks: [disk('data', 'mnt/data')],
+    fstab: `/dev/vda / ${rootFilesystem} ro 0 0\n${VAR_ON_DATA}tmpfs /tmp tmpfs size=32M 0 0\n`,
+  }
+}
+const VAR_ON_DATA =
+  'LABEL=data /mnt/data ext4 defaults 0 2\n/mnt/data/var /var none bind,x-systemd.requires-mounts-for=/mnt/data 0 0\n'
+
+function isExtendedAsPlain(t: Test, outcome: Outcome, ours: string[]): void {
+  isClean(t, outcome)
+  const [plain, extended] = [bootOf(outcome, 1), bootOf(outcome, 2)]
+  t.notMatch(reported(plain, 'root'), /^hostext/)
+  t.match(said(plain), /plain root: balena\.nohostext on the kernel command line/)
+  t.equal(reported(plain, 'failed'), '', 'the plain boot is a healthy one')
+  isStacked(t, extended)
+  t.equal(reported(extended, 'one'), 'from one-layer')
+  t.equal(reported(extended, 'replaced'), 'from override')
+  t.equal(reported(extended, 'kept'), 'root')
+  t.equal(reported(extended, 'layers').match(/loaded active mounted/g)?.length, 4, 'every layer is mounted')
+  t.same(otherMounts(reported(extended, 'mounts'), ours), otherMounts(reported(plain, 'mounts'), ours))
+  t.equal(reported(extended, 'swap'), reported(plain, 'swap'))
+}
+
+/** An emulated machine takes half a minute to find its disks. */
+const PATIENT = { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' }
+
+/** What hostext has on a machine with a writable ext4 root. */
+const WRITABLE = ['/etc', '/tmp', '/var', '/home', '/root', '/srv']
+
+/** The disks of a machine as people lay them out. All in virtual machines: a container has no disks. */
+export function layoutCases(): Case[] {
+  const dataRoot = standardDataRoot()
+  const base = { dataRoot, boots: PLAIN_THEN_EXTENDED, script: SCRIPT, files: PATIENT }
+  return [
+    {
+      name: 'layout: a data partition',
+      container: false,
+      machine: {
+        ...base,
+        boots: [...PLAIN_THEN_EXTENDED, {}],
+        script: `${SOFT_REBOOT_ONCE}${SCRIPT}report write sh -c 'echo x >/mnt/data/x && cat /mnt/data/x'\n`,
+        prepare: moveToDataPartition,
+        disks: [disk('data', 'mnt/data')],
+        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
+      },
+      check(t, outcome) {
+        isExtendedAsPlain(t, outcome, WRITABLE)
+        const again = bootOf(outcome, 3)
+        isStacked(t, again)
+        t.equal(reported(again, 'write'), 'x', 'after a soft-reboot the data partition is writable')
+        t.notMatch(reported(bootOf(outcome, 2), 'fsck'), /in use/, 'the disk is not checked twice')
+      },
+    },
+    {
+      name: 'layout: a data partition that is not there',
+      container: false,
+      machine: {
+        dataRoot,
+        script: SCRIPT,
+        prepare: moveToDataPartition,
+        files: { 'etc/hostext.conf': '[Boot]\nTimeout=20s\n' },
+        disks: [disk('data', 'mnt/data', { absent: true })],
+        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 nofail,x-systemd.device-timeout=1s 0 2\n',
+      },
+      check: (t, outcome) =>
+        isPlain(t, outcome, /mounted for \/mnt\/data\/docker did not appear in time: plain root/),
+    },
+    {
+      name: 'layout: a data partition that is to be wiped',
+      container: false,
+      machine: {
+        dataRoot,
+        script: SCRIPT,
+        files: PATIENT,
+        prepare(root) {
+          moveToDataPartition(root)
+          rmSync(join(root, 'mnt/data/remove_me_to_reset'))
+        },
+        disks: [disk('data', 'mnt/data')],
+        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
+      },
+      check: (t, outcome) => isPlain(t, outcome, /plain root: \/mnt\/data\/remove_me_to_reset is missing/),
+    },
+    {
+      name: 'layout: /var with the data, /home, /boot, swap, binds, an automount',
+      container: false,
+      machine: {
+        ...base,
+        partitioned: true,
+        root: `PARTUUID=${ROOT_PARTUUID}`,
+        disks: [
+          disk('var', 'var'),
+          disk('home', 'home', { size: '50M' }),
+          disk('boot', 'boot', { size: '50M' }),
+          disk('swap', undefined, { filesystem: 'swap', size: '50M' }),
+          disk('more', undefined, { size: '50M' }),
+        ],
+        files: {
+          ...PATIENT,
+          'home/user/file': 'x',
+          'var/spool/file': 'x',
+          'mnt/more/.keep': '',
+          'srv/spool/.keep': '',
+        },
+        fstab: [
+          `UUID=${ROOT_UUID} / ext4 rw,errors=remount-ro 0 1`,
+          'LABEL=var /var ext4 noatime 0 2',
+          `UUID=${disk('home').uuid} /home ext4 nodev,nosuid 0 2`,
+          'LABEL=boot /boot ext4 ro 0 2',
+          'LABEL=swap none swap sw 0 0',
+          'LABEL=more /mnt/more ext4 noauto,x-systemd.automount 0 0',
+          '/var/spool /srv/spool none bind 0 0',
+          'tmpfs /tmp tmpfs size=32M 0 0',
+          '',
+        ].join('\n'),
+        script: `ls /mnt/more\n${SCRIPT}`,
+      },
+      check: (t, outcome) => isExtendedAsPlain(t, outcome, ['/etc', '/root', '/srv']),
+    },
+    {
+      name: 'layout: a separate /usr',
+      container: false,
+      machine: {
+        ...base,
+        disks: [disk('usr', 'usr', { size: '900M' })],
+        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=usr /usr ext4 defaults 0 2\n',
+        script: `${SCRIPT}report usr findmnt -no SOURCE,FSTYPE,OPTIONS /usr\n`,
+      },
+      check(t, outcome) {
+        isExtendedAsPlain(t, outcome, [...WRITABLE, '/usr'])
+        t.match(reported(outcome, 'usr'), /^hostext-usr +overlay +ro,/)
+      },
+    },
+    {
+      name: 'layout: a btrfs subvolume',
+      container: false,
+      machine: {
+        ...base,
+        rootFilesystem: 'btrfs',
+        fstab: 'LABEL=root / btrfs subvol=@,noatime 0 0\n',
+      },
+      check: (t, outcome) => isExtendedAsPlain(t, outcome, WRITABLE),
+    },
+    ...(['squashfs', 'erofs'] as const).map(
+      (rootFilesystem): Case => ({
+        name: `layout: a ${rootFilesystem} root with a data partition`,
+        container: false,
+        machine: { ...base, ...immutableRoot(rootFilesystem) },
+        check: (t, outcome) => isExtendedAsPlain(t, outcome, []),
+      }),
+    ),
+    {
+      name: 'layout: a machine that has no ID yet',
+      container: false,
+      machine: {
+        dataRoot,
+        files: PATIENT,
+        boots: [{}, {}],
+        script: `${BASE_REPORT}
+report id cat /etc/machine-id
+report mounted sh -c 'grep machine-id /proc/self/mountinfo'
+`,
+        prepare(root) {
+          writeFileSync(join(root, 'etc/machine-id'), '')
+          rmSync(join(root, 'var/lib/dbus/machine-id'), { force: true })
+        },
+      },
+      check(t, outcome) {
+        const [first, second] = [bootOf(outcome, 1), bootOf(outcome, 2)]
+        for (const boot of [first, second]) {
+          isStacked(t, boot)
+          t.match(reported(boot, 'id'), /^[0-9a-f]{32}$/)
+          t.equal(reported(boot, 'mounted'), '', 'it is a file')
+        }
+        t.equal(reported(second, 'id'), reported(first, 'id'), 'the ID that it was given, on the disk')
+      },
+    },
+    {
+      name: 'layout: a root that is an overlay',
+      container: false,
+      machine: {
+        ...base,
+        prepare: moveVarToDataPartition,
+        disks: [disk('data', 'mnt/data')],
+        fstab: `${VAR_ON_DATA}tmpfs /tmp tmpfs size=32M 0 0\n`,
+        boots: [
+          { commandLine: ['test.overlay=1', 'balena.nohostext'] },
+          { commandLine: ['test.overlay=1'] },
+          { commandLine: ['test.overlay=2'] },
+        ],
+      },
+      check(t, outcome) {
+        isExtendedAsPlain(t, outcome, [])
+        t.match(
+          reported(bootOf(outcome, 2), 'mounts'),
+          /^\/media\/root-ro \/dev\/vda ext4 /m,
+          'what is below comes along',
+        )
+        const refused = bootOf(outcome, 3)
+        t.equal(reported(refused, 'state'), 'running', 'two overlays deep: a complete boot')
+        t.match(reported(refused, 'root'), /^overlay +overlay +rw,/, 'on the plain root')
+        t.match(said(refused), /plain root: the root is an overlay over an overlay already/)
+      },
+    },
+  ]
+}

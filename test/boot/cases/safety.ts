@@ -1,0 +1,142 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { BASE_REPORT, bootOf, type Case, isStacked, MARKED } from '../checks.js'
+import { dataRoot, type ExtensionSource } from '../engine.js'
+import { FEATURE, setAside, update } from '../extensions.js'
+import { reported } from '../machine.js'
+import { debian, type Release } from '../rootfs.js'
+
+/** An image with these labels and these files, to text. */
+function image(
+  name: string,
+  labels: Record<string, string>,
+  files: Record<string, string> = {},
+): ExtensionSource {
+  const lines = Object.entries(labels).map(([label, value]) => `LABEL io.balena.image.${label}="${value}"\n`)
+  return {
+    name,
+    dockerfile: `FROM scratch\n${FEATURE}\n${lines.join('')}COPY tree /\n`,
+    files: Object.fromEntries(
+      Object.entries({ [`/usr/share/safety/${name}`]: `${name}\n`, ...files }).map(([path, text]) => [
+        `tree${path}`,
+        text,
+      ]),
+    ),
+  }
+}
+
+/** Images that fit a machine of this kernel and these `balena_kernel_abi=` and VERSION_ID, and images that do not. */
+export function labelSources(release: string): { fit: ExtensionSource[]; unfit: ExtensionSource[] } {
+  const version = release.split('-', 1)[0] as string
+  const modules = { [`/usr/lib/modules/${release}/extra/x.ko`]: 'x\n' }
+  return {
+    fit: [
+      image('kernel-fits', { 'kernel-version': version }),
+      image('abi-fits', { 'kernel-abi-id': 'abi-1' }, modules),
+      image('abi-without-modules', { 'kernel-abi-id': 'abi-2' }),
+      image('os-fits', { 'os-version': '2.*,1[23]' }),
+    ],
+    unfit: [
+      image('kernel-differs', { 'kernel-version': '1.2.3' }),
+      image('abi-differs', { 'kernel-abi-id': 'abi-2' }, modules),
+      image('os-differs', { 'os-version': '2.*,3.*' }),
+    ],
+  }
+}
+
+const LIBC = '/usr/lib/x86_64-linux-gnu/libc.so.6'
+const BUSYBOX = '/opt/busybox'
+
+/** Images that replace what the machine needs to boot, with the file that is named. */
+export const REPLACING: [ExtensionSource, string][] = [
+  [image('replaces-init', {}, { '/usr/sbin/init': 'no program\n' }), '/usr/sbin/init'],
+  [image('replaces-sbin', {}, { '/sbin/init': 'no program\n' }), '/sbin'],
+  [image('replaces-lib', { override: '1' }, { '/lib/firmware/safety/x': 'x\n' }), '/lib'],
+  [image('replaces-libc', {}, { [LIBC]: 'no library\n' }), LIBC],
+  [image('replaces-fstab', {}, { '/etc/fstab': '/dev/nonsense / ext4 rw 0 1\n' }), '/etc/fstab'],
+  [image('replaces-hostext', {}, { '/usr/lib/hostext/switch': 'no script\n' }), '/usr/lib/hostext'],
+]
+const WHITEOUT: ExtensionSource = {
+  name: 'deletes-usr',
+  dockerfile: `FROM scratch\n${FEATURE}\nCOPY busybox ${BUSYBOX}\nCOPY file /usr/file\nCOPY file /safety/deletes-usr\nRUN ["${BUSYBOX}", "rm", "-r", "/usr"]\n`,
+  files: { file: 'x\n' },
+}
+
+/** What the compatibility labels and essential files are for, booted. */
+export function safetyCases(): Case[] {
+  const kernel = (release: Release): string =>
+    readdirSync(join(debian(release).root, 'usr/lib/modules'))[0] as string
+  const replacing = [...REPLACING, [WHITEOUT, '/usr'] as const]
+  const names = replacing.map(([{ name }]) => name)
+  const fixed = (name: string): string => `${name}-fixed`
+  return [
+    {
+      name: 'safety: images that are for another machine are left out',
+      container: false,
+      machine: {
+        dataRoot: (release) => {
+          const { fit, unfit } = labelSources(kernel(release))
+          return dataRoot(`labels-${release}`, [...fit, ...unfit])
+        },
+        commandLine: ['balena_kernel_abi=abi-1'],
+        script: `${BASE_REPORT}\nreport here ls /usr/share/safety\nreport release uname -r\n`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        const { fit, unfit } = labelSources(reported(outcome, 'release'))
+        t.same(reported(outcome, 'here').split('\n').sort(), fit.map(({ name }) => name).sort())
+        for (const { name } of unfit)
+          t.match(reported(outcome, 'decision'), new RegExp(`warning: left out: ${name} \\(.*\\): .* for `))
+      },
+    },
+    {
+      name: 'safety: images that replace what the machine needs go below the root',
+      container: true,
+      machine: {
+        dataRoot: dataRoot('replacing', [
+          ...replacing.map(([source]) => source),
+          // It has a file of the root that no boot needs: above the root it replaces that.
+          ...names.map((name) => image(fixed(name), {}, { '/usr/share/base/replaced': `${name}\n` })),
+        ]),
+        boots: [{}, {}],
+        files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' },
+        prepare: (root) => setAside(root, names, names.map(fixed)),
+        script: `${BASE_REPORT}${MARKED}${update('/var/lib/docker')}
+report here ls /usr/share/safety
+report deletes cat /safety/deletes-usr
+report fstab cat /etc/fstab
+report usr ls -d /usr/bin/mount /usr/file
+report replaced cat /usr/share/base/replaced
+marked
+report log cat /run/hostext.decision
+[ "$boot" != 1 ] || { ${names.map((name) => `update ${name} ${fixed(name)}; `).join('')}}
+`,
+      },
+      check(t, outcome) {
+        const bad = bootOf(outcome, 1)
+        isStacked(t, bad)
+        for (const [{ name }, file] of replacing)
+          t.match(
+            reported(bad, 'decision'),
+            new RegExp(
+              `warning: ${name} \\(.*\\): it would replace ${file}, which the machine needs to boot: it goes below`,
+            ),
+          )
+        t.match(reported(bad, 'decision'), /replaces-lib .*: its files below \/lib are not visible/)
+        const adding = REPLACING.map(([{ name }]) => name)
+        t.same(reported(bad, 'here').split('\n').sort(), adding.sort(), 'what they add is there')
+        t.equal(reported(bad, 'deletes'), 'x')
+        t.notMatch(reported(bad, 'fstab'), /nonsense/)
+        t.match(reported(bad, 'usr'), '/usr/bin/mount')
+        t.equal(reported(bad, 'replaced'), 'root')
+        t.match(reported(bad, 'log'), /marked good/)
+
+        isStacked(t, bootOf(outcome, 2))
+        t.notMatch(reported(outcome, 'decision'), /would replace|left out/)
+        t.match(reported(outcome, 'log'), /on trial: boot 1 of 2[\s\S]*marked good/, 'what is fixed is tried')
+        t.same(reported(outcome, 'here').split('\n').sort(), names.map(fixed).sort())
+        t.ok(names.includes(reported(outcome, 'replaced')), 'above the root')
+      },
+    },
+  ]
+}

@@ -1,0 +1,3 @@
+import { bootTier } from '../tier.js'
+
+bootTier('container')

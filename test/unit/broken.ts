@@ -1,0 +1,321 @@
+/**
+ * Engine data that is damaged in every way: a real data root, and thousands of cases of something wrong in it, each
+ * made by its number. `HOSTEXT_TEST_CASE=N` runs one of them, `HOSTEXT_TEST_CASES=N` as many.
+ */
+import { spawnSync } from 'node:child_process'
+import fs, {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { generate } from '../../src/generator.js'
+import { printable } from '../../src/text/printable.js'
+import { parseStack, type RecordedExtension, type RecordedStack, stackText } from '../../src/trial/records.js'
+import { damage } from '../support/damage.js'
+import { DATA } from '../support/data-root.js'
+import { CASES, DATA_ROOTS } from '../support/paths.js'
+import { seeded } from '../support/seeded.js'
+import { copyTree, makeTree, readTree, type Tree, walk } from '../support/tree.js'
+import { cannotVerify, verify } from '../support/verify.js'
+
+const SEED = 4
+const TREES = Number(process.env.HOSTEXT_TEST_CASES ?? 2400)
+const ONE = process.env.HOSTEXT_TEST_CASE
+
+const work = makeTree(t)
+const root = join(work, 'root')
+const data = join(root, DATA)
+copyTree(join(CASES, 'soft-reboot/root'), root)
+
+/** The data root as it should be, but the files of the images. */
+const sound: { path: string; text?: Buffer; link?: string }[] = []
+const original = join(DATA_ROOTS, 'standard')
+for (const { path } of walk(original)) {
+  if (/\/diff\//.test(path)) continue
+  const stat = lstatSync(join(original, path))
+  if (stat.isSymbolicLink()) sound.push({ path, link: readlinkSync(join(original, path)) })
+  else sound.push(stat.isFile() ? { path, text: readFileSync(join(original, path)) } : { path })
+}
+function repair(): void {
+  rmSync(data, { recursive: true, force: true })
+  mkdirSync(data, { recursive: true, mode: 0o755 })
+  for (const { path, text, link } of sound) {
+    if (link) symlinkSync(link, join(data, path))
+    else if (text) writeFileSync(join(data, path), text, { mode: 0o644 })
+    else mkdirSync(join(data, path), { mode: 0o755 })
+  }
+}
+
+const specials = { fifo: join(work, 'fifo'), socket: join(work, 'socket') }
+spawnSync('mkfifo', [specials.fifo])
+const server = createServer()
+await new Promise<void>((resolve) => server.listen(specials.socket, resolve))
+t.teardown(() => server.close())
+
+/** What would go to the log. */
+let said = ''
+const { writeSync } = fs
+fs.writeSync = ((descriptor: number, text: string) => {
+  if (descriptor !== 2) return writeSync(descriptor, text)
+  said += text
+  return text.length
+}) as typeof writeSync
+syncBuiltinESMExports()
+
+/** Runs the generator; returns all that it has written. */
+function run(): Tree {
+  said = ''
+  rmSync(join(root, 'run'), { recursive: true, force: true })
+  rmSync(join(work, 'out'), { recursive: true, force: true })
+  for (const path of ['root/run', 'out/normal', 'out/early', 'out/late'])
+    mkdirSync(join(work, path), { recursive: true, mode: 0o755 })
+  generate(
+    { HOSTEXT_ROOT: root },
+    ...(['normal', 'early', 'late'].map((name) => join(work, 'out', name)) as [string, string, string]),
+  )
+  return { ...readTree(join(work, 'out')), ...readTree(join(root, 'run')) }
+}
+
+/**
+ * Who has to be in the stack or in the record, by the engine's data as a plain reader has it: each container that is
+ * flagged, and each of which nobody can say. `key`: what names it.
+ */
+function expected(): { key: string; why: string; name?: string }[] {
+  const containers = join(data, 'containers')
+  if (!existsSync(containers) && !isLink(containers)) return []
+  if (!lstatSync(containers).isDirectory()) return [{ key: 'all that the engine has', why: 'containers' }]
+  return readdirSync(containers).flatMap((id) => {
+    const key = /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : 'a container'
+    const file = join(containers, id, 'config.v2.json')
+    const stat = statOf(file)
+    if (!stat?.isFile() || stat.size > 1e7) return [{ key, why: 'no file' }]
+    try {
+      const { Name, Config } = JSON.parse(readFileSync(file, 'utf8'))
+      const labels = Config.Labels ?? {}
+      const feature = ['io.balena.features.host-extension', 'balena.io.features.host-extension'].some(
+        (label) => typeof labels[label] === 'string' && !/^\s*(?:|0|false|no|off)\s*$/i.test(labels[label]),
+      )
+      return feature || labels['io.balena.image.class'] === 'overlay'
+        ? [{ key, why: 'flagged', name: String(Name).replace(/^\//, '') }]
+        : []
+    } catch {
+      return [{ key, why: 'no JSON' }]
+    }
+  })
+}
+
+function statOf(path: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(path)
+  } catch {
+    return undefined
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink()
+  } catch {
+    return false
+  }
+}
+
+/** The settings of a unit, `Section.Key`, in their order. Throws where a line is none. */
+function settings(text: string): [string, string][] {
+  let section = ''
+  return text.split('\n').flatMap((line): [string, string][] => {
+    if (line === '' || line.startsWith('#')) return []
+    section = /^\[(\w+)\]$/.exec(line)?.[1] ?? section
+    if (line.startsWith('[')) return []
+    const [, key, value] = /^([A-Za-z]+)=(.*)$/.exec(line) ?? []
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
+    if (key === undefined || /[\x00-\x1f\x7f-\x9f]|\\$/.test(line))
+      throw new Error(`a line is none: ${JSON.stringify(line)}`)
+    return [[`${section}.${key}`, value as string]]
+  })
+}
+
+const LAYER = [
+  'Unit.Description',
+  'Unit.Documentation',
+  'Unit.SourcePath',
+  'Unit.DefaultDependencies',
+  'Mount.What',
+  'Mount.Where',
+  'Mount.Type',
+  'Mount.Options',
+  'Mount.WorkingDirectory',
+  'Mount.Environment',
+  'Mount.StandardError',
+]
+
+/** Layer units whose text has not been seen before, and whatever else names extensions; for systemd to look at. */
+const units: Tree = {}
+const seen = new Set<string>()
+const inside = `${realpathSync(work)}/root${DATA}/`
+
+/** Whatever is wrong with what was written, a line each. */
+function faults(written: Tree): string[] {
+  const found: string[] = []
+  const decision = written['hostext.decision']
+  if (decision === undefined) return ['no decision']
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
+  if (/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]/.test(decision + said))
+    found.push('a control in the record or the log')
+  const layers = Object.entries(written).filter(([path]) => /^normal\/run-hostext-\d+\.mount$/.test(path))
+  const culprits = /^error: rolled back: .*/m.exec(decision)?.[0]
+  // The plain root has none of them.
+  const isPlain = culprits?.endsWith(': plain root')
+  for (const { key, why, name } of isPlain ? [] : expected()) {
+    // A rollback stacks what is on record, by its layers, and names what it does so for.
+    const lower = culprits === undefined ? undefined : recorded.get(key)
+    const isStacked = layers.some(
+      ([, text]) => text.includes(`/containers/${key}`) || (lower !== undefined && text.includes(lower)),
+    )
+    if (name !== undefined && culprits?.includes(printable(name, 1000).slice(0, 15))) continue
+    if (!isStacked && !decision.includes(key) && !decision.includes('all that the engine has'))
+      found.push(`not listed: ${key} (${why})`)
+  }
+  for (const [path, text] of Object.entries(written)) {
+    if (/\.(?:mount|target|service|conf)$/.test(path) && !text.startsWith('-> ')) {
+      try {
+        settings(text)
+      } catch (error) {
+        found.push(`${path}: ${(error as Error).message}`)
+      }
+    }
+  }
+  for (const [path, text] of layers) {
+    const number = /\d+/.exec(path)?.[0]
+    const pairs = settings(text)
+    const value = Object.fromEntries(pairs)
+    if (pairs.map(([key]) => key).join() !== LAYER.join())
+      found.push(`${path}: settings ${pairs.map(([key]) => key)}`)
+    if (value['Mount.What'] !== `hostext-${number}` || value['Mount.Where'] !== `/run/hostext/${number}`)
+      found.push(`${path}: What= or Where=`)
+    const [options, ...lower] = (value['Mount.Options'] as string).split(':')
+    if (options !== 'ro,lowerdir=/run/hostext/empty' || lower.length === 0) found.push(`${path}: Options=`)
+    const places = [
+      value['Unit.SourcePath'] as string,
+      ...lower.map((layer) => `${value['Mount.WorkingDirectory']}/${layer}`),
+    ]
+    for (const place of places) {
+      try {
+        const real = realpathSync(root + place.replaceAll('%%', '%'))
+        if (!real.startsWith(inside)) found.push(`${path}: ${place} is ${real}`)
+      } catch (error) {
+        found.push(`${path}: ${(error as Error).message}`)
+      }
+    }
+  }
+  collect(written)
+  return found
+}
+
+function collect(written: Tree): void {
+  for (const [path, text] of Object.entries(written)) {
+    const layer = /^normal\/run-hostext-(\d+)\.mount$/.exec(path)?.[1]
+    const names = /^hostext\/locked\/normal\/(?:hostext\.target|-\.mount\.d\/50-hostext\.conf)$/.test(path)
+    const form = layer
+      ? text.replaceAll(`hostext-${layer}`, 'hostext-N').replaceAll(`hostext/${layer}\n`, 'hostext/N\n')
+      : text
+    if ((!layer && !names) || seen.has(form)) continue
+    const number = seen.size
+    seen.add(form)
+    if (layer)
+      units[`run-hostext-${number}.mount`] = form
+        .replaceAll('hostext-N', `hostext-${number}`)
+        .replaceAll('hostext/N', `hostext/${number}`)
+    // A drop-in has the settings of a unit.
+    else units[`names-${number}.target`] = text
+  }
+}
+
+/** The layers on record, by the key of their container. */
+const recorded = new Map<string, string>()
+
+/**
+ * Records of earlier boots beside the engine's data: the sound stack is good, the one without its uppermost extension has been
+ * tried to the end, so that damage to that one's container brings a rollback.
+ */
+function addRecords(): void {
+  repair()
+  const { extensions } = parseStack(run()['hostext/trial'] as string) as RecordedStack
+  for (const { id, lower } of extensions) recorded.set(id.slice(0, 12), lower.join(':'))
+  const record = (part: RecordedExtension[]) =>
+    Buffer.from(stackText({ above: part.length - 1, extensions: part }))
+  sound.push(
+    { path: 'hostext' },
+    { path: 'hostext/good', text: record(extensions) },
+    { path: 'hostext/previous', text: record(extensions.slice(0, -1)) },
+    { path: 'hostext/trial.2', text: record(extensions.slice(1)) },
+  )
+}
+
+function outcomeOf(written: Tree): 'whole' | 'part' | 'plain' | 'back' {
+  if (written['hostext.decision']?.includes('rolled back')) return 'back'
+  const layers = Object.keys(written).filter((path) => /^normal\/run-hostext-\d+\.mount$/.test(path)).length
+  if (layers === 4) return 'whole'
+  return layers > 0 ? 'part' : 'plain'
+}
+
+t.test(`${TREES} cases of damage, by seed ${SEED}`, async (t) => {
+  const started = Date.now()
+  const outcomes = { whole: 0, part: 0, plain: 0, back: 0 }
+  let failures = 0
+  addRecords()
+  for (let number = ONE ? Number(ONE) : 0; number < (ONE ? Number(ONE) + 1 : TREES); number++) {
+    const random = seeded(SEED * 1_000_003 + number)
+    const done: string[] = []
+    repair()
+    for (let left = 1 + random.number(5), tries = 0; left > 0 && tries < 20; tries++) {
+      try {
+        done.push(damage(data, random, specials))
+        // The last one then: no later damage copies it.
+        left = done.at(-1)?.endsWith('has a terabyte') ? 0 : left - 1
+      } catch {
+        // What is damaged already does not take every damage.
+      }
+    }
+    let found: string[]
+    try {
+      const written = run()
+      found = faults(written)
+      if (number % 20 === 0 && JSON.stringify(run()) !== JSON.stringify(written))
+        found.push('not the same bytes')
+      outcomes[outcomeOf(written)]++
+    } catch (error) {
+      found = [`generate() throws ${(error as Error).stack}`]
+    }
+    if (ONE) t.comment(`${done.join('; ')}\n${said}`)
+    if (found.length === 0) continue
+    failures++
+    if (failures <= 20) t.fail(`case ${number}: ${done.join('; ')}: ${found.join('; ')}`)
+  }
+  t.equal(failures, 0, `cases that fail, of ${TREES}`)
+  t.comment(`${JSON.stringify(outcomes)}, ${Math.round((Date.now() - started) / 1000)} s`)
+  // Damage that nothing comes of, and damage that takes everything along, would test little.
+  if (!ONE) t.ok(Math.min(...Object.values(outcomes)) > TREES / 50, JSON.stringify(outcomes))
+  repair()
+  t.equal(
+    Object.keys(run()).filter((path) => /^normal\/run-hostext-\d+\.mount$/.test(path)).length,
+    4,
+    'a sound one',
+  )
+})
+
+t.test('systemd has nothing to say about their units', { skip: cannotVerify }, async (t) => {
+  t.equal(verify(t, units), '', `${Object.keys(units).length} units`)
+  t.match(verify(t, { 'x.mount': '[Mount]\nWhat=a\nWhere=/y\n' }), 'x.mount', 'and would say so')
+})

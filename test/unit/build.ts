@@ -1,0 +1,42 @@
+import { execFileSync } from 'node:child_process'
+import { cpSync, readdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { PROJECT } from '../support/paths.js'
+import { makeTree, readTree } from '../support/tree.js'
+
+/** Builds the bundle from the checkout at `directory`; returns what dist/ would hold. */
+function build(directory: string, out: string): Record<string, string> {
+  // Without NODE_OPTIONS, in which the test runner loads itself.
+  execFileSync('env', ['-u', 'NODE_OPTIONS', process.execPath, 'build.mjs', '--out', out], { cwd: directory })
+  return readTree(out)
+}
+
+t.test('dist is what src makes, here and in another place', async (t) => {
+  const work = makeTree(t)
+  const here = build(PROJECT, join(work, 'here'))
+  t.same(Object.keys(here), ['hostext.cjs', 'licenses.txt'])
+  t.same(here, readTree(join(PROJECT, 'dist')), 'dist is stale: run npm run build')
+
+  const other = join(work, 'another/checkout')
+  for (const name of ['src', 'build.mjs', 'package.json', 'tsconfig.json']) {
+    cpSync(join(PROJECT, name), join(other, name), { recursive: true })
+  }
+  // Copies, because ncc numbers modules by their real paths; esbuild is only run.
+  for (const name of ['minimist', '@vercel']) {
+    cpSync(join(PROJECT, 'node_modules', name), join(other, 'node_modules', name), { recursive: true })
+  }
+  symlinkSync(join(PROJECT, 'node_modules/esbuild'), join(other, 'node_modules/esbuild'))
+  t.same(build(other, join(work, 'there')), here)
+})
+
+t.test('the bundle', async (t) => {
+  const bundle = readTree(join(PROJECT, 'dist'))
+  t.match(bundle['hostext.cjs'], /^#!\/usr\/lib\/hostext\/node\n/)
+  t.ok((bundle['hostext.cjs'] as string).length < 100_000, 'stays small')
+  t.match(bundle['licenses.txt'], 'minimist')
+  t.notOk(
+    readdirSync(join(PROJECT, 'dist')).some((name) => name.endsWith('.node')),
+    'no native addon',
+  )
+})

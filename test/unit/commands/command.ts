@@ -1,0 +1,63 @@
+import { spawnSync } from 'node:child_process'
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { BUNDLE, DATA_ROOTS } from '../../support/paths.js'
+import { makeTree, type Tree } from '../../support/tree.js'
+
+function hostext(t: Test, files: Tree, ...words: string[]) {
+  const root = makeTree(t, { 'proc/self/mountinfo': '22 1 254:1 / / ro - ext4 /dev/vda rw\n', ...files })
+  cpSync(join(DATA_ROOTS, 'standard'), join(root, 'var/lib/docker'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [BUNDLE, ...words], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
+  })
+  return { status, stdout, stderr }
+}
+
+const NEXT_ROOT = { 'usr/lib/hostext/nextroot/x': '' }
+
+t.test('plan', async (t) => {
+  const { status, stdout } = hostext(t, NEXT_ROOT, 'plan')
+  t.equal(status, 0)
+  t.match(
+    stdout.replace(/[0-9a-f]{12}/g, 'ID'),
+    `   0  override (override:1, ID), override=10, layers: 1
+   1  many-layers (many-layers:1, ID), feature, layers: 6
+   2  one-layer (one-layer:1, ID), feature, layers: 1
+   /  the root
+   3  additive (additive:1, ID), overlay, layers: 2
+writable: /var
+`,
+  )
+  const off = hostext(
+    t,
+    { ...NEXT_ROOT, 'proc/cmdline': 'balena.nohostext', 'etc/hostext.conf': 'x' },
+    'plan',
+  )
+  t.equal(
+    off.stdout,
+    'warning: /etc/hostext.conf:1: not a setting: x\nplain root: balena.nohostext on the kernel command line\n',
+  )
+})
+
+t.test('status', async (t) => {
+  t.equal(hostext(t, {}, 'status').stdout, 'hostext has not run in this boot\n')
+  t.equal(hostext(t, { 'run/hostext.decision': 'plain root: x\n' }, 'status').stdout, 'plain root: x\n')
+})
+
+t.test('words', async (t) => {
+  t.match(hostext(t, {}, '--version'), { status: 0, stdout: /^hostext \d+\.\d+\.\d+\n$/ })
+  for (const words of [[], ['help'], ['--help'], ['-h']])
+    t.match(hostext(t, {}, ...words), { status: 0, stdout: /^hostext COMMAND/ })
+  for (const words of [['nonsense'], ['plan', 'more'], ['--colour'], ['toString'], ['a', 'b', 'c']]) {
+    t.match(
+      hostext(t, {}, ...words),
+      { status: 2, stdout: '', stderr: /^hostext: no (?:command|option) / },
+      words.join(' '),
+    )
+  }
+})

@@ -1,0 +1,53 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { retry, showRollback } from '../../../src/commands/rollback.js'
+import { recordStack, stackText } from '../../../src/trial/records.js'
+import { copyDataRoot } from '../../support/data-root.js'
+import { makeExtension } from '../../support/plan.js'
+import { makeTree, readTree, writeTree } from '../../support/tree.js'
+
+t.test('what is recorded', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  writeTree(root.prefix, { 'etc/fstab': '/dev/vda / ext4 rw\n' })
+  t.same(showRollback(root, {}), ['rollback: on: records are in /var/lib/docker/hostext'])
+  mkdirSync(join(data, 'hostext'))
+  const text = (name: string) => stackText(recordStack([makeExtension(name)], 1))
+  writeFileSync(join(data, 'hostext/good'), text('wifi'))
+  writeFileSync(join(data, 'hostext/trial.2'), text('g\npu'))
+  t.same(showRollback(root, {}).slice(1), ['good: wifi (image:1)', 'tried 2 of 2: g\\x0apu (image:1)'])
+})
+
+t.test('a root filesystem that has not booted: what fstab will mount', async (t) => {
+  for (const [fstab, line] of [
+    ['/dev/vda / ext4 rw\n', 'rollback: on: records are in /var/lib/docker/hostext'],
+    ['/dev/vda / ext4 ro\n', /^rollback: off: \/var\/lib\/docker is on the root/],
+    [
+      '/dev/vda / squashfs ro\nLABEL=data /var ext4 rw\n',
+      'rollback: on: records are in /var/lib/docker/hostext',
+    ],
+    [
+      '/dev/vda / squashfs ro\nLABEL=data /mnt/data ext4 rw\n',
+      'rollback: on: records are in /mnt/data/docker/hostext',
+    ],
+    ['/dev/vda / squashfs ro\nLABEL=data /var ext4 ro\n', 'rollback: off: /var is mounted read-only'],
+  ] as const) {
+    const root = { prefix: makeTree(t, { 'etc/fstab': fstab, 'var/x': '' }) }
+    t.match(showRollback(root, {})[0], line, fstab)
+  }
+  const off = { prefix: makeTree(t, { 'etc/hostext.conf': '[Safety]\nAttempts=0\n' }) }
+  t.same(showRollback(off, {}), ['rollback: off: Attempts=0'])
+})
+
+t.test('retry forgets what did not boot well, and nothing else', async (t) => {
+  const files = { 'var/lib/docker/hostext/good': 'x', 'mnt/data/docker/hostext/previous': 'x' }
+  const tried = { 'var/lib/docker/hostext/trial.2': 'x', 'mnt/data/docker/hostext/trial.1': 'x' }
+  const root = { prefix: makeTree(t, { ...files, ...tried }) }
+  t.same(retry(root), [
+    'forgotten: /mnt/data/docker/hostext/trial.1',
+    'forgotten: /var/lib/docker/hostext/trial.2',
+    'the next boot tries the stack again',
+  ])
+  t.same(readTree(root.prefix), files)
+  t.same(retry(root), ['nothing is kept from being tried'])
+})

@@ -1,0 +1,104 @@
+import { chmodSync, chownSync, mkdirSync, renameSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { findDataRoots, findUnfitDataRoot } from '../../../src/engine/data-roots.js'
+import { findStranger, findUnfitDirectory } from '../../../src/engine/trust.js'
+import { replacedFinder } from '../../../src/image/replaced.js'
+import { statLink } from '../../../src/machine/files.js'
+import { readEngines } from '../../../src/machine/system.js'
+import { copyDataRoot, DATA, find, HOST } from '../../support/data-root.js'
+import { makeTree } from '../../support/tree.js'
+
+const isRoot = process.getuid?.() === 0
+const read = (root: { prefix: string }) => readEngines(root, [DATA], HOST, replacedFinder(root, []))
+
+t.test('who else could write', async (t) => {
+  const root = { prefix: makeTree(t, { file: '', 'directory/x': '', link: '-> directory' }) }
+  const ask = (path: string, mode: number) => {
+    chmodSync(root.prefix + path, mode)
+    const stat = statLink(root, path)
+    return stat && findStranger(stat)
+  }
+  for (const mode of [0o400, 0o600, 0o644, 0o755, 0o4755]) t.equal(ask('/file', mode), undefined)
+  t.equal(ask('/file', 0o646), 'can be written by others than root (mode 0646)')
+  t.equal(ask('/directory', 0o1777), 'can be written by others than root (mode 1777)')
+  t.equal(
+    ask('/directory', 0o775),
+    isRoot ? 'can be written by others than root (mode 0775)' : undefined,
+    'the group of a user who makes a dry run is his own',
+  )
+  t.equal(findUnfitDirectory(root, '/link'), 'not a directory but a symbolic link')
+  t.equal(findUnfitDirectory(root, '/file'), 'not a directory but a file')
+  t.equal(findUnfitDirectory(root, '/none'), undefined)
+})
+
+t.test('what belongs to somebody else', { skip: !isRoot && 'only root gives files away' }, async (t) => {
+  const root = { prefix: makeTree(t, { file: '' }) }
+  chownSync(join(root.prefix, 'file'), 1000, 0)
+  t.equal(findUnfitDirectory(root, '/file'), 'not a directory but a file')
+  t.match(findStranger(statLink(root, '/file') as never), 'belongs to user 1000, not to root')
+
+  const { root: machine, data } = copyDataRoot(t)
+  chownSync(data, 1000, 0)
+  const { exposed } = findDataRoots(machine, DATA)
+  t.same([...exposed], [[DATA, `${DATA} belongs to user 1000, not to root`]])
+  t.match(readEngines(machine, [DATA], HOST, replacedFinder(machine, []), exposed), {
+    extensions: [],
+    leftOut: [{ who: `all that the engine has in ${DATA}`, why: 'belongs to user 1000' }],
+  })
+})
+
+t.test('one container that others can write to is left out, and no more', async (t) => {
+  for (const [what, damage, why] of [
+    ['its directory', (config: string) => chmodSync(dirname(config), 0o777), 'its directory: can be written'],
+    ['its metadata', (config: string) => chmodSync(config, 0o666), 'can be written by others than root'],
+    [
+      'its metadata elsewhere',
+      (config: string) => {
+        renameSync(config, `${dirname(config)}/x`)
+        symlinkSync('x', config)
+      },
+      'not a regular file but a symbolic link',
+    ],
+  ] as const) {
+    const { root, data } = copyDataRoot(t)
+    const before = read(root).extensions.length
+    const { config, id } = find(data, 'one-layer')
+    damage(config)
+    const { extensions, leftOut } = read(root)
+    t.equal(extensions.length, before - 1, what)
+    t.match(leftOut, [{ who: 'a container', why: `${DATA}/containers/${id}/config.v2.json: ${why}` }], what)
+  }
+})
+
+t.test('a layer that others can write to leaves its extensions out', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { mountId } = find(data, 'one-layer')
+  const before = read(root).extensions.length
+  chmodSync(join(data, 'overlay2', mountId, 'lower'), 0o666)
+  const { extensions, leftOut } = read(root)
+  t.equal(extensions.length, before - 1)
+  t.match(leftOut, [{ why: /\/lower: can be written by others than root \(mode 0666\)/ }])
+})
+
+t.test('the directories of the engine and of the records', async (t) => {
+  for (const name of ['containers', 'overlay2', 'overlay2/l', 'image/overlay2/layerdb/mounts', 'hostext']) {
+    const { root, data } = copyDataRoot(t)
+    mkdirSync(join(data, 'hostext'), { mode: 0o700 })
+    t.equal(findUnfitDataRoot(root, DATA), undefined)
+    chmodSync(join(data, name), 0o777)
+    t.equal(findUnfitDataRoot(root, DATA), `${DATA}/${name}: can be written by others than root (mode 0777)`)
+    chmodSync(join(data, name), 0o755)
+    renameSync(join(data, name), join(data, 'moved'))
+    symlinkSync(join(data, 'moved'), join(data, name))
+    t.equal(findUnfitDataRoot(root, DATA), `${DATA}/${name}: not a directory but a symbolic link`)
+    t.match(read(root), { extensions: [], leftOut: [{ who: `all that the engine has in ${DATA}` }] })
+  }
+})
+
+t.test('a directory on the way that others can write to', async (t) => {
+  const root = { prefix: makeTree(t, { 'shared/docker/containers/x': '', 'own/link': '-> /shared/docker' }) }
+  chmodSync(join(root.prefix, 'shared'), 0o1777)
+  const { exposed } = findDataRoots(root, '/own/link')
+  t.same([...exposed], [['/shared/docker', '/shared can be written by others than root (mode 1777)']])
+})

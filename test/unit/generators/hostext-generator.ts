@@ -1,0 +1,422 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t, { type Test } from 'tap'
+import { DATA_ROOTS, GENERATORS } from '../../support/paths.js'
+import { copyTree, makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
+
+const STUB = join(GENERATORS, 'hostext-generator')
+const DATA_ROOT = join(DATA_ROOTS, 'standard')
+
+const MACHINE: Tree = {
+  'proc/cmdline': 'root=/dev/vda ro quiet\n',
+  'proc/self/mounts': '/dev/vda / ext4 ro 0 0\nproc /proc proc rw 0 0\n',
+}
+const LOCKED = { 'proc/self/mounts': 'hostext / overlay ro,lowerdir=0:/ 0 0\nproc /proc proc rw 0 0\n' }
+/** What a boot that stacks has set aside. */
+const DECIDED: Tree = {
+  'run/hostext.decision': 'stacking\n',
+  'run/hostext/layers/normal/run-hostext-0.mount': 'layer\n',
+  'run/hostext/first/normal/hostext.target': 'first\n',
+  'run/hostext/first/early/default.target': '-> /run/systemd/generator/hostext.target',
+  'run/hostext/locked/normal/hostext.target': 'locked\n',
+  'run/hostext/locked/late/tmp.mount': 'locked\n',
+  'run/hostext/locked/early/hostext-good.timer': 'locked\n',
+}
+
+type Result = { files: Tree; stderr: string; status: number | null; started: boolean; decision: string }
+
+/** Runs the stub with `shell` on a machine of these files; its runtime is a script that leaves a trace. */
+function run(
+  t: Test,
+  shell: string[],
+  files: Tree,
+  options: {
+    engine?: string
+    prepare?: (root: string) => void
+    environment?: Tree
+    runtime?: string | null
+  } = {},
+): Result {
+  const work = makeTree(t)
+  const root = join(work, 'root')
+  writeTree(root, { ...MACHINE, ...files })
+  for (const directory of ['normal', 'early', 'late', 'root/run']) {
+    mkdirSync(join(work, directory), { recursive: true })
+  }
+  options.prepare?.(root)
+  if (options.engine) copyTree(DATA_ROOT, join(root, options.engine))
+  const runtime =
+    options.runtime === undefined ? '#!/bin/sh\necho "$@" >"$HOSTEXT_ROOT/started"\n' : options.runtime
+  if (runtime !== null) {
+    writeTree(root, { 'usr/lib/hostext/node': runtime })
+    chmodSync(join(root, 'usr/lib/hostext/node'), 0o755)
+  }
+  const [command, ...words] = [...shell, STUB, join(work, 'normal'), join(work, 'early'), join(work, 'late')]
+  const { stderr, status } = spawnSync(command as string, words, {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...options.environment },
+    // One that hangs holds up the boot.
+    timeout: 60_000,
+  })
+  const written: Tree = {}
+  for (const directory of ['normal', 'early', 'late']) {
+    for (const [path, text] of Object.entries(readTree(join(work, directory))))
+      written[`${directory}/${path}`] = text
+  }
+  const decision = join(root, 'run/hostext.decision')
+  return {
+    files: written,
+    stderr,
+    status,
+    started: existsSync(join(root, 'started')),
+    decision: existsSync(decision) ? readFileSync(decision, 'utf8') : '',
+  }
+}
+
+const shells = [['dash'], ['busybox', 'sh'], ['bash', '--posix']].filter(([shell]) => {
+  try {
+    return execFileSync('sh', ['-c', `command -v ${shell}`]).length > 0
+  } catch {
+    return false
+  }
+})
+t.ok(shells.length > 0, 'there is a shell')
+
+for (const shell of shells) {
+  t.test(shell.join(' '), async (t) => {
+    const isPlain = (t: Test, result: Result, why: string) => {
+      t.match(result, { started: false, status: 0, files: {}, decision: `plain root: ${why}` })
+      t.match(result.stderr, `hostext: plain root: ${why}`)
+      t.same(result.files, {})
+    }
+
+    t.test('in an initrd it is not our turn', async (t) => {
+      for (const [files, environment] of [
+        [{}, { SYSTEMD_IN_INITRD: '1' }],
+        [{ 'etc/initrd-release': '' }, {}],
+      ] as [Tree, Tree][]) {
+        const result = run(t, shell, files, { environment, engine: 'var/lib/docker' })
+        t.match(result, { started: false, status: 0, stderr: '', decision: '' })
+      }
+    })
+
+    t.test('data that may not be where it will be: the runtime looks', async (t) => {
+      for (const [what, files] of [
+        ['fstab mounts it', { 'etc/fstab': '# x /x\nLABEL=d\t/mnt/data ext4\n' }],
+        ['fstab mounts above it', { 'etc/fstab': 'x /var/ ext4' }],
+        ['a unit mounts it', { 'etc/systemd/system/mnt-data.mount': '' }],
+        ['behind a link', { 'var/lib/docker': '-> /data/docker' }],
+        ['above a link', { var: '-> data/var' }],
+        [
+          'elsewhere',
+          { 'etc/fstab': 'x /data ext4\n', 'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n' },
+        ],
+        [
+          'a space in its name',
+          {
+            'etc/fstab': 'x /my\\040data ext4\n',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/my data/docker\n',
+          },
+        ],
+        [
+          'a unit mounts it elsewhere',
+          {
+            'usr/lib/systemd/system/opt-engine.mount': '',
+            'etc/docker/daemon.json': '{"data-root": "/opt/engine/docker"}\n',
+          },
+        ],
+        [
+          'a unit with an escaped name',
+          {
+            'etc/systemd/system/opt-my\\x2dengine.mount': '',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/opt/my-engine\n',
+          },
+        ],
+      ] as [string, Tree][])
+        t.ok(run(t, shell, files).started, what)
+      // What fstab and units mount elsewhere means nothing.
+      for (const files of [
+        { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
+        { 'etc/systemd/system/var-lib-machines.mount': '' },
+        {
+          'etc/systemd/system/opt-other.mount': '',
+          'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',
+        },
+      ] as Tree[])
+        isPlain(t, run(t, shell, files), 'no container is a host extension')
+    })
+
+    t.test('a place that is no absolute path is none', async (t) => {
+      for (const files of [
+        { 'etc/hostext.conf': '[Engine]\nDataRoot=data/docker\n' },
+        { 'etc/docker/daemon.json': '{"data-root": "data"}\n' },
+      ] as Tree[])
+        isPlain(t, run(t, shell, files), 'no container is a host extension')
+    })
+
+    const WAITING: Tree = {
+      'run/hostext/waiting/normal/hostext.target': 'waiting\n',
+      'run/hostext/waiting/early/default.target': '-> /run/systemd/generator/hostext.target',
+    }
+    t.test('a boot that mounts its data first', async (t) => {
+      const waits = run(t, shell, WAITING, { engine: 'var/lib/docker' })
+      t.match(waits, { started: false, status: 0, stderr: '', decision: '' })
+      t.same(waits.files, {
+        'normal/hostext.target': 'waiting\n',
+        'early/default.target': '-> /run/systemd/generator/hostext.target',
+      })
+      const mounted = { ...WAITING, 'run/hostext/collected': '' }
+      const decides = run(t, shell, mounted)
+      t.ok(decides.started, 'now the runtime decides, whatever the stub sees')
+      t.same(decides.files, { 'normal/hostext.target': 'waiting\n' }, 'the step runs on to its end')
+      const fails = run(t, shell, mounted, { runtime: '#!/bin/sh\nexit 1\n' })
+      t.match(fails.decision, 'plain root: the runtime ended with status 1')
+      t.same(fails.files, { 'normal/hostext.target': 'waiting\n' })
+      const plain = run(t, shell, { ...mounted, 'run/hostext.decision': 'plain root: x\n' })
+      t.same(plain.files, { 'normal/hostext.target': 'waiting\n' }, 'decided: no early target any more')
+      const {
+        'run/hostext/first/normal/hostext.target': _,
+        'run/hostext/first/early/default.target': __,
+        ...rest
+      } = DECIDED
+      const stacks = run(t, shell, {
+        ...mounted,
+        ...rest,
+        'run/hostext/first/normal/switch.service': 'first\n',
+      })
+      t.same(stacks.files, {
+        'normal/hostext.target': 'waiting\n',
+        'normal/run-hostext-0.mount': 'layer\n',
+        'normal/switch.service': 'first\n',
+      })
+      t.same(run(t, shell, { ...mounted, ...DECIDED, ...LOCKED }).files['normal/hostext.target'], 'locked\n')
+    })
+
+    t.test('nothing to do', async (t) => {
+      isPlain(t, run(t, shell, {}), 'no container is a host extension')
+      isPlain(
+        t,
+        run(t, shell, { 'var/lib/docker/containers/x/other': '' }),
+        'no container is a host extension',
+      )
+      const config =
+        '{"State":{},"Config":{"Labels":{"a":"b"}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n'
+      isPlain(
+        t,
+        run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': config }),
+        'no container is a host extension',
+      )
+    })
+
+    t.test('an extension, wherever the engine’s data is', async (t) => {
+      for (const [files, engine] of [
+        [{}, 'var/lib/docker'],
+        [{}, 'mnt/data/docker'],
+        [{ 'etc/hostext.conf': '[Engine]\n  DataRoot =  /data/my docker \n' }, 'data/my docker'],
+        [{ 'usr/lib/hostext/hostext.conf.d/a.conf': '[Engine]\nDataRoot=/data' }, 'data'],
+        [{ 'etc/docker/daemon.json': '{"log-level": "warn", "data-root":"/data", "x": "y"}' }, 'data'],
+        [{ 'etc/docker/daemon.json': '{\n  "data-root":\n    "/data"\n}\n' }, 'data'],
+        [{ 'etc/docker/daemon.json': '{"data\\u002droot": "/data"}\n' }, 'data'],
+      ] as [Tree, string][]) {
+        const result = run(t, shell, files, { engine })
+        t.match(result, { started: true, status: 0, stderr: '' }, JSON.stringify(files))
+      }
+    })
+
+    t.test('metadata that looks damaged is for the runtime to name', async (t) => {
+      for (const text of [
+        '',
+        '{"State":{',
+        '{"Config":{"Labels":null}',
+        '{"Config":{"Labels":{}},"Driver":"over',
+      ]) {
+        const result = run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': text })
+        t.equal(result.started, true, JSON.stringify(text))
+      }
+    })
+
+    t.test('where a stack has booted well nothing is searched for', async (t) => {
+      // Two reasons not to start it, which only a search finds.
+      const config = '{"Config":{"Labels":{}},"Driver":"overlay2","OS":"linux"}\n'
+      const files = {
+        'var/lib/docker/containers/x/config.v2.json': config,
+        'run/systemd/container': 'systemd-nspawn\n',
+      }
+      for (const data of ['var/lib/docker', 'mnt/data/docker'])
+        t.ok(run(t, shell, { ...files, [`${data}/hostext/good`]: 'whatever it says\n' }).started, data)
+      const off = { 'var/lib/docker/hostext/good': '', 'proc/cmdline': 'ro balena.nohostext\n' }
+      isPlain(t, run(t, shell, off), 'balena.nohostext on the kernel command line')
+      const records = { 'var/lib/docker/hostext/trial.1': '', 'var/lib/docker/hostext/previous': '' }
+      isPlain(t, run(t, shell, { ...files, ...records }), 'running in a container')
+    })
+
+    t.test('turned off', async (t) => {
+      for (const word of ['balena.nohostext', 'mobynit.no_overlays', 'emergency', 'rescue', 'single']) {
+        const result = run(
+          t,
+          shell,
+          { 'proc/cmdline': `root=/dev/vda ${word} quiet\n` },
+          { engine: 'var/lib/docker' },
+        )
+        isPlain(t, result, `${word} on the kernel command line`)
+      }
+      for (const line of [
+        'xemergency',
+        'foo.emergency=1',
+        'a="x emergency y"',
+        'balena.nohostext balena.nohostext=0',
+      ]) {
+        const result = run(
+          t,
+          shell,
+          { 'proc/cmdline': `root=/dev/vda ${line}\n` },
+          { engine: 'var/lib/docker' },
+        )
+        t.equal(result.started, true, `${line}: the runtime knows`)
+      }
+    })
+
+    t.test('containers', async (t) => {
+      const engine = 'var/lib/docker'
+      const container = { 'run/systemd/container': 'systemd-nspawn\n' }
+      isPlain(t, run(t, shell, container, { engine }), 'running in a container, and Container=no')
+      const environment = { SYSTEMD_VIRTUALIZATION: 'container:docker' }
+      isPlain(t, run(t, shell, {}, { engine, environment }), 'running in a container, and Container=no')
+      t.ok(run(t, shell, { ...container, 'etc/hostext.conf': '[Boot]\nContainer=yes\n' }, { engine }).started)
+      t.ok(run(t, shell, {}, { engine, environment: { SYSTEMD_VIRTUALIZATION: 'vm:kvm' } }).started)
+    })
+
+    t.test('installed on a running machine', async (t) => {
+      const unit = 'run/systemd/units/invocation:systemd-journal-flush.service'
+      const result = run(t, shell, { [unit]: '-> 0123456789abcdef' }, { engine: 'var/lib/docker' })
+      t.match(result, { started: false, status: 0, stderr: '', decision: '' })
+    })
+
+    t.test('a boot that is decided', async (t) => {
+      const engine = 'var/lib/docker'
+      const plain = run(t, shell, { 'run/hostext.decision': 'plain root: because\n' }, { engine })
+      t.match(plain, { started: false, files: {}, stderr: '' })
+      t.same(plain.files, {})
+      t.same(run(t, shell, DECIDED, { engine }).files, {
+        'normal/hostext.target': 'first\n',
+        'normal/run-hostext-0.mount': 'layer\n',
+        'early/default.target': '-> /run/systemd/generator/hostext.target',
+      })
+      t.same(run(t, shell, { ...DECIDED, ...LOCKED }, { engine }).files, {
+        'normal/hostext.target': 'locked\n',
+        'normal/run-hostext-0.mount': 'layer\n',
+        'late/tmp.mount': 'locked\n',
+        'early/hostext-good.timer': 'locked\n',
+      })
+      for (const [what, mounts] of [
+        ['something is mounted over it', `${LOCKED['proc/self/mounts']}/dev/vda / ext4 ro 0 0\n`],
+        ['it is mounted elsewhere', 'hostext /run/nextroot overlay ro 0 0\n'],
+        ['somebody else’s overlay', 'overlay / overlay ro 0 0\n'],
+        ['a disk of that name', 'hostext / ext4 ro 0 0\n'],
+      ] as const) {
+        const result = run(t, shell, { ...DECIDED, 'proc/self/mounts': mounts }, { engine })
+        t.equal(result.files['normal/hostext.target'], 'first\n', what)
+      }
+      const back = run(t, shell, { ...DECIDED, 'run/hostext/attempted/x': '' }, { engine })
+      t.same(
+        back.files,
+        { 'normal/hostext.target': 'first\n', 'normal/run-hostext-0.mount': 'layer\n' },
+        'no second switch',
+      )
+      t.match(back.stderr, 'the switch ended in the old root')
+      t.match(back.decision, 'the switch ended in the old root')
+      const failed = run(
+        t,
+        shell,
+        { ...DECIDED, 'run/hostext/attempted/x': '', 'run/hostext/fallback': '' },
+        { engine },
+      )
+      t.equal(failed.stderr, '', 'said once')
+    })
+
+    t.test('a plain boot that lets go of what earlier ones held', async (t) => {
+      const plain = { 'run/hostext/plain/normal/hostext-hold.service': 'hold\n' }
+      const decided = { ...plain, 'run/hostext.decision': 'plain root: because\n' }
+      const result = run(t, shell, decided, { engine: 'var/lib/docker' })
+      t.match(result, { started: false, stderr: '', status: 0 })
+      t.same(result.files, { 'normal/hostext-hold.service': 'hold\n' })
+    })
+
+    t.test('only holders are left', async (t) => {
+      const labels = '{"io.balena.features.host-extension":"","io.balena.image.class":"hold"}'
+      const config = `{"State":{},"Config":{"Labels":${labels}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n`
+      const result = run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': config })
+      t.match(result, { started: true, status: 0, stderr: '' })
+    })
+
+    t.test('what would hang is not read: the runtime names it', async (t) => {
+      for (const path of [
+        'etc/hostext.conf',
+        'etc/docker/daemon.json',
+        'etc/fstab',
+        'var/lib/docker/containers/x/config.v2.json',
+      ]) {
+        for (const kind of ['FIFO', 'link to an endless device']) {
+          // A configuration file that is a device is masked.
+          if (path === 'etc/hostext.conf' && kind !== 'FIFO') continue
+          const prepare = (root: string) => {
+            mkdirSync(dirname(join(root, path)), { recursive: true })
+            if (kind === 'FIFO') execFileSync('mkfifo', [join(root, path)])
+            else symlinkSync('/dev/zero', join(root, path))
+          }
+          const result = run(t, shell, {}, { prepare })
+          t.match(result, { started: true, status: 0, stderr: '' }, `${path} is a ${kind}`)
+        }
+      }
+    })
+
+    t.test('a runtime that does not work', async (t) => {
+      const engine = 'var/lib/docker'
+      for (const [runtime, why] of [
+        [null, 'node is missing: extensions are left out'],
+        ['#!/bin/sh\nexit 3\n', 'the runtime ended with status 3: extensions are left out'],
+        ['#!/nonexistent\n', 'the runtime cannot be run (status 127): extensions are left out'],
+        ['#!/bin/sh\nexit 124\n', 'the runtime was ended after 20 s: extensions are left out'],
+        [
+          '#!/bin/sh\nkill -9 $$\n',
+          'the runtime was killed (out of memory, or it hung for 20 s): extensions are left out',
+        ],
+      ] as const) {
+        const result = run(t, shell, {}, { engine, runtime })
+        t.match(result, { status: 0, files: {} })
+        t.match(result.decision, why)
+        t.match(result.stderr, why)
+      }
+    })
+
+    t.test('what a runtime left behind that failed half-way does not start anything', async (t) => {
+      const runtime = `#!/bin/sh
+while [ "\${1#--}" != "$1" ]; do shift; done # the runtime's own options
+mkdir "$3/default.target.wants"
+ln -s /dev/null "$3/default.target.wants/a.service"
+ln -s ../b.service "$3/default.target.wants/b.service"
+ln -s "$2/hostext.target" "$3/default.target"
+mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked" "$HOSTEXT_ROOT/run/hostext/plain"
+exit 1
+`
+      const result = run(t, shell, {}, { engine: 'var/lib/docker', runtime })
+      t.same(
+        result.files,
+        { 'early/default.target.wants/b.service': '-> ../b.service' },
+        'what others wrote stays',
+      )
+      t.match(result.decision, 'plain root')
+    })
+  })
+}
+
+t.test('shellcheck has nothing to say', async (t) => {
+  const scripts = readdirSync(join(STUB, '..'))
+    .map((name) => join(STUB, '..', name))
+    .filter((path) => readFileSync(path, 'utf8').startsWith('#!'))
+  t.ok(scripts.length >= 6, 'all of generators/')
+  const { stdout, error } = spawnSync('shellcheck', ['--shell=sh', ...scripts], { encoding: 'utf8' })
+  if (error) t.pass('no shellcheck here', { skip: true })
+  else t.equal(stdout, '')
+})

@@ -1,0 +1,78 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { hiddenBelow, readExtensions } from '../../../src/image/extensions.js'
+import { replacedFinder } from '../../../src/image/replaced.js'
+import type { Extension } from '../../../src/stack/extension.js'
+import { copyDataRoot, DATA, find, HOST } from '../../support/data-root.js'
+
+t.test('the extensions of an engine, in stack order', async (t) => {
+  const { root } = copyDataRoot(t)
+  const { extensions, leftOut, messages } = readExtensions(root, DATA, HOST, replacedFinder(root, []))
+  t.same(
+    extensions.map(({ container }) => container.name),
+    ['override', 'many-layers', 'one-layer', 'additive'],
+  )
+  t.same([leftOut, messages], [[], []])
+})
+
+t.test('a fault leaves out one, with its name and why', async (t) => {
+  for (const [damage, leftOut] of [
+    [(text: string) => text.slice(0, 500), { who: 'a container', why: /config\.v2\.json: not valid JSON/ }],
+    [
+      (text: string) => text.replace('"Dead":false', '"Dead":true'),
+      { who: /^one-layer /, why: 'the engine is removing it (State.Dead)' },
+    ],
+    [
+      (text: string) => text.replace('"RemovalInProgress":false', '"RemovalInProgress":true'),
+      { who: /^one-layer /, why: 'the engine is removing it (State.RemovalInProgress)' },
+    ],
+    [
+      (text: string) => text.replace('"Driver":"overlay2"', '"Driver":"btr\\nfs"'),
+      { who: /^one-layer /, why: 'its storage driver is "btr\\x0afs", not overlay2' },
+    ],
+  ] as const) {
+    const { root, data } = copyDataRoot(t)
+    const { config } = find(data, 'one-layer')
+    writeFileSync(config, damage(readFileSync(config, 'utf8')))
+    const found = readExtensions(root, DATA, HOST, replacedFinder(root, []))
+    t.equal(found.extensions.length, 3)
+    t.match(found.leftOut, [leftOut])
+    t.equal(found.leftOut.length, 1)
+  }
+})
+
+t.test('what is wrong with a container that is no extension is nobody’s business', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { config, mountId } = find(data, 'service')
+  writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
+  rmSync(join(data, 'overlay2', mountId), { recursive: true })
+  t.same(readExtensions(root, DATA, HOST, replacedFinder(root, [])).leftOut, [])
+})
+
+t.test('containers that cannot be listed', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  rmSync(join(data, 'containers'), { recursive: true })
+  writeFileSync(join(data, 'containers'), '')
+  t.same(readExtensions(root, DATA, HOST, replacedFinder(root, [])).extensions, [])
+})
+
+t.test('files below a directory that something else is mounted over', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const oneLayer = (): Extension => {
+    const found = readExtensions(root, DATA, HOST, replacedFinder(root, [])).extensions.find(
+      ({ container }) => container.name === 'one-layer',
+    )
+    if (!found) throw new Error('no one-layer')
+    return found
+  }
+  t.same(hiddenBelow(root, oneLayer(), ['/var', '/usr', '/usr/share/one-layer', '/usr/share/none']), [
+    '/usr',
+    '/usr/share/one-layer',
+  ])
+  const layer = join(data, 'overlay2', oneLayer().layers.lower[0] as string)
+  mkdirSync(join(layer, 'var'))
+  t.same(hiddenBelow(root, oneLayer(), ['/var']), [], 'an empty directory hides nothing')
+  writeFileSync(join(layer, 'var/file'), '')
+  t.same(hiddenBelow(root, oneLayer(), ['/var']), ['/var'])
+})

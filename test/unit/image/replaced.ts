@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { makeList } from '../../../src/image/contents.js'
+import { ESSENTIAL } from '../../../src/image/essential.js'
+import { replacedFinder } from '../../../src/image/replaced.js'
+import { makeTree, type Tree } from '../../support/tree.js'
+
+const LIB = 'usr/lib/x86_64-linux-gnu'
+const ROOT: Tree = {
+  bin: '-> usr/bin',
+  sbin: '-> usr/sbin',
+  lib: '-> usr/lib',
+  lib64: '-> usr/lib64',
+  'usr/sbin/init': '-> ../lib/systemd/systemd',
+  'usr/lib/systemd/systemd': '',
+  [`${LIB}/libc.so.6`]: '',
+  'usr/lib64/ld-linux-x86-64.so.2': '',
+  'usr/bin/mount': '',
+  'usr/lib/hostext/node': '',
+  'etc/fstab': '',
+  'etc/os-release': '-> ../usr/lib/os-release',
+  'usr/lib/os-release': '',
+}
+
+/** What an image with these layers, the uppermost first, would replace of the root. */
+function replaced(
+  t: Test,
+  layers: Tree[],
+  root: Tree = ROOT,
+  more: string[] = [],
+  prepare = (_: string) => {},
+) {
+  const files = { ...root }
+  for (const [index, layer] of layers.entries())
+    for (const [path, text] of Object.entries(layer)) files[`data/overlay2/${index}/${path}`] = text
+  const prefix = makeTree(t, files)
+  prepare(join(prefix, 'data/overlay2/0'))
+  const lower = layers.map((_, index) => String(index))
+  const findReplaced = replacedFinder({ prefix }, [...ESSENTIAL, ...more])
+  return findReplaced({ directory: '/data/overlay2', lower }, makeList())
+}
+
+t.test('each case, over a root whose /lib, /bin and /sbin are links', async (t) => {
+  for (const [path, file] of [
+    ['sbin/init', '/sbin'],
+    ['usr/sbin/init', '/usr/sbin/init'],
+    ['usr/lib/systemd/systemd', '/usr/lib/systemd/systemd'],
+    [`${LIB}/libc.so.6`, `/${LIB}/libc.so.6`],
+    ['usr/lib64/ld-linux-x86-64.so.2', '/usr/lib64/ld-linux-x86-64.so.2'],
+    ['lib64/ld-linux-x86-64.so.2', '/lib64'],
+    ['usr/bin/mount', '/usr/bin/mount'],
+    ['usr/lib/hostext/node', '/usr/lib/hostext'],
+    ['usr/lib/hostext/more', '/usr/lib/hostext'],
+    ['etc/fstab', '/etc/fstab'],
+    ['usr/lib/os-release', '/usr/lib/os-release'],
+    ['lib/modules/6.1.0/x.ko', '/lib'],
+    ['lib', '/lib'],
+    ['usr', '/usr'],
+    ['usr/lib64', '/usr/lib64'],
+    ['etc', '/etc'],
+  ] as const)
+    t.equal(replaced(t, [{ [path]: 'x' }]), file, path)
+})
+
+t.test('a directory in place of a link below /usr', async (t) => {
+  const { 'usr/sbin/init': _, ...rest } = ROOT
+  const root = { ...rest, 'usr/sbin': '-> bin', 'usr/bin/init': '-> ../lib/systemd/systemd' }
+  t.equal(replaced(t, [{ 'usr/sbin/wifi': '' }], root), '/usr/sbin')
+  t.equal(replaced(t, [{ 'usr/bin/init': '' }], root), '/usr/bin/init')
+  t.equal(replaced(t, [{ 'usr/bin/wifi': '' }], root), undefined)
+})
+
+t.test('what only adds', async (t) => {
+  const harmless = {
+    'usr/lib/modules/6.1.0/x.ko': '',
+    'usr/lib/systemd/system/wifi.service': '',
+    'usr/bin/wifi': '',
+    [`${LIB}/libwifi.so.1`]: '',
+    'etc/wifi.conf': '',
+    'opt/lib/libc.so.6': '',
+    // The root has none of these.
+    [`${LIB}/libzstd.so.1`]: '',
+    'lib32/x': '',
+    'etc/hostext.conf': '',
+  }
+  t.equal(replaced(t, [harmless]), undefined)
+  t.equal(replaced(t, [{ lib: '-> usr/lib', 'usr/lib/x': '' }]), undefined, 'the same link')
+  t.equal(replaced(t, [{ lib: '-> /usr/lib' }]), '/lib', 'another one')
+})
+
+t.test('any layer counts, and links and files in place of directories', async (t) => {
+  t.equal(replaced(t, [{ 'usr/bin/x': '' }, { 'usr/bin/mount': '' }]), '/usr/bin/mount')
+  t.equal(replaced(t, [{ 'usr/bin': '-> ../opt' }]), '/usr/bin')
+  t.equal(replaced(t, [{ 'usr/lib/systemd': 'a file' }]), '/usr/lib/systemd')
+})
+
+t.test('a root that is not usr-merged', async (t) => {
+  const root = { 'lib/x86_64-linux-gnu/libc.so.6': '', 'bin/mount': '', 'sbin/init': '', 'usr/bin/x': '' }
+  t.equal(replaced(t, [{ 'lib/modules/6.1.0/x.ko': '', 'bin/wifi': '' }], root), undefined)
+  t.equal(replaced(t, [{ 'bin/mount': '' }], root), '/bin/mount')
+  t.equal(replaced(t, [{ 'sbin/init': '' }], root), '/sbin/init')
+  t.equal(replaced(t, [{ lib: '-> usr/lib' }], root), '/lib', 'a link in place of the directory')
+  t.equal(replaced(t, [{ 'lib/x86_64-linux-gnu/libc.so.6': '' }], root), '/lib/x86_64-linux-gnu/libc.so.6')
+})
+
+t.test('Essential=', async (t) => {
+  const root = { ...ROOT, 'opt/agent/run': '', 'etc/ssh/sshd_config': '' }
+  t.equal(replaced(t, [{ 'opt/agent/run': '' }], root), undefined)
+  t.equal(replaced(t, [{ 'opt/agent/new': '' }], root, ['/opt/agent']), '/opt/agent')
+  t.equal(replaced(t, [{ 'etc/ssh/sshd_config': '' }], root, ['/etc/*/sshd_config']), '/etc/ssh/sshd_config')
+})
+
+t.test('whiteouts', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
+  for (const path of ['usr', 'usr/bin/mount', 'etc/fstab', 'usr/lib/systemd', 'lib']) {
+    const mknod = (layer: string) => {
+      mkdirSync(join(layer, path, '..'), { recursive: true })
+      spawnSync('mknod', [join(layer, path), 'c', '0', '0'])
+    }
+    t.equal(replaced(t, [{ x: '' }], ROOT, [], mknod), `/${path}`, path)
+  }
+})

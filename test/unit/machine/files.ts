@@ -1,0 +1,96 @@
+import { spawnSync } from 'node:child_process'
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import {
+  inputRoot,
+  listDirectory,
+  readText,
+  reason,
+  resolveLinks,
+  statLink,
+} from '../../../src/machine/files.js'
+import { makeTree } from '../../support/tree.js'
+
+t.test('below HOSTEXT_ROOT', async (t) => {
+  t.same(inputRoot({}), { prefix: '' })
+  t.same(inputRoot({ HOSTEXT_ROOT: '/some/where//' }), { prefix: '/some/where' })
+})
+
+t.test('a file, none, too large a one, a directory, a loop', async (t) => {
+  const root = { prefix: makeTree(t, { file: 'text', 'dir/x': '', loop: '-> loop' }) }
+  t.equal(readText(root, '/file'), 'text')
+  t.equal(readText(root, '/missing'), undefined)
+  t.equal(readText(root, '/file/below'), undefined)
+  t.match(readText(root, '/file', 3), { message: '/file: 4 bytes, more than 3' })
+  t.match(readText(root, '/dir'), { message: '/dir: not a regular file but a directory' })
+  t.match(
+    readText(root, '/dir', 1, () => 'x'),
+    { message: '/dir: not a regular file but a directory' },
+  )
+  t.match(readText(root, '/loop'), { message: '/loop: too many symbolic links encountered' })
+})
+
+t.test('what would hang, or has no end', { timeout: 20_000 }, async (t) => {
+  const root = { prefix: makeTree(t, { null: '-> /dev/null', link: '-> file', file: 'text' }) }
+  spawnSync('mkfifo', [join(root.prefix, 'fifo')])
+  symlinkSync('/dev/zero', join(root.prefix, 'zero'))
+  t.match(readText(root, '/fifo'), { message: '/fifo: not a regular file but a FIFO' })
+  t.match(readText(root, '/zero'), { message: '/zero: not a regular file but a device' })
+  // A file that does not say its size.
+  t.match(readText({ prefix: '' }, '/proc/self/status', 100), {
+    message: '/proc/self/status: more than 100 bytes',
+  })
+  t.match(readText({ prefix: '' }, '/proc/self/status'), /^Name:/)
+  t.equal(readText(root, '/link'), 'text')
+  t.match(
+    readText(root, '/link', 100, () => undefined),
+    { message: '/link: not a regular file but a symbolic link' },
+  )
+  t.match(
+    readText(root, '/file', 100, () => 'is refused'),
+    { message: '/file: is refused' },
+  )
+  t.equal(statLink(root, `/${'x'.repeat(300)}`), undefined, 'a name that is too long')
+})
+
+t.test('names are sorted; no directory has none', async (t) => {
+  const root = { prefix: makeTree(t, { 'd/b': '', 'd/a': '', 'd/C': '', loop: '-> loop' }) }
+  t.same(listDirectory(root, '/d'), ['C', 'a', 'b'])
+  t.same(listDirectory(root, '/none'), [])
+  t.throws(() => listDirectory(root, '/loop'), /^\/loop: too many symbolic links/)
+  t.ok(statLink(root, '/loop')?.isSymbolicLink())
+  t.equal(statLink(root, '/none'), undefined)
+})
+
+t.equal(reason('text'), 'text')
+for (const errno of [-74, -117]) {
+  const message = `Unknown system error ${errno}: Unknown system error ${errno}, scandir '/x'`
+  t.equal(reason(Object.assign(new Error(message), { errno })), 'the file system is damaged there')
+}
+
+t.test('links in a path', async (t) => {
+  const root = {
+    prefix: makeTree(t, {
+      'real/docker/x': '',
+      absolute: '-> /real',
+      relative: '-> real/./docker/../docker',
+      'deep/up': '-> ../../real',
+      dangling: '-> /nowhere/at/all',
+      loop: '-> loop',
+      outside: '-> /../../etc',
+    }),
+  }
+  for (const [path, resolved] of [
+    ['/real/docker', '/real/docker'],
+    ['/absolute/docker', '/real/docker'],
+    ['/relative/x', '/real/docker/x'],
+    ['/deep/up/docker', '/real/docker'],
+    ['/dangling/x', '/nowhere/at/all/x'],
+    ['/not/there', '/not/there'],
+    ['/outside/x', '/etc/x'],
+    ['/', '/'],
+  ] as const)
+    t.equal(resolveLinks(root, path), resolved, path)
+  t.match(resolveLinks(root, '/loop/x'), /^\//, 'a loop ends')
+})

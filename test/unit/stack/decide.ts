@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { decide } from '../../../src/stack/decide.js'
+import { parseStack, type RecordedStack, stackText } from '../../../src/trial/records.js'
+import { DATA_ROOTS } from '../../support/paths.js'
+import { copyTree, makeTree, type Tree } from '../../support/tree.js'
+
+/** What most of decide.ts promises is in test/cases/: a machine a folder. Here is what takes one line of a machine. */
+const MACHINE: Tree = {
+  'proc/self/mountinfo': '22 1 254:1 / / ro shared:1 - ext4 /dev/vda1 ro\n',
+  'usr/lib/systemd/system/soft-reboot.target': '',
+}
+
+function decided(t: Test, files: Tree, engine = 'var/lib/docker') {
+  const prefix = makeTree(t, { ...MACHINE, ...files })
+  copyTree(join(DATA_ROOTS, 'standard'), join(prefix, engine))
+  return decide({ prefix }, {})
+}
+
+t.test('a root that is two overlays deep, as each kernel writes its layers', async (t) => {
+  const inner = '23 22 0:31 / /run/base ro shared:2 - overlay image ro,lowerdir=/run/a:/run/b\n'
+  for (const layers of [
+    'lowerdir=/run/base',
+    'lowerdir=/run/other:/run/base/root,upperdir=/run/up',
+    // Linux 6.8, for layers that were added one by one.
+    'lowerdir+=/run/other,lowerdir+=/run/base,upperdir=/run/up',
+  ]) {
+    const root = `22 1 0:30 / / rw shared:1 - overlay overlay rw,${layers}\n`
+    t.match(
+      decided(t, { 'proc/self/mountinfo': root + inner }),
+      { plain: 'the root is an overlay over an overlay already, and the kernel stacks no deeper' },
+      layers,
+    )
+  }
+})
+
+t.test('data behind a link waits for the file system that the link leads to', async (t) => {
+  const files = { 'etc/fstab': 'LABEL=data /mnt/data ext4\n', 'var/lib/docker': '-> /mnt/data/engine' }
+  t.match(decided(t, files, 'mnt/data/engine'), { wait: { paths: ['/mnt/data/docker', '/mnt/data/engine'] } })
+  const mounted = `${MACHINE['proc/self/mountinfo']}26 22 254:3 / /mnt/data rw shared:5 - ext4 /dev/vda3 rw\n`
+  t.match(
+    decided(
+      t,
+      { ...files, 'proc/self/mountinfo': mounted, 'mnt/data/remove_me_to_reset': '' },
+      'mnt/data/engine',
+    ),
+    { plan: { extensions: { length: 4 }, dataMounts: ['/mnt/data'], bindDataRoot: undefined } },
+    'mounted already, by an initrd',
+  )
+})
+
+t.test('what fstab mounts only when it is asked is not waited for', async (t) => {
+  t.match(decided(t, { 'etc/fstab': 'LABEL=data /var ext4 noauto\n' }), { plan: { collected: false } })
+})
+
+t.test('data that waits does not wait in a boot that stacks nothing', async (t) => {
+  for (const [files, plain] of [
+    [{ 'proc/cmdline': 'emergency\n' }, /emergency on the kernel command line/],
+    [{ 'system-update': '-> var/update' }, /an offline update waits/],
+  ] as [Tree, RegExp][])
+    t.match(decided(t, { 'etc/fstab': 'LABEL=data /var ext4\n', ...files }), { plain })
+})
+
+t.test('a DataRoot= that holds no engine’s data is named', async (t) => {
+  t.match(decided(t, { 'etc/hostext.conf': '[Engine]\nDataRoot=/data\n' }), {
+    plain: 'no container is a host extension',
+    messages: [{ level: 'warning', text: 'DataRoot=/data holds no engine data' }],
+  })
+})
+
+t.test('while a stack is on trial, what could be gone back to is held, and only that', async (t) => {
+  const state = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'var/lib/docker/x': '' }
+  const first = decided(t, state)
+  if (!('plan' in first) || !first.plan.trial) throw new Error('no trial')
+  const { extensions } = parseStack(first.plan.trial.record) as RecordedStack
+  const record = (count: number) => stackText({ above: 1, extensions: extensions.slice(0, count) })
+  t.match(
+    decided(t, {
+      ...state,
+      'var/lib/docker/hostext/good': record(4).replaceAll(/"l\/\w{4}/g, '"l/GONE'),
+      'var/lib/docker/hostext/previous': record(2),
+    }),
+    { plan: { trial: { attempt: 1 }, alsoHold: [{ container: 'override' }, { container: 'many-layers' }] } },
+    'the one before, where the last good one is gone',
+  )
+  const both = decided(t, {
+    ...state,
+    'var/lib/docker/hostext/good': record(1),
+    'var/lib/docker/hostext/previous': record(2),
+  })
+  t.match(both, { plan: { alsoHold: [{ container: 'override' }] } })
+  t.equal('plan' in both && both.plan.alsoHold.length, 1, 'and no more than that')
+})

@@ -1,0 +1,118 @@
+import t from 'tap'
+import {
+  compareExtensions,
+  describeContainer,
+  type Extension,
+  HOLDER_LABELS,
+  type Rank,
+  readRank,
+} from '../../../src/stack/extension.js'
+
+const rank = (labels: Record<string, string>) => readRank(new Map(Object.entries(labels)))
+const FEATURE = 'io.balena.features.host-extension'
+const CLASS = 'io.balena.image.class'
+const OVERRIDE = 'io.balena.image.override'
+
+t.test('who is an extension', async (t) => {
+  t.same(rank({ [FEATURE]: '1' }), { rank: { kind: 'feature' } })
+  t.same(rank({ 'balena.io.features.host-extension': 'yes' }), { rank: { kind: 'feature' } })
+  for (const value of ['', '0', 'false', 'no', 'off', 'False', ' 0 ']) {
+    t.equal(rank({ [FEATURE]: value }), undefined, JSON.stringify(value))
+  }
+  t.same(rank({ [CLASS]: 'overlay' }), { rank: { kind: 'overlay' } })
+  t.equal(rank({ [CLASS]: 'service' }), undefined)
+  t.equal(rank({ [CLASS]: 'Overlay' }), undefined)
+  t.equal(rank({ [OVERRIDE]: '1' }), undefined, 'a priority alone makes no extension')
+  t.same(
+    rank({ [CLASS]: 'overlay', [FEATURE]: '1' }),
+    { rank: { kind: 'overlay' } },
+    'only the label alone may replace',
+  )
+  t.same(rank({ [CLASS]: 'service', [FEATURE]: '1' }), {
+    why: 'io.balena.image.class=service is not an extension',
+  })
+  t.equal(rank({}), undefined)
+})
+
+t.test('priorities', async (t) => {
+  const override = (value: string) => rank({ [CLASS]: 'overlay', [OVERRIDE]: value })
+  for (const [value, priority] of [
+    ['0', 0],
+    ['10', 10],
+    ['-3', -3],
+    ['+7', 7],
+    ['007', 7],
+  ] as const) {
+    t.same(override(value), { rank: { kind: 'override', priority } }, value)
+  }
+  for (const value of ['', 'high', '1.5', '0x10', '1e3', ' 1', '9'.repeat(30)]) {
+    t.match(
+      override(value),
+      { rank: { priority: Number.POSITIVE_INFINITY }, warning: 'not an integer: lowest priority' },
+      value,
+    )
+  }
+})
+
+t.test('a holder is no extension, whatever it inherits from the image', async (t) => {
+  for (const labels of [
+    { [FEATURE]: '1' },
+    { 'balena.io.features.host-extension': 'true' },
+    { [CLASS]: 'overlay', 'io.balena.image.override': '1' },
+  ]) {
+    t.ok(rank(labels))
+    t.equal(rank({ ...labels, ...HOLDER_LABELS }), undefined)
+  }
+})
+
+t.test('the order', async (t) => {
+  const make = (name: string, rank: Rank, id = 'a', below?: string): Extension => ({
+    below,
+    container: {
+      id,
+      name,
+      image: '',
+      imageId: undefined,
+      driver: 'overlay2',
+      labels: new Map(),
+      dying: undefined,
+      source: '',
+    },
+    layers: { directory: '', lower: [] },
+    contents: { top: new Set(), indexes: new Set(), sysusers: false },
+    rank,
+  })
+  const ordered = [
+    make('z', { kind: 'override', priority: -1 }),
+    make('Z', { kind: 'override', priority: 2 }),
+    make('a', { kind: 'override', priority: 2 }),
+    make('b', { kind: 'override', priority: 10 }),
+    make('a1', { kind: 'override', priority: Number.POSITIVE_INFINITY }),
+    make('a2', { kind: 'override', priority: Number.POSITIVE_INFINITY }),
+    make('a', { kind: 'feature' }, '1'),
+    make('a', { kind: 'feature' }, '2'),
+    // What may not replace what it would is below the root, before what only adds.
+    make('c', { kind: 'override', priority: 1 }, '1', '/usr/sbin/init'),
+    make('c', { kind: 'feature' }, '1', '/etc/fstab'),
+    make('a', { kind: 'overlay' }),
+    make('b', { kind: 'overlay' }),
+  ]
+  for (let turn = 0; turn < ordered.length; turn++) {
+    const shuffled = [...ordered.slice(turn), ...ordered.slice(0, turn)].reverse()
+    t.same(shuffled.sort(compareExtensions), ordered)
+  }
+})
+
+t.equal(
+  describeContainer({
+    id: '0123456789abcdef',
+    name: 'a\n',
+    image: 'b%',
+    imageId: undefined,
+    driver: '',
+    labels: new Map(),
+    dying: undefined,
+    source: '',
+  }),
+  'a\\x0a (b%, 0123456789ab)',
+)

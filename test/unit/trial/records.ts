@@ -1,0 +1,180 @@
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { readExtensions } from '../../../src/image/extensions.js'
+import { replacedFinder } from '../../../src/image/replaced.js'
+import {
+  isLastGood,
+  isSameStack,
+  parseStack,
+  type RecordedStack,
+  readRecords,
+  recordStack,
+  restoreStack,
+  stackText,
+} from '../../../src/trial/records.js'
+import { copyDataRoot, DATA, HOST } from '../../support/data-root.js'
+import { makeExtension } from '../../support/plan.js'
+
+const stack = (...names: string[]): RecordedStack =>
+  recordStack(
+    names.map((name) => makeExtension(name)),
+    1,
+  )
+
+t.test('what is written is what is read', async (t) => {
+  const written = stack('wifi', 'a\n"b" \u2028')
+  for (const rank of [
+    { kind: 'overlay' },
+    { kind: 'override', priority: -3 },
+    { kind: 'override', priority: Number.POSITIVE_INFINITY },
+  ] as const)
+    written.extensions.push({ ...stack('ranked').extensions[0], rank } as never)
+  t.equal(stackText(written).split('\n').length, 7, 'a line each')
+  t.same(parseStack(stackText(written)), written)
+})
+
+t.test('a record can be read again, whatever texts its containers have', async (t) => {
+  const long = '\u0001\ud800'.repeat(1 << 20)
+  const labels = new Map([
+    ['io.balena.image.os-version', long],
+    ['io.balena.image.kernel-version', '6.1.0'],
+    ['another', long],
+  ])
+  const extension = makeExtension('wifi')
+  const container = { ...extension.container, name: long, image: long, labels }
+  const layers = { ...extension.layers, lower: Array<string>(128).fill(`l/${'A'.repeat(26)}`) }
+  const most = recordStack(Array(499).fill({ ...extension, container, layers }), 1)
+  t.same(most.extensions[0]?.labels, [
+    ['io.balena.image.kernel-version', '6.1.0'],
+    ['io.balena.image.os-version', ''],
+  ])
+  const { root, data } = copyDataRoot(t)
+  mkdirSync(join(data, 'hostext'))
+  writeFileSync(join(data, 'hostext/trial.1'), stackText(most))
+  t.match(readRecords(root, DATA), { tried: [{ attempts: 1 }], problems: [] })
+  const old = stackText(stack('wifi')).replace('"labels":[],', '')
+  t.same(parseStack(old), stack('wifi'), 'a record from before it had labels')
+})
+
+t.test('a part of a record, or anything else, is none', async (t) => {
+  const text = stackText(stack('one', 'two'))
+  for (let length = 0; length < text.length; length++)
+    t.equal(parseStack(text.slice(0, length)), undefined, `${length} characters`)
+  for (const [from, to] of [
+    ['"above":1', '"above":3'],
+    ['"above":1', '"above":-1'],
+    ['"above":1', '"above":0.5'],
+    ['"extensions":2', '"extensions":1'],
+    ['l/ABC', 'l/../'],
+    ['"lower":["', '"lower":["/etc","'],
+    ['"kind":"feature"', '"kind":"x"'],
+    ['"name":"one"', '"name":1'],
+    ['"id":"a', '"id":"../a'],
+  ] as const) {
+    t.not(text.replace(from, to), text)
+    t.equal(parseStack(text.replace(from, to)), undefined, `${from} -> ${to}`)
+  }
+  t.equal(parseStack('{"above":0,"extensions":0}\n'), undefined, 'no stack is empty')
+})
+
+t.test('a stack is its layers and where the root stands, not its names', async (t) => {
+  const one = stack('one', 'two')
+  t.ok(isSameStack(one, stack('other', 'names')))
+  t.notOk(isSameStack(one, { ...one, above: 2 }))
+  t.notOk(isSameStack(one, stack('one')))
+  const changed = stack('one', 'two')
+  changed.extensions[1] = { ...changed.extensions[1], lower: ['l/ZZZZZZZZZZZZZZZZZZZZZZZZZZ'] } as never
+  t.notOk(isSameStack(one, changed))
+})
+
+t.test('the last good stack, to the byte', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const text = stackText(stack('one', 'two'))
+  const record = join(data, 'hostext/good')
+  t.notOk(isLastGood(root, DATA, text), 'no record')
+  mkdirSync(join(data, 'hostext'))
+  writeFileSync(record, text)
+  t.ok(isLastGood(root, DATA, text))
+  t.notOk(isLastGood(root, DATA, stackText(stack('one', 'three'))), 'another stack')
+  writeFileSync(record, text.slice(0, -1))
+  t.notOk(isLastGood(root, DATA, text), 'a part of it')
+  writeFileSync(record, text)
+  chmodSync(record, 0o666)
+  t.notOk(isLastGood(root, DATA, text), 'written by anyone')
+  rmSync(record)
+  writeFileSync(join(data, 'hostext/previous'), text)
+  t.notOk(isLastGood(root, DATA, text), 'the one before it is looked for among the records')
+})
+
+t.test('records of a data root', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  t.same(readRecords(root, DATA), { good: [], tried: [], problems: [] })
+  mkdirSync(join(data, 'hostext'))
+  const write = (name: string, text: string) => writeFileSync(join(data, 'hostext', name), text)
+  write('good', stackText(stack('good')))
+  write('previous', stackText(stack('previous')))
+  write('trial.2', stackText(stack('tried')))
+  write('new', stackText(stack('cut short')).slice(0, 100))
+  write('trial.0', stackText(stack('no number')))
+  t.match(readRecords(root, DATA), {
+    good: [{ extensions: [{ name: 'good' }] }, { extensions: [{ name: 'previous' }] }],
+    tried: [{ attempts: 2, stack: { extensions: [{ name: 'tried' }] } }],
+    problems: [],
+  })
+  write('good', 'garbage')
+  mkdirSync(join(data, 'hostext/trial.1'))
+  writeFileSync(join(data, 'elsewhere'), stackText(stack('elsewhere')))
+  symlinkSync('../elsewhere', join(data, 'hostext/trial.3'))
+  t.match(readRecords(root, DATA), {
+    good: [{ extensions: [{ name: 'previous' }] }],
+    tried: [{ attempts: 2 }],
+    problems: [
+      `${DATA}/hostext/good: not a record of a stack: this record counts as absent`,
+      `${DATA}/hostext/trial.1: not a regular file but a directory: this record counts as absent`,
+      `${DATA}/hostext/trial.3: not a regular file but a symbolic link: this record counts as absent`,
+    ],
+  })
+})
+
+t.test(
+  'a recorded stack is stacked again without its containers, as long as its layers are there',
+  async (t) => {
+    const { root, data } = copyDataRoot(t)
+    const { extensions } = readExtensions(root, DATA, HOST, replacedFinder(root, []))
+    const recorded = parseStack(stackText(recordStack(extensions, 3))) as RecordedStack
+    rmSync(join(data, 'containers'), { recursive: true })
+    const restore = (stack = recorded, more: Partial<typeof HOST> = {}, essential: string[] = []) =>
+      restoreStack(
+        root,
+        DATA,
+        { ...stack, source: `${DATA}/hostext/good` },
+        { ...HOST, ...more },
+        replacedFinder(root, essential),
+      )
+    const restored = restore()
+    t.same(
+      restored.map(({ container, layers, contents }) => [container.name, layers, contents]),
+      extensions.map(({ container, layers, contents }) => [container.name, layers, contents]),
+    )
+    const labelled = structuredClone(recorded)
+    labelled.extensions[0]?.labels.push(['io.balena.image.kernel-version', '6.1.0'])
+    t.equal(restore(labelled).length, restored.length)
+    t.throws(
+      () => restore(labelled, { release: '6.12.1' }),
+      /^override does not fit: it is for kernel 6\.1\.0, and 6\.12\.1 is running/,
+      'the kernel is another one now',
+    )
+    const file = 'usr/share/one-layer/one.txt'
+    mkdirSync(join(root.prefix, 'usr/share/one-layer'), { recursive: true })
+    writeFileSync(join(root.prefix, file), '')
+    t.throws(
+      () => restore(recorded, {}, [`/${file}`]),
+      /^one-layer would replace \/usr\/share\/one-layer\/one\.txt/,
+    )
+    const below = { ...recorded, above: 0 }
+    t.equal(restore(below, {}, [`/${file}`]).length, restored.length, 'below the root it only adds')
+    rmSync(join(data, 'overlay2', recorded.extensions[1]?.lower[0] as string))
+    t.throws(() => restore(), /^many-layers is not there any more: .*l\//)
+  },
+)

@@ -1,0 +1,93 @@
+import t from 'tap'
+import { lockedUnits } from '../../../src/units/locked.js'
+import { makeExtension, makePlan, textOf } from '../../support/plan.js'
+
+const units = (change = {}) => lockedUnits(makePlan(change))
+const REMOUNT = 'normal/systemd-remount-fs.service.d/50-hostext.conf'
+
+t.test('the lock and the extensions are named', async (t) => {
+  t.match(
+    textOf(units(), 'normal/-.mount.d/50-hostext.conf'),
+    'locked by hostext (read-only until shutdown), with one, two\n',
+  )
+  const many = Array.from({ length: 499 }, (_, index) => makeExtension(`${'long%'.repeat(50)}${index}`))
+  const text = textOf(units({ extensions: many }), 'normal/-.mount.d/50-hostext.conf')
+  t.match(text, / and 491 more\n/)
+  t.match(text, 'long%%long%%')
+  t.match(textOf(units(), 'normal/hostext.target'), '\nWants=run-hostext-0.mount run-hostext-1.mount\n')
+})
+
+t.test('what fstab says of the root goes to the state', async (t) => {
+  const text = textOf(
+    units({ rootOptions: ['ro', 'noatime', 'x$y'], state: ['/var', '/my data'], remount: ['/proc'] }),
+    REMOUNT,
+  )
+  t.match(
+    text,
+    `ExecStart=
+ExecStart=/bin/mount -o remount,noatime,x$$y,rw --target /var
+ExecStart=/bin/mount -o remount,noatime,x$$y,rw --target "/my data"
+ExecStart=/bin/mount -o remount --target /proc
+`,
+  )
+})
+
+t.test('nothing to remount: systemd-remount-fs is passed over', async (t) => {
+  const files = units({ state: [] })
+  t.match(textOf(files, REMOUNT), '\nConditionPathExists=!/run/hostext\n')
+  t.throws(() => textOf(files, 'normal/local-fs.target.wants/systemd-remount-fs.service'))
+})
+
+t.test('a file system that is to grow does so through the state', async (t) => {
+  const path = 'normal/systemd-growfs-root.service.d/50-hostext.conf'
+  t.match(textOf(units(), path), '\nExecStart=/usr/lib/systemd/systemd-growfs /var\n')
+  t.match(textOf(units({ state: [] }), path), 'ConditionPathExists=!/run/hostext')
+})
+
+t.test('a /tmp of last resort', async (t) => {
+  t.match(
+    textOf(units({ tmp: true }), 'late/tmp.mount'),
+    '\nOptions=mode=1777,strictatime,nosuid,nodev,size=50%%,nr_inodes=1m\n',
+  )
+  t.throws(() => textOf(units({ tmp: false }), 'late/tmp.mount'))
+})
+
+t.test('state stays mounted until the end', async (t) => {
+  t.match(
+    textOf(units({ state: ['/srv/my-data'] }), 'normal/srv-my\\x2ddata.mount'),
+    '\nDefaultDependencies=no\n',
+  )
+})
+
+t.test('the data stays mounted until the end, too, and its check does not take it along', async (t) => {
+  const files = units({ dataMounts: ['/mnt/data'], checkedDevices: ['/dev/disk/by-label/data'] })
+  t.match(textOf(files, 'normal/mnt-data.mount.d/50-hostext.conf'), '\nDefaultDependencies=no\n')
+  const check = textOf(files, 'normal/systemd-fsck@dev-disk-by\\x2dlabel-data.service')
+  t.match(check, '\nDefaultDependencies=no\n')
+  t.match(check, '\nSlice=system.slice\n')
+})
+
+t.test('/etc and /usr say what they are', async (t) => {
+  const files = units({ etc: { mode: 'volatile' }, separateUsr: { hasUnit: false } })
+  t.match(textOf(files, 'normal/etc.mount'), '\nDescription=/etc with host extensions, volatile\n')
+  t.match(textOf(files, 'normal/etc.mount'), '\nDefaultDependencies=no\n')
+  t.match(textOf(files, 'normal/usr.mount'), '\nWhat=hostext-usr\n')
+  const inFstab = units({ separateUsr: { hasUnit: true } })
+  t.match(textOf(inFstab, 'normal/usr.mount.d/50-hostext.conf'), '\nDescription=/usr with host extensions\n')
+  t.throws(() => textOf(inFstab, 'normal/usr.mount'), 'fstab has the unit')
+  t.throws(() => textOf(inFstab, 'normal/etc.mount'))
+})
+
+t.test(
+  'users are made if extensions ship some, and indexes are left alone if the root is up to date',
+  async (t) => {
+    const path = (unit: string) => `normal/${unit}.service.d/50-hostext.conf`
+    const ships = units({ sysusers: true, etc: { mode: 'volatile' }, upToDate: true })
+    t.match(textOf(ships, path('systemd-sysusers')), '\nConditionNeedsUpdate=\n')
+    t.match(textOf(ships, path('ldconfig')), '\nConditionPathExists=!/run/hostext\n')
+    t.match(textOf(ships, path('systemd-hwdb-update')), '\nConditionPathExists=!/run/hostext\n')
+    t.match(textOf(units({ upToDate: true }), path('systemd-sysusers')), 'ConditionPathExists')
+    for (const unit of ['systemd-sysusers', 'ldconfig', 'systemd-hwdb-update'])
+      t.throws(() => textOf(units({ upToDate: false }), path(unit)), 'a root that is not does as ever')
+  },
+)

@@ -1,0 +1,77 @@
+import t from 'tap'
+import { firstPassUnits } from '../../../src/units/first-pass.js'
+import { lockedUnits } from '../../../src/units/locked.js'
+import { rollbackUnits } from '../../../src/units/trial.js'
+import { makePlan, textOf } from '../../support/plan.js'
+
+const place = { directory: '/var/lib/100% docker/hostext', state: '/var' }
+const trial = { attempt: 2, record: '', place, settle: 5, timeout: 77 }
+const first = (change = {}) => firstPassUnits(makePlan({ trial, ...change }), '/run/systemd/generator')
+const locked = (change = {}) => lockedUnits(makePlan({ trial, ...change }))
+
+t.test('the trial is recorded when all is mounted, and the switch requires it', async (t) => {
+  const files = first()
+  const record = textOf(files, 'normal/hostext-trial.service')
+  t.match(record, '\nRequires=run-nextroot.mount run-nextroot-var.mount\n')
+  t.match(record, '\nAfter=run-nextroot.mount run-nextroot-var.mount\n')
+  t.match(
+    record,
+    '\nExecStart=/usr/lib/hostext/trial 2 "/run/nextroot/var/lib/100%% docker/hostext" /run/nextroot/var remount,noatime,rw\n',
+  )
+  const switching = textOf(files, 'normal/hostext-switch.service')
+  t.match(switching, '\nRequires=run-nextroot.mount run-nextroot-var.mount hostext-trial.service\n')
+  t.match(switching, /\nAfter=.* hostext-trial\.service hostext-watch\.service\n/)
+  t.match(switching, '\nWants=hostext-watch.service\n', 'a boot goes on without its watch')
+})
+
+t.test('on a disk that fstab has checked it is written after the check', async (t) => {
+  const record = (change: object) => textOf(first(change), 'normal/hostext-trial.service')
+  t.match(record({ checkRoot: true }), /\nAfter=.* systemd-fsck-root\.service\n/)
+  const apart = {
+    trial: { ...trial, place: { directory: '/data/hostext', state: undefined } },
+    checkRoot: true,
+  }
+  t.notMatch(record(apart), /fsck/)
+  t.match(
+    record(apart),
+    '\nExecStart=/usr/lib/hostext/trial 2 /data/hostext\n',
+    'a partition is writable as it is',
+  )
+})
+
+t.test('the watch is the same in both passes, and nothing an extension ships hides it', async (t) => {
+  const path = 'early/hostext-watch.service'
+  t.equal(textOf(first(), path), textOf(locked(), path))
+  t.match(textOf(first(), path), /\nExecStart=@\/usr\/lib\/hostext\/node @.* watch 77\n/)
+})
+
+t.test('the mark is made some time after the boot is complete', async (t) => {
+  const files = locked({ target: 'multi-user.target' })
+  const timer = textOf(files, 'early/hostext-good.timer')
+  t.match(timer, '\nRequires=boot-complete.target\nAfter=boot-complete.target multi-user.target\n')
+  t.match(timer, '\nOnActiveSec=5\n')
+  t.equal(textOf(files, 'early/multi-user.target.wants/hostext-good.timer'), '-> ../hostext-good.timer')
+  t.match(
+    textOf(files, 'early/hostext-good.service'),
+    '\nExecStart=/usr/lib/hostext/good 2 "/var/lib/100%% docker/hostext"\n',
+  )
+})
+
+t.test('a known stack has none of it', async (t) => {
+  const names = [...first({ trial: undefined }), ...locked({ trial: undefined })].map(({ path }) => path)
+  t.same(
+    names.filter((name) => /trial|watch|good|rollback/.test(name)),
+    [],
+  )
+})
+
+t.test('a rollback is a unit that fails', async (t) => {
+  const files = rollbackUnits('rolled back: 100%', 'default.target')
+  t.match(
+    textOf(files, 'normal/hostext-rollback.service'),
+    '\nDescription=Host extensions rolled back: 100%%\n',
+  )
+  t.ok(textOf(files, 'normal/default.target.wants/hostext-rollback.service'))
+  const names = locked({ trial: undefined, rolledBack: 'rolled back: x' }).map(({ path }) => path)
+  t.ok(names.includes('normal/hostext-rollback.service'), 'the last good stack has it, too')
+})

@@ -1,3 +1,0 @@
-import { bootTier } from '../machine/tier.js'
-
-bootTier('vm')
