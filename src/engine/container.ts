@@ -15,6 +15,10 @@ export type Container = {
   /** The storage driver. */
   driver: string
   labels: ReadonlyMap<string, string>
+  /** Whether its program has ever run, or was to be run and could not. */
+  start: 'never' | 'tried' | 'done'
+  /** A step of the classic builder, which keeps those of a build that fails or is cut short. */
+  isBuildStep: boolean
   /** Set while the engine takes the container away: `Dead` or `RemovalInProgress`. */
   dying: string | undefined
   /** The container's config.v2.json, below the input root. */
@@ -88,8 +92,52 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
     imageId: isImageId(json.Image) ? json.Image : undefined,
     driver: json.Driver,
     labels: new Map(pairs),
+    start: startOf(json, state),
+    isBuildStep: Array.isArray(config.Cmd) && config.Cmd.some((word) => word === BUILD_STEP),
     dying: ['Dead', 'RemovalInProgress'].find((flag) => state[flag] === true),
     source,
+  }
+}
+
+/** The word before the Dockerfile's line in the command of a step that runs nothing: builder/dockerfile in moby. */
+const BUILD_STEP = '#(nop) '
+
+/** What Go writes for no time at all. */
+const NEVER = '0001-01-01T00:00:00Z'
+
+function startOf(
+  { HasBeenStartedBefore }: Record<string, unknown>,
+  { StartedAt, Running, ExitCode, Error: error }: Record<string, unknown>,
+): Container['start'] {
+  // Whatever is not clearly "never" counts as started.
+  const isAbsent = StartedAt === undefined || StartedAt === '' || StartedAt === NEVER
+  const before = HasBeenStartedBefore ?? false
+  if (before !== false || !isAbsent || (Running ?? false) !== false) return 'done'
+  return (ExitCode ?? 0) === 0 && (error ?? '') === '' ? 'never' : 'tried'
+}
+
+/** What hostconfig.json says of a container, as far as it matters here. */
+export type HostConfig = {
+  /** The OCI runtime that runs it. Unchecked text. */
+  runtime: string | undefined
+  /** The engine removes it when it ends: `--rm`. */
+  isTemporary: boolean
+}
+
+/** Reads hostconfig.json of a container; where there is none, nothing is known of it. Throws an Error that names the file. */
+export function readHostConfig(root: Root, dataRoot: string, id: string): HostConfig {
+  const path = `${dataRoot}/containers/${id}/hostconfig.json`
+  const text = readText(root, path, LARGEST_CONFIG, findStranger)
+  if (text === undefined) return { runtime: undefined, isTemporary: false }
+  if (text instanceof Error) throw text
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {}
+  if (!isObject(json)) throw new Error(`${path}: not a JSON object: truncated or damaged`)
+  return {
+    runtime: typeof json.Runtime === 'string' ? json.Runtime : undefined,
+    isTemporary: json.AutoRemove === true,
   }
 }
 

@@ -1,14 +1,16 @@
 import { posix } from 'node:path'
 import { printable } from '../text/printable.js'
 
-/** What an image may ask for of the machine that it becomes part of. */
+/** What an image may ask for of the machine that it becomes part of, and what the machine asks of it. */
 export type Host = {
   /** The running kernel's, as in uname(2). */
   release: string
   /** `balena_kernel_abi=` of the kernel command line. */
   kernelAbi: string | undefined
-  /** VERSION_ID of os-release(5); asked for only where a label needs it. */
-  versionId: () => string | undefined
+  /** VERSION_ID of os-release(5). */
+  versionId: string | undefined
+  /** A container that has been started may be an extension: `Started=`. */
+  takesStarted: boolean
 }
 
 const KERNEL_VERSION_LABEL = 'io.balena.image.kernel-version'
@@ -40,7 +42,7 @@ export function findIncompatibility(
 
   const globs = labels.get(OS_VERSION_LABEL)
   if (globs === undefined) return undefined
-  const versionId = host.versionId()
+  const { versionId } = host
   if (versionId !== undefined && globs.split(',').some((glob) => matches(versionId, glob.trim())))
     return undefined
   const here =
@@ -60,11 +62,4 @@ function matches(version: string, glob: string): boolean {
     version.length <= LONGEST_VERSION &&
     posix.matchesGlob(version, glob)
   )
-}
-
-/** VERSION_ID of the text of an os-release(5) file; undefined if it has none. */
-export function parseVersionId(osRelease: string): string | undefined {
-  const value = /^VERSION_ID=(.*)$/m.exec(osRelease)?.[1]?.trim()
-  if (value === undefined) return undefined
-  return /^(["'])(.*)\1$/.exec(value)?.[2] ?? value
 }

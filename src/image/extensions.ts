@@ -1,4 +1,4 @@
-import { readContainers } from '../engine/container.js'
+import { readContainers, readHostConfig } from '../engine/container.js'
 import { type Layers, readLayers } from '../engine/layers.js'
 import { listDirectory, type Root } from '../machine/files.js'
 import {
@@ -13,6 +13,7 @@ import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { findIncompatibility, type Host } from './compatibility.js'
 import { type Contents, makeList, readContents } from './contents.js'
+import { findUnmeant } from './meant.js'
 import type { FindReplaced } from './replaced.js'
 
 /** The only storage driver whose layers a kernel overlay can stack as they lie on the disk. */
@@ -51,6 +52,11 @@ export function readExtensions(root: Root, dataRoot: string, host: Host, findRep
     let contents: Contents
     let below: string | undefined
     try {
+      // Where every image is trusted, nobody asks.
+      const unmeant = host.takesStarted
+        ? undefined
+        : findUnmeant(container, readHostConfig(root, dataRoot, container.id))
+      if (unmeant !== undefined) throw new Error(unmeant)
       layers = readLayers(root, dataRoot, container.id)
       const list = makeList()
       contents = readContents(root, layers, host.release, list)

@@ -9,6 +9,8 @@ import { listDirectory, type Root, readText, resolveLinks, statLink } from './fi
 export type Configuration = {
   /** `[Engine] DataRoot=`: where the engine keeps its data; undefined: look for it. */
   dataRoot: string | undefined
+  /** `[Stack] Started=`: whether a container that has been started may be an extension; `auto`: on balenaOS. */
+  started: 'auto' | boolean
   /** `[Root] State=`: directories that stay writable, or `auto` to derive them from fstab. */
   state: 'auto' | string[]
   /** `[Root] Etc=`: whether /etc can be changed, and whether changes are kept. */
@@ -27,8 +29,9 @@ export type Configuration = {
   essential: string[]
 }
 
-const DEFAULTS: Configuration = {
+export const DEFAULTS: Configuration = {
   dataRoot: undefined,
+  started: 'auto',
   state: 'auto',
   etc: 'auto',
   timeout: 60,
@@ -122,12 +125,17 @@ function apply(text: string, path: string, configuration: Configuration, message
   }
 }
 
-/** One entry a setting: stores the value, or says what is wrong with it. The empty value is the default. */
-const SETTINGS: Record<string, (value: string, configuration: Configuration) => string | undefined> = {
+/** One entry a setting, `Section.Key`: stores the value, or says what is wrong with it. The empty value is the default. */
+export const SETTINGS: Record<string, (value: string, configuration: Configuration) => string | undefined> = {
   'Engine.DataRoot'(value, configuration) {
     const path = value === '' ? undefined : directoryPath(value)
     if (path === null) return `${printable(value)} is no absolute path`
     configuration.dataRoot = path
+  },
+  'Stack.Started'(value, configuration) {
+    const started = value === '' || value === 'auto' ? 'auto' : parseBoolean(value)
+    if (started === undefined) return `${printable(value)} is neither auto nor a boolean`
+    configuration.started = started
   },
   'Root.State'(value, configuration) {
     if (value === '' || value === 'auto') configuration.state = 'auto'
@@ -152,10 +160,9 @@ const SETTINGS: Record<string, (value: string, configuration: Configuration) => 
     configuration.timeout = seconds
   },
   'Boot.Container'(value, configuration) {
-    if (value === '') configuration.container = DEFAULTS.container
-    else if (/^(?:1|yes|y|true|t|on)$/i.test(value)) configuration.container = true
-    else if (/^(?:0|no|n|false|f|off)$/i.test(value)) configuration.container = false
-    else return `${printable(value)} is no boolean`
+    const container = value === '' ? DEFAULTS.container : parseBoolean(value)
+    if (container === undefined) return `${printable(value)} is not a boolean`
+    configuration.container = container
   },
   'Safety.Attempts'(value, configuration) {
     if (value !== '' && !/^\d{1,3}$/.test(value)) return `${printable(value)} is no number from 0 to 999`
@@ -193,6 +200,12 @@ export function directoryPath(value: string): string | null {
 /** What PID 1 carries over itself, and what is stacked: the root, and /usr and /etc as a whole. */
 function isNoState(path: string): boolean {
   return /^\/(?:(?:proc|sys|dev|run)(?:\/|$)|(?:usr|etc)?$)/.test(path)
+}
+
+/** A boolean as in systemd.syntax(7); undefined for anything else. */
+function parseBoolean(value: string): boolean | undefined {
+  if (/^(?:1|yes|y|true|t|on)$/i.test(value)) return true
+  return /^(?:0|no|n|false|f|off)$/i.test(value) ? false : undefined
 }
 
 const UNITS: Record<string, number> = { '': 1, s: 1, sec: 1, second: 1, seconds: 1, m: 60, min: 60, h: 3600 }

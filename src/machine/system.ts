@@ -1,5 +1,5 @@
 import { findUnfitDataRoot, isDataRoot } from '../engine/data-roots.js'
-import { type Host, parseVersionId } from '../image/compatibility.js'
+import type { Host } from '../image/compatibility.js'
 import { type Found, readExtensions } from '../image/extensions.js'
 import type { FindReplaced } from '../image/replaced.js'
 import type { Message } from '../text/log.js'
@@ -16,6 +16,7 @@ import {
   splitCommandLine,
 } from './kernel-command-line.js'
 import { type MountPoint, parseMountinfo } from './mountinfo.js'
+import { readOsRelease } from './os-release.js'
 
 /** What is known of the machine before its engine's data is looked at. */
 export type Machine = {
@@ -66,18 +67,16 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   }
 }
 
-/** What images may ask for of the machine. */
-export function hostOf(root: Root, { release, commandLine }: Machine): Host {
+/** What images may ask for of the machine, and whether it takes those of containers that have been started. */
+export function hostOf(root: Root, { release, commandLine, configuration }: Machine): Host {
+  const { id, versionId } = readOsRelease(root)
+  const { started } = configuration
   return {
     release,
     kernelAbi: commandLine.kernelAbi,
-    versionId() {
-      for (const path of ['/etc/os-release', '/usr/lib/os-release']) {
-        const text = readText(root, path, 64 << 10)
-        if (typeof text === 'string') return parseVersionId(text)
-      }
-      return undefined
-    },
+    versionId,
+    // The supervisor of balenaOS starts its extensions.
+    takesStarted: started === 'auto' ? id === 'balena-os' : started,
   }
 }
 

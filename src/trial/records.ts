@@ -220,6 +220,8 @@ export function restoreStack(
         imageId,
         driver: 'overlay2',
         labels,
+        start: 'never',
+        isBuildStep: false,
         dying: undefined,
         source: stack.source,
       },

@@ -78,10 +78,11 @@ export function writeContext(context: string, { dockerfile, files = {}, tree }: 
   }
 }
 
-/** Runs dockerd on `data` with the overlay2 driver while `use` calls docker, or its `socket`; waits until it has stopped. */
+/** Runs dockerd on `data` with the overlay2 driver while `use` calls docker, or its `socket`; waits until it has stopped. `more`: words for dockerd. */
 export function withEngine(
   data: string,
   use: (docker: (...words: string[]) => string, socket: string) => void,
+  more: readonly string[] = [],
 ): void {
   const run = mkdtempSync('/tmp/hostext-engine-')
   const socket = `unix://${run}/docker.sock`
@@ -99,6 +100,7 @@ export function withEngine(
       '--bridge=none',
       '--storage-driver',
       'overlay2',
+      ...more,
     ],
     { stdio: 'ignore', detached: true },
   )

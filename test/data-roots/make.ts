@@ -78,7 +78,9 @@ function keep(from: string, name: string): void {
   rmSync(to, { recursive: true, force: true })
   const copy = (path: string) =>
     cpSync(join(from, path), join(to, path), { recursive: true, verbatimSymlinks: true })
-  for (const id of readdirSync(join(from, 'containers'))) copy(`containers/${id}/config.v2.json`)
+  for (const id of readdirSync(join(from, 'containers'))) {
+    for (const file of ['config.v2.json', 'hostconfig.json']) copy(`containers/${id}/${file}`)
+  }
   for (const id of readdirSync(join(from, 'image/overlay2/layerdb/mounts'))) {
     for (const file of ['mount-id', 'init-id']) copy(`image/overlay2/layerdb/mounts/${id}/${file}`)
   }
@@ -99,6 +101,59 @@ function keep(from: string, name: string): void {
     }
   }
   execFileSync('chmod', ['-R', 'u+rwX,go+rX', to])
+}
+
+/** One image with the label, and containers of it that somebody runs, tried to run, builds, or means to be extensions. */
+function startedDataRoot(): string {
+  const dockerfile = `FROM scratch\nLABEL ${FEATURE}=1\nCOPY busybox /usr/share/app/busybox\n`
+  const run = '/usr/share/app/busybox'
+  const made = cached('engine-started', dockerfile, (directory) => {
+    const data = join(directory, 'docker')
+    const context = join(directory, 'context')
+    mkdirSync(context)
+    const build = (docker: (...words: string[]) => string, more = '', ...words: string[]) => {
+      writeContext(context, { name: 'app', dockerfile: `${dockerfile}${more}` })
+      return docker('build', '--quiet', '--network=none', '--tag=app:1', ...words, context)
+    }
+    const fails = (work: () => void) => {
+      try {
+        work()
+      } catch {
+        return
+      }
+      throw new Error('it did not fail')
+    }
+    withEngine(
+      data,
+      (docker) => {
+        // Steps of builds first, so that app:1 is what the last one makes.
+        build(docker, 'ENV STEP=kept\n', '--rm=false')
+        fails(() => build(docker, `RUN ["${run}", "false"]\n`))
+        fails(() => build(docker, 'RUN ["/none"]\n'))
+        build(docker)
+        const run1 = (name: string, ...words: string[]) =>
+          docker(
+            'run',
+            '--network=none',
+            `--name=${name}`,
+            ...words.slice(0, -1),
+            'app:1',
+            run,
+            words.at(-1) as string,
+          )
+        run1('ran', 'true')
+        run1('always', '--detach', '--restart=always', 'true')
+        docker('create', '--name=runtime', '--runtime=extension', '--network=none', 'app:1', run, 'true')
+        docker('start', '--attach', 'runtime')
+        fails(() => docker('run', '--network=none', '--name=failed', 'app:1', '/none'))
+        docker('create', '--name=meant', 'app:1', '/none')
+        docker('create', '--name=meant-restart', '--restart=always', 'app:1', '/none')
+        docker('create', '--name=once', '--rm', 'app:1', '/none')
+      },
+      ['--add-runtime', 'extension=/usr/sbin/runc'],
+    )
+  })
+  return join(made, 'docker')
 }
 
 /** What is left of an extension that was removed while it was stacked: its holder, made by `hostext hold`. */
@@ -132,6 +187,7 @@ const MAKERS: Record<string, () => string> = {
   standard: standardDataRoot,
   labels: () => dataRoot('labels', LABELS),
   holders: holdersDataRoot,
+  started: startedDataRoot,
   indexes: () => dataRoot('indexes', INDEXES),
   safety: () => {
     const { fit, unfit } = labelSources('6.12.1-1-amd64')

@@ -8,7 +8,12 @@ import { copyTree, makeTree } from './tree.js'
 export const DATA = '/var/lib/docker'
 
 /** A machine for images that ask for nothing. */
-export const HOST: Host = { release: '6.1.0', kernelAbi: undefined, versionId: () => undefined }
+export const HOST: Host = {
+  release: '6.1.0',
+  kernelAbi: undefined,
+  versionId: undefined,
+  takesStarted: false,
+}
 
 /** A copy of a real data root, to be damaged. */
 export function copyDataRoot(t: Test, name = 'standard'): { root: { prefix: string }; data: string } {

@@ -11,6 +11,8 @@ export function makeExtension(name: string, image = 'image:1'): Extension {
       imageId: `sha256:${'b'.repeat(64)}`,
       driver: 'overlay2',
       labels: new Map(),
+      start: 'never',
+      isBuildStep: false,
       dying: undefined,
       source: `/data 100%/containers/${'a'.repeat(64)}/config.v2.json`,
     },

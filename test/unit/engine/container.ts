@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readContainers } from '../../../src/engine/container.js'
+import { readContainers, readHostConfig } from '../../../src/engine/container.js'
 import { copyDataRoot, DATA, find } from '../../support/data-root.js'
 
 t.test('what an engine wrote', async (t) => {
@@ -179,4 +179,72 @@ t.test('a value that cannot be made a string', async (t) => {
   t.match(read({ ID: none }), { problem: 'ID is no text' })
   t.match(read({ Image: none }), { image: 'override:1', imageId: undefined })
   t.match(read({ Image: none, Config: {} }), { image: 'no image' })
+})
+
+t.test('whether it has been started; what is not clearly "never" counts', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { config, id } = find(data, 'override')
+  const json = JSON.parse(readFileSync(config, 'utf8'))
+  const start = (change: object, state: object = {}) => {
+    writeFileSync(config, JSON.stringify({ ...json, ...change, State: { ...json.State, ...state } }))
+    const container = readContainers(root, DATA).find(({ source }) => source.includes(id))
+    return container && 'start' in container ? container.start : container
+  }
+  t.equal(start({}), 'never', 'as docker create leaves it')
+  t.equal(start({ HasBeenStartedBefore: undefined }, { StartedAt: undefined }), 'never', 'an old engine')
+  t.equal(start({ HasBeenStartedBefore: true }), 'done')
+  t.equal(
+    start({}, { StartedAt: '2026-11-28T03:08:59.555129259Z' }),
+    'done',
+    'before the engine knew that field',
+  )
+  t.equal(start({}, { Running: true }), 'done')
+  for (const odd of ['false', 0, 1, [], {}]) t.equal(start({ HasBeenStartedBefore: odd }), 'done', `${odd}`)
+  for (const odd of [0, {}, ' ', '0001-01-01T00:00:01Z'])
+    t.equal(start({}, { StartedAt: odd }), 'done', `${odd}`)
+  t.equal(
+    start({}, { ExitCode: 127, Error: 'no such file' }),
+    'tried',
+    'docker run of a program that is not there',
+  )
+  t.equal(start({}, { ExitCode: 128 }), 'tried')
+  t.equal(start({}, { Error: 'x' }), 'tried')
+  t.equal(start({}, { Error: 5 }), 'tried')
+})
+
+t.test('a step of a build', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { config, id } = find(data, 'override')
+  const json = JSON.parse(readFileSync(config, 'utf8'))
+  const isStep = (Cmd: unknown) => {
+    writeFileSync(config, JSON.stringify({ ...json, Config: { ...json.Config, Cmd } }))
+    const container = readContainers(root, DATA).find(({ source }) => source.includes(id))
+    return container && 'isBuildStep' in container && container.isBuildStep
+  }
+  t.equal(isStep(['/bin/sh', '-c', '#(nop) ', 'ENV A=c']), true)
+  for (const none of [['/none'], null, '#(nop) ', ['echo', '#(nop)'], [5]])
+    t.equal(isStep(none), false, `${none}`)
+})
+
+t.test('hostconfig.json', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { id } = find(data, 'override')
+  const file = join(data, 'containers', id, 'hostconfig.json')
+  const read = (text: string) => {
+    writeFileSync(file, text)
+    return readHostConfig(root, DATA, id)
+  }
+  t.same(readHostConfig(root, DATA, 'none'), { runtime: undefined, isTemporary: false })
+  t.same(read('{"Runtime":"runc","AutoRemove":false}'), { runtime: 'runc', isTemporary: false })
+  t.same(read('{"Runtime":"extension","AutoRemove":true}'), { runtime: 'extension', isTemporary: true })
+  t.same(read('{"Runtime":["extension"],"AutoRemove":"yes"}'), { runtime: undefined, isTemporary: false })
+  for (const text of ['', '[]', 'null', '{"Runtime":"exten'])
+    t.throws(() => read(text), {
+      message: `${DATA}/containers/${id}/hostconfig.json: not a JSON object: truncated or damaged`,
+    })
+  rmSync(file)
+  mkdirSync(file)
+  t.throws(() => readHostConfig(root, DATA, id), {
+    message: /hostconfig\.json: not a regular file but a directory/,
+  })
 })

@@ -4,6 +4,7 @@ import { makeTree } from '../../support/tree.js'
 
 const DEFAULTS = {
   dataRoot: undefined,
+  started: 'auto',
   state: 'auto',
   etc: 'auto',
   timeout: 60,
@@ -32,6 +33,10 @@ t.test('values', async (t) => {
     ['[Root]\nEtc=volatile', { etc: 'volatile' }],
     ['[Root]\nEtc=persistent', { etc: 'persistent' }],
     ['[Root]\nEtc=persistent\nEtc=', {}],
+    ['[Stack]\nStarted=yes', { started: true }],
+    ['[Stack]\nStarted=Off', { started: false }],
+    ['[Stack]\nStarted=no\nStarted=auto', {}],
+    ['[Stack]\nStarted=no\nStarted=', {}],
     ['[Boot]\nTimeout=5', { timeout: 5 }],
     ['[Boot]\nTimeout=2min 5s', { timeout: 125 }],
     ['[Boot]\nContainer=yes', { container: true }],
@@ -59,6 +64,7 @@ t.test('what is wrong is named with file and line, and the default holds', async
   for (const [text, warning] of [
     ['[Engine]\nDataRoot=data', ':2: DataRoot=: data is no absolute path'],
     ['[Engine]\nDataRoot=/a/../b', ':2: DataRoot=: /a/../b is no absolute path'],
+    ['[Stack]\nStarted=some', ':2: Started=: some is neither auto nor a boolean'],
     ['[Safety]\nAttempts=-1', ':2: Attempts=: -1 is no number from 0 to 999'],
     ['[Safety]\nEssential=/a b', ':2: Essential=: b cannot be an essential path'],
     ['[Safety]\nEssential=/', ':2: Essential=: / cannot be an essential path'],
@@ -72,7 +78,7 @@ t.test('what is wrong is named with file and line, and the default holds', async
     ['[Boot]\nTimeout=0', ':2: Timeout=: 0 is no time span'],
     ['[Boot]\nTimeout=5 parsecs', ':2: Timeout=: 5 parsecs is no time span'],
     ['[Boot]\nTimeout=\u001b[2J', ':2: Timeout=: \\x1b[2J is no time span'],
-    ['[Boot]\nContainer=maybe', ':2: Container=: maybe is no boolean'],
+    ['[Boot]\nContainer=maybe', ':2: Container=: maybe is not a boolean'],
     ['[Boot]\nContaner=yes', ':2: unknown setting [Boot] Contaner='],
     ['Container=yes', ':1: unknown setting [] Container='],
     ['[Boot]\nnonsense', ':2: not a setting: nonsense'],

@@ -147,13 +147,17 @@ t.test('an engine all of whose extensions are left out is not in use', async (t)
   })
 })
 
-t.test('the version of the system, from where os-release(5) has it', async (t) => {
-  const version = (files: Tree) => {
+t.test('whether containers that have been started count', async (t) => {
+  const takesStarted = (files: Tree) => {
     const root = { prefix: makeTree(t, files) }
-    return hostOf(root, readMachine(root, {})).versionId()
+    return hostOf(root, readMachine(root, {})).takesStarted
   }
-  t.equal(version({ 'usr/lib/os-release': 'VERSION_ID="12"\n' }), '12')
-  t.equal(version({ 'etc/os-release': 'VERSION_ID=13\n', 'usr/lib/os-release': 'VERSION_ID=12\n' }), '13')
-  t.equal(version({ 'etc/os-release': 'ID=debian\n', 'usr/lib/os-release': 'VERSION_ID=12\n' }), undefined)
-  t.equal(version({}), undefined)
+  const balena = { 'etc/os-release': 'ID="balena-os"\n' }
+  const setting = (value: string) => ({ 'etc/hostext.conf': `[Stack]\nStarted=${value}\n` })
+  t.equal(takesStarted({}), false)
+  t.equal(takesStarted({ 'etc/os-release': 'ID=debian\nID_LIKE=balena-os\n' }), false)
+  t.equal(takesStarted(balena), true, 'its supervisor starts them')
+  t.equal(takesStarted({ ...balena, ...setting('no') }), false)
+  t.equal(takesStarted(setting('yes')), true)
+  t.equal(takesStarted(setting('auto')), false)
 })

@@ -11,6 +11,8 @@ const extension = (name: string, rank: Rank): Extension => ({
     imageId: undefined,
     driver: 'overlay2',
     labels: new Map(),
+    start: 'never',
+    isBuildStep: false,
     dying: undefined,
     source: '',
   },

@@ -1,0 +1,26 @@
+import t from 'tap'
+import type { Container, HostConfig } from '../../../src/engine/container.js'
+import { findUnmeant } from '../../../src/image/meant.js'
+import { makeExtension } from '../../support/plan.js'
+
+const why = (change: Partial<Container>, host: Partial<HostConfig> = {}) =>
+  findUnmeant(
+    { ...makeExtension('x').container, ...change },
+    { runtime: 'runc', isTemporary: false, ...host },
+  )
+const RULE = 'and an extension is created and never started, unless hostext.conf has Started=yes'
+
+t.test('created and never started', async (t) => t.equal(why({}), undefined))
+
+t.test('what running, building or trying leaves behind was not meant', async (t) => {
+  t.equal(why({ start: 'done' }), `it has been started, ${RULE}`)
+  t.equal(why({ start: 'tried' }), `it was to be started and could not, ${RULE}`)
+  t.equal(why({ isBuildStep: true }), `it is a step of an image build, ${RULE}`)
+  t.equal(why({}, { isTemporary: true }), `it was created to be run once (--rm), ${RULE}`)
+})
+
+t.test('the runtime of balenaOS runs nothing: who asked for it meant it', async (t) => {
+  t.equal(why({ start: 'done' }, { runtime: 'extension' }), undefined)
+  t.equal(why({ start: 'done' }, { runtime: 'extension2' }), `it has been started, ${RULE}`)
+  t.equal(why({ start: 'done' }, { runtime: undefined }), `it has been started, ${RULE}`)
+})
