@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASE_REPORT, bootOf, type Case, isClean, isStacked, said } from '../checks.js'
-import { reported } from '../machine.js'
+import { type Outcome, reported } from '../machine.js'
 
 /**
  * What the device's own engine does in each boot: every extension is created, updated and removed, one step a
@@ -57,8 +57,79 @@ const STACKED: Record<string, string>[] = [
   {},
 ]
 
+/**
+ * One image with the label: it is run, run with a restart policy, run without success, built upon without success; and
+ * one container of it is created. `app` is what the image has, `restarted` whether the engine has started that one again.
+ */
+const RUN = `${BASE_REPORT}
+export DOCKER_BUILDKIT=0
+report app cat /usr/share/app/file
+report plan /usr/lib/hostext/hostext.cjs plan
+for try in $(seq 300); do [ "$boot" = 1 ] || docker ps --format '{{.Names}}' | grep -q always && break; sleep 0.2; done
+report running docker ps --format '{{.Names}}'
+make() {
+	mkdir -p /var/build && cp /usr/lib/test/tools/busybox /var/build && echo app >/var/build/file || return
+	printf 'FROM scratch\\nLABEL io.balena.features.host-extension=1\\nCOPY busybox /busybox\\nCOPY file /usr/share/app/file\\n' >/var/build/Dockerfile
+	docker build -q -t app /var/build || return
+	docker run --name ran --network=none app /busybox true || return
+	docker run --name always -d --restart=always --network=none app /busybox sleep 100000 || return
+	! docker run --name failed --network=none app /none || return
+	printf 'FROM app\\nRUN ["/busybox", "false"]\\n' >/var/build/Dockerfile
+	! docker build -t step /var/build || return
+	[ "$boot" != 2 ] || docker create --name meant --restart=always app /none
+}
+case $boot in
+1) report make make ;;
+2) docker rm -f ran always failed; report make make ;;
+esac
+`
+
 export function engineCases(): Case[] {
   return [
+    {
+      name: 'what is run, or built, or tried is no extension; what is created is',
+      container: false,
+      machine: {
+        device: true,
+        boots: [{}, {}, {}],
+        prepare(root) {
+          mkdirSync(join(root, 'usr/lib/test/tools'), { recursive: true })
+          cpSync('/bin/busybox', join(root, 'usr/lib/test/tools/busybox'))
+        },
+        files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' },
+        script: RUN,
+      },
+      check(t, outcome) {
+        isClean(t, outcome)
+        const [first, second, third] = [1, 2, 3].map((number) => bootOf(outcome, number)) as [
+          Outcome,
+          Outcome,
+          Outcome,
+        ]
+        for (const boot of [first, second])
+          t.equal(boot.reports.get('make.status'), '0', reported(boot, 'make'))
+        t.match(said(first), /no container is a host extension/)
+        t.notMatch(reported(second, 'root'), /^hostext/, 'nothing that was run is stacked')
+        t.not(second.reports.get('app.status'), '0')
+        t.equal(reported(second, 'running'), 'always', 'the engine goes on running it')
+        isStacked(t, third)
+        t.equal(reported(third, 'layers').match(/loaded active mounted/g)?.length, 1, 'one is stacked')
+        t.match(reported(third, 'layers'), 'Host extension meant (app)')
+        t.equal(reported(third, 'app'), 'app')
+        for (const boot of [second, third]) {
+          for (const [name, why] of [
+            ['ran', 'has been started'],
+            ['always', 'has been started'],
+            ['failed', 'was to be started and could not'],
+          ])
+            t.match(
+              said(boot),
+              new RegExp(`left out: ${name} \\(app, [0-9a-f]{12}\\): it ${why}, and .* Started=yes`),
+            )
+          t.equal(said(boot).match(/left out: /g)?.length, 4, 'with the step of the build that failed')
+        }
+      },
+    },
     {
       name: 'the engine of the device creates, updates and removes extensions',
       container: false,

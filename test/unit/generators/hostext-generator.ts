@@ -119,6 +119,20 @@ for (const shell of shells) {
             'etc/hostext.conf': '[Engine]\nDataRoot=/my data/docker\n',
           },
         ],
+        // Other spellings of one place, wherever it is named.
+        ...['/data//docker', '//data/docker', '/data/./docker', '/data/x/../docker', '/data\r'].map(
+          (path) => [
+            `DataRoot=${path}`,
+            { 'etc/fstab': 'x /data ext4\n', 'etc/hostext.conf': `[Engine]\nDataRoot=${path}\n` },
+          ],
+        ),
+        ...['/data//docker', '//data/docker', '/data/./docker'].map((path) => [
+          `data-root ${path}`,
+          { 'etc/fstab': 'x /data ext4\n', 'etc/docker/daemon.json': `{"data-root": "${path}"}` },
+        ]),
+        ...['//var', '/var//lib', '/var/./lib', '/./var', '/var/lib/.', '/home/../var', '/v\\141r'].map(
+          (path) => [`fstab ${path}`, { 'etc/fstab': `LABEL=d ${path} ext4\n` }],
+        ),
         [
           'a unit mounts it elsewhere',
           {
@@ -137,6 +151,7 @@ for (const shell of shells) {
         t.ok(run(t, shell, files).started, what)
       // What fstab and units mount elsewhere means nothing.
       for (const files of [
+        { 'etc/fstab': '//nas/share /home/share/ cifs\nx /data... ext4\n' },
         { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
         { 'etc/systemd/system/var-lib-machines.mount': '' },
         {
@@ -333,6 +348,10 @@ for (const shell of shells) {
         { engine },
       )
       t.equal(failed.stderr, '', 'said once')
+      // The marker cannot be made: a shell that ends at that would say nothing, and with another status than 0.
+      const full = { 'run/hostext/fallback': '-> /nonexistent/x' }
+      const unmarked = run(t, shell, { ...DECIDED, ...full, 'run/hostext/attempted/x': '' }, { engine })
+      t.match(unmarked, { status: 0, decision: /the switch ended in the old root/ })
     })
 
     t.test('a plain boot that lets go of what earlier ones held', async (t) => {
@@ -397,13 +416,15 @@ mkdir "$3/default.target.wants"
 ln -s /dev/null "$3/default.target.wants/a.service"
 ln -s ../b.service "$3/default.target.wants/b.service"
 ln -s "$2/hostext.target" "$3/default.target"
+echo >"$3/hostext-watch.service"
+echo >"$3/other.service"
 mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked" "$HOSTEXT_ROOT/run/hostext/plain"
 exit 1
 `
       const result = run(t, shell, {}, { engine: 'var/lib/docker', runtime })
       t.same(
         result.files,
-        { 'early/default.target.wants/b.service': '-> ../b.service' },
+        { 'early/default.target.wants/b.service': '-> ../b.service', 'early/other.service': '\n' },
         'what others wrote stays',
       )
       t.match(result.decision, 'plain root')
@@ -411,11 +432,26 @@ exit 1
   })
 }
 
-t.test('shellcheck has nothing to say', async (t) => {
-  const scripts = readdirSync(join(STUB, '..'))
-    .map((name) => join(STUB, '..', name))
-    .filter((path) => readFileSync(path, 'utf8').startsWith('#!'))
+const scripts = readdirSync(GENERATORS)
+  .map((name) => join(GENERATORS, name))
+  .filter((path) => readFileSync(path, 'utf8').startsWith('#!'))
+
+t.test('no script ends because it cannot write to a file', async (t) => {
   t.ok(scripts.length >= 6, 'all of generators/')
+  // POSIX, "Consequences of Shell Errors": a shell may end where the redirection of a special built-in fails; dash does.
+  const special =
+    /^\s*(?:[:.]|break|continue|eval|exec|export|readonly|return|set|shift|times|trap|unset)\s(?:[^#\n]*\s)?\d*[<>]/m
+  t.match(': >"$run/good"', special)
+  t.match('\texec 2>/dev/null', special)
+  t.notMatch('true >x\n# : >x\ncase x in *:) printf x >y ;; esac', special)
+  for (const script of scripts) {
+    // In a subshell that may end.
+    const text = readFileSync(script, 'utf8').replace(/^\t+exec 2>\/dev\/null$/m, '')
+    t.notMatch(text, special, script)
+  }
+})
+
+t.test('shellcheck has nothing to say', async (t) => {
   const { stdout, error } = spawnSync('shellcheck', ['--shell=sh', ...scripts], { encoding: 'utf8' })
   if (error) t.pass('no shellcheck here', { skip: true })
   else t.equal(stdout, '')
