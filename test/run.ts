@@ -4,20 +4,15 @@
  * release in both. What was skipped fails the run where CI=true.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, statfsSync } from 'node:fs'
+import { existsSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { failures } from './boot/brief.js'
 import { prepareHost } from './boot/packages.js'
 
 const TEST = import.meta.dirname
-const tests = (directory: string): string[] =>
-  readdirSync(join(TEST, directory), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .sort()
-    .map((name) => join('test', directory, name))
 
 const TIERS: Record<string, string[]> = {
-  unit: [...tests('unit'), ...tests('tools')],
+  unit: ['test/unit.ts'],
   container: ['test/boot/tiers/container.ts'],
   vm: ['test/boot/tiers/vm.ts', 'test/boot/tiers/power-cuts.ts'],
 }

@@ -68,9 +68,17 @@ const TARGETS = [
 /** A FIFO or a socket cannot be made from here; one that was made once is linked. */
 export type Specials = { fifo: string; socket: string }
 
-/** Damages the engine's data below `data`, as the random numbers have it; says how. */
-export function damage(data: string, random: Random, specials: Specials): string {
-  const found = walk(data)
+/**
+ * Damages the engine's data below `data`, in which `found` is, as the random numbers have it; says how. What lies at or
+ * below the paths that it adds to `touched` is no longer what it was, also where it throws half-way; all else is.
+ */
+export function damage(
+  data: string,
+  random: Random,
+  specials: Specials,
+  touched: Set<string>,
+  found = walk(data),
+): string {
   const entries = found.map(({ path }) => path)
   if (entries.length === 0) return 'nothing left'
   const stat = (path: string) => lstatSync(join(data, path))
@@ -90,6 +98,8 @@ export function damage(data: string, random: Random, specials: Specials): string
       : random.pick(files.length > 0 ? files : entries)
   const place = join(data, path)
   const other = random.pick(kind.length > 0 ? kind : entries)
+
+  for (const changed of [path, file, other, `${path}.swapped`, 'moved']) touched.add(changed)
 
   const [name, work] = random.pick<[string, () => void]>([
     [`truncated ${file}`, () => truncateSync(join(data, file), random.number(stat(file).size + 1))],
@@ -118,6 +128,7 @@ export function damage(data: string, random: Random, specials: Specials): string
       `duplicated ${path}`,
       () => {
         const id = Array.from({ length: 64 }, () => random.number(16).toString(16)).join('')
+        touched.add(join(dirname(path), id))
         cpSync(place, join(dirname(place), id), { recursive: true, verbatimSymlinks: true })
       },
     ],
@@ -155,13 +166,14 @@ export function damage(data: string, random: Random, specials: Specials): string
       () => {
         const name = random.pick(HOSTILE).replaceAll(/[/\0]/g, '_').slice(0, 100) || 'odd'
         const odd = join(dirname(place), name)
+        touched.add(join(dirname(path), name))
         mkdirSync(odd)
         writeFileSync(join(odd, 'config.v2.json'), '{}')
       },
     ],
     ...['type', 'type', 'name', 'label', 'lower'].map((what): [string, () => void] => [
       `wrong ${what}`,
-      () => (what === 'lower' ? wrongLower(data, random) : wrongJson(data, random, what)),
+      () => (what === 'lower' ? wrongLower(data, random, touched) : wrongJson(data, random, what, touched)),
     ]),
   ])
   work()
@@ -174,9 +186,10 @@ function readOwn(file: string): string {
   return readFileSync(file, 'utf8')
 }
 
-function wrongJson(data: string, random: Random, what: string): void {
+function wrongJson(data: string, random: Random, what: string, touched: Set<string>): void {
   const directory = join(data, 'containers')
-  const id = random.pick(readdirSync(directory))
+  const id = random.pick(readdirSync(directory).sort())
+  touched.add(join('containers', id))
   const config = join(directory, id, 'config.v2.json')
   const json = JSON.parse(readOwn(config))
   if (what === 'name') json.Name = `/${random.pick(HOSTILE)}`
@@ -211,11 +224,15 @@ function wrongJson(data: string, random: Random, what: string): void {
   writeFileSync(config, JSON.stringify(json))
 }
 
-function wrongLower(data: string, random: Random): void {
+function wrongLower(data: string, random: Random, touched: Set<string>): void {
   const layers = readdirSync(join(data, 'overlay2')).filter((layer) => layer !== 'l')
-  const file = join(data, 'overlay2', random.pick(layers), 'lower')
+  const layer = random.pick(layers.sort())
+  touched.add(join('overlay2', layer))
+  const file = join(data, 'overlay2', layer, 'lower')
   const lower = readOwn(file).split(':')
-  const links = readdirSync(join(data, 'overlay2/l')).map((link) => `l/${link}`)
+  const links = readdirSync(join(data, 'overlay2/l'))
+    .sort()
+    .map((link) => `l/${link}`)
   const at = random.number(lower.length + 1)
   lower.splice(
     at,

@@ -1,6 +1,4 @@
 import {
-  chmodSync,
-  cpSync,
   type Dirent,
   lstatSync,
   mkdirSync,
@@ -8,8 +6,10 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -36,14 +36,37 @@ export function writeTree(directory: string, files: Tree): void {
   }
 }
 
-/** Copies a directory of the checkout, links and all, as root's own: a umask of 002 made it one of a group's. */
+/** A file, a link or (with neither text nor target) a directory. */
+export type Entry = { path: string; text?: Buffer; link?: string; mode: number }
+
+const known = new Map<string, Entry[]>()
+
+/** What is in a directory of the checkout: parents before what is in them. A process reads each once. */
+export function entriesOf(directory: string): Entry[] {
+  const entries =
+    known.get(directory) ??
+    walk(directory).map(({ path, entry }): Entry => {
+      const place = `${directory}/${path}`
+      if (entry.isSymbolicLink()) return { path, link: readlinkSync(place), mode: 0o777 }
+      // As root's own: a umask of 002 made it one of a group's.
+      const mode = lstatSync(place).mode & 0o7755
+      return entry.isFile() ? { path, text: readFileSync(place), mode } : { path, mode }
+    })
+  known.set(directory, entries)
+  return entries
+}
+
+export function writeEntry(directory: string, { path, text, link, mode }: Entry): void {
+  const place = `${directory}/${path}`
+  if (link !== undefined) symlinkSync(link, place)
+  else if (text) writeFileSync(place, text, { mode })
+  else mkdirSync(place, { mode, recursive: true })
+}
+
+/** Copies a directory of the checkout, links and all. */
 export function copyTree(from: string, to: string): void {
-  mkdirSync(dirname(to), { recursive: true, mode: 0o755 })
-  cpSync(from, to, { recursive: true, verbatimSymlinks: true })
-  for (const path of ['.', ...readdirSync(to, { recursive: true, encoding: 'utf8' })]) {
-    const { mode } = lstatSync(join(to, path))
-    if ((mode & 0o170000) !== 0o120000 && mode & 0o022) chmodSync(join(to, path), mode & 0o7755)
-  }
+  mkdirSync(to, { recursive: true, mode: 0o755 })
+  for (const entry of entriesOf(from)) writeEntry(to, entry)
 }
 
 /** What {@link writeTree} wrote; empty directories do not count. */
@@ -54,6 +77,20 @@ export function readTree(directory: string): Tree {
     if (entry.isSymbolicLink()) tree[path] = `-> ${readlinkSync(file)}`
     else if (entry.isFile()) tree[path] = readFileSync(file, 'utf8')
   }
+  return tree
+}
+
+/** {@link readTree}, and nothing of it is left, nor the directory itself. */
+export function takeTree(directory: string): Tree {
+  const tree: Tree = {}
+  for (const { path, entry } of walk(directory).reverse()) {
+    const file = `${directory}/${path}`
+    if (entry.isSymbolicLink()) tree[path] = `-> ${readlinkSync(file)}`
+    else if (entry.isFile()) tree[path] = readFileSync(file, 'utf8')
+    if (entry.isDirectory()) rmdirSync(file)
+    else unlinkSync(file)
+  }
+  rmdirSync(directory)
   return tree
 }
 

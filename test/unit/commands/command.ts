@@ -1,16 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { BUNDLE, DATA_ROOTS } from '../../support/paths.js'
-import { makeTree, type Tree } from '../../support/tree.js'
+import { copyTree, makeTree, type Tree } from '../../support/tree.js'
 
 function hostext(t: Test, files: Tree, ...words: string[]) {
   const root = makeTree(t, { 'proc/self/mountinfo': '22 1 254:1 / / ro - ext4 /dev/vda rw\n', ...files })
-  cpSync(join(DATA_ROOTS, 'standard'), join(root, 'var/lib/docker'), {
-    recursive: true,
-    verbatimSymlinks: true,
-  })
+  copyTree(join(DATA_ROOTS, 'standard'), join(root, 'var/lib/docker'))
   const { status, stdout, stderr } = spawnSync(process.execPath, [BUNDLE, ...words], {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },

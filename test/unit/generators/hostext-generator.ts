@@ -6,7 +6,8 @@ import { DATA_ROOTS, GENERATORS } from '../../support/paths.js'
 import { copyTree, makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
 const STUB = join(GENERATORS, 'hostext-generator')
-const DATA_ROOT = join(DATA_ROOTS, 'standard')
+/** All that the stub looks for in a data root. */
+const CONTAINERS = join(DATA_ROOTS, 'standard/containers')
 
 const MACHINE: Tree = {
   'proc/cmdline': 'root=/dev/vda ro quiet\n',
@@ -45,7 +46,7 @@ function run(
     mkdirSync(join(work, directory), { recursive: true })
   }
   options.prepare?.(root)
-  if (options.engine) copyTree(DATA_ROOT, join(root, options.engine))
+  if (options.engine) copyTree(CONTAINERS, join(root, options.engine, 'containers'))
   const runtime =
     options.runtime === undefined ? '#!/bin/sh\necho "$@" >"$HOSTEXT_ROOT/started"\n' : options.runtime
   if (runtime !== null) {

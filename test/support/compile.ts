@@ -1,0 +1,31 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { transformSync } from 'esbuild'
+
+/**
+ * Compiles all of src/ and test/ of the checkout at `project` into the directory `out`, in the same places. What a
+ * file asks of its own place is answered with that of its source.
+ */
+export function compile(project: string, out: string): void {
+  for (const source of sources(project)) {
+    const { code } = transformSync(readFileSync(source, 'utf8'), {
+      loader: 'ts',
+      format: 'esm',
+      target: 'node20',
+      sourcefile: source,
+      sourcemap: 'inline',
+      define: { 'import.meta.dirname': JSON.stringify(dirname(source)) },
+    })
+    const file = join(out, relative(project, source).replace(/\.ts$/, '.js'))
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, code)
+  }
+}
+
+function sources(project: string): string[] {
+  return ['src', 'test'].flatMap((top) =>
+    readdirSync(join(project, top), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join(project, top, name)),
+  )
+}
