@@ -9,8 +9,15 @@ import { findStranger, findUnfitDirectory } from './trust.js'
  */
 export type Layers = { directory: string; lower: string[] }
 
-/** The identifiers the driver gives a layer's directory, and its short name for mount options. */
-const LAYER_ID = /^[0-9a-f]{64}$/
+/** The identifier of a container's own layer. */
+const MOUNT_ID = /^[0-9a-f]{64}$/
+/**
+ * Where a short name leads: to a layer of the classic builder or of a pull (64 hexadecimal digits), to one that BuildKit
+ * has made (identity.NewID in BuildKit: 25 digits and letters), or to the -init layer of a container. An image has both
+ * kinds when one builder has gone on with what the other had made.
+ */
+const LAYER_LINK = /^\.\.\/([0-9a-f]{64}(?:-init)?|[0-9a-z]{25})\/diff$/
+/** The short name that the driver gives a layer for mount options. */
 const SHORT_NAME = /^l\/[A-Z0-9]{26}$/
 /** The driver's own limit (maxDepth in moby's overlay2 driver); kept so that options fit one page. */
 const MOST_LAYERS = 128
@@ -30,7 +37,7 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   checkDirectory(root, mount)
   const mountIdFile = `${mount}/mount-id`
   const mountId = readRequired(root, mountIdFile)
-  if (!LAYER_ID.test(mountId)) throw new Error(`${mountIdFile}: not a layer ID`)
+  if (!MOUNT_ID.test(mountId)) throw new Error(`${mountIdFile}: not a layer ID`)
 
   checkDirectory(root, `${directory}/${mountId}`)
   const lowerFile = `${directory}/${mountId}/lower`
@@ -64,7 +71,7 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
   } catch (error) {
     throw new Error(`${link}: ${reason(error)}`)
   }
-  const layer = /^\.\.\/([0-9a-f]{64}(?:-init)?)\/diff$/.exec(target)?.[1]
+  const layer = LAYER_LINK.exec(target)?.[1]
   if (!layer) throw new Error(`${link}: points to "${printable(target, 100)}", which is no layer`)
   return layer
 }

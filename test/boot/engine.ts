@@ -22,22 +22,28 @@ export type ExtensionSource = {
   tree?: string
 }
 
+/** The builders that an engine has. They name the directories of layers differently. */
+const BUILDERS = ['classic', 'buildkit'] as const
+export type Builder = (typeof BUILDERS)[number]
+
 /**
- * A data root made by a real dockerd: builds every image, creates every container, stops the engine.
- * Returns the directory; the same sources are built once and then come from the cache.
+ * A data root made by a real dockerd: builds every image, creates every container, stops the engine. The builders take
+ * turns unless it is said which of them builds. Returns the directory; the same sources are built once and then come
+ * from the cache.
  */
-export function dataRoot(name: string, sources: readonly ExtensionSource[]): string {
-  const recipe = JSON.stringify(
+export function dataRoot(name: string, sources: readonly ExtensionSource[], builder?: Builder): string {
+  const recipe = JSON.stringify([
+    builder ?? BUILDERS,
     sources.map((source) => ({ ...source, tree: source.tree && readTree(source.tree) })),
-  )
+  ])
   return join(
     cached(`engine-${name}`, recipe, (directory) => {
       const data = join(directory, 'docker')
-      withEngine(data, (docker) => {
-        for (const source of sources) {
+      withEngine(data, ({ docker, build }) => {
+        for (const [index, source] of sources.entries()) {
           const context = mkdtempSync(join(directory, 'context-'))
           writeContext(context, source)
-          docker('build', '--quiet', '--network=none', '--tag', `${source.name}:1`, context)
+          build(builder ?? builderOf(index), `${source.name}:1`, context)
           docker('create', '--name', source.name, `${source.name}:1`, '/none')
           rmSync(context, { recursive: true })
         }
@@ -45,6 +51,11 @@ export function dataRoot(name: string, sources: readonly ExtensionSource[]): str
     }),
     'docker',
   )
+}
+
+/** The builder whose turn it is. */
+export function builderOf(index: number): Builder {
+  return BUILDERS[index % BUILDERS.length] as Builder
 }
 
 /** Writes the build context of each source to /usr/lib/test/contexts/NAME of the tree at `root`, for its own engine. */
@@ -78,12 +89,21 @@ export function writeContext(context: string, { dockerfile, files = {}, tree }: 
   }
 }
 
-/** Runs dockerd on `data` with the overlay2 driver while `use` calls docker, or its `socket`; waits until it has stopped. `more`: words for dockerd. */
-export function withEngine(
-  data: string,
-  use: (docker: (...words: string[]) => string, socket: string) => void,
-  more: readonly string[] = [],
-): void {
+/** An engine that runs: its command line, `build` with either builder, and the path of its socket. */
+export type Engine = {
+  docker: (...words: string[]) => string
+  build: (builder: Builder, tag: string, context: string) => void
+  socket: string
+}
+
+/**
+ * Debian's own command line: BuildKit of Debian 12 is part of it and of the engine. Another one in /usr/local/bin wants
+ * a plug-in for it.
+ */
+const DOCKER = '/usr/bin/docker'
+
+/** Runs dockerd on `data` with the overlay2 driver while `use` has its way with it; waits until it has stopped. `more`: words for dockerd. */
+export function withEngine(data: string, use: (engine: Engine) => void, more: readonly string[] = []): void {
   const run = mkdtempSync('/tmp/hostext-engine-')
   const socket = `unix://${run}/docker.sock`
   const words = ['--data-root', data, '--exec-root', `${run}/exec`, '-H', socket, '--pidfile', `${run}/pid`]
@@ -105,20 +125,25 @@ export function withEngine(
     { stdio: 'ignore', detached: true },
   )
   engine.unref()
-  const docker = (...args: string[]): string => {
+  const call = (env: NodeJS.ProcessEnv, args: string[]): string => {
     try {
-      return execFileSync('docker', ['-H', socket, ...args], {
+      return execFileSync(DOCKER, ['-H', socket, ...args], {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, DOCKER_BUILDKIT: '0' },
+        env: { ...process.env, ...env },
       }).trim()
     } catch (error) {
       throw new Error(`docker ${args.join(' ')}: ${(error as { stderr: string }).stderr}`)
     }
   }
+  const docker = (...args: string[]): string => call({}, args)
+  const build = (builder: Builder, tag: string, context: string): void => {
+    const env = { DOCKER_BUILDKIT: builder === 'buildkit' ? '1' : '0' }
+    call(env, ['build', '--quiet', '--network=none', '--tag', tag, context])
+  }
   try {
     waitFor('dockerd', log, () => existsSync(`${run}/docker.sock`) && docker('version') !== '')
-    use(docker, `${run}/docker.sock`)
+    use({ docker, build, socket: `${run}/docker.sock` })
   } finally {
     const pid = existsSync(`${run}/pid`) ? readFileSync(`${run}/pid`, 'utf8').trim() : String(engine.pid)
     execFileSync('sh', [

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { cached } from './cache.js'
-import { withEngine, writeContext } from './engine.js'
+import { type Builder, withEngine, writeContext } from './engine.js'
 import { containerDirectory, FEATURE } from './extensions.js'
 
 /** The most layers that an engine makes an image of (its maxLayerDepth). */
@@ -19,16 +19,16 @@ export function manyDataRoot(count: number): string {
   if (count < 2) throw new Error('many are at least two')
   const recipe = [String(count), readFileSync(import.meta.filename, 'utf8')]
   const directory = cached(`engine-many-${count}`, recipe.join('\n'), (made) => {
-    withEngine(join(made, 'docker'), (docker) => {
-      const build = (name: string, dockerfile: string) => {
+    withEngine(join(made, 'docker'), ({ docker, build }) => {
+      const make = (builder: Builder, name: string, dockerfile: string) => {
         const context = mkdtempSync(join(made, 'context-'))
         writeContext(context, { name, dockerfile, files: { file: `from ${name}\n` } })
-        docker('build', '--quiet', '--network=none', '--tag', `${name}:1`, context)
+        build(builder, `${name}:1`, context)
         rmSync(context, { recursive: true })
       }
-      build('many', 'FROM scratch\nCOPY file /usr/share/many/file\n')
+      make('buildkit', 'many', 'FROM scratch\nCOPY file /usr/share/many/file\n')
       const steps = Array.from({ length: MOST_LAYERS }, (_, n) => `COPY file /usr/share/most-layers/${n}\n`)
-      build('most-layers', `FROM scratch\n${FEATURE}\n${steps.join('')}`)
+      make('classic', 'most-layers', `FROM scratch\n${FEATURE}\n${steps.join('')}`)
       const create = (name: string, image: string, labels: string[]) =>
         docker(
           'create',

@@ -29,8 +29,11 @@ const INITRAMFS = {
 
 /** `device`: it has a container engine besides, enabled, as the devices have that hostext is for. */
 export type Kind = 'plain' | 'device'
-/** With what `docker run` needs of the recommended packages: Debian 12's engine wants apparmor_parser. */
-const ENGINE_PACKAGES = { bookworm: 'docker.io,apparmor', trixie: 'docker.io,docker-cli' }
+/**
+ * With what `docker run` and `docker build` need of the recommended packages: Debian 12's engine wants
+ * apparmor_parser, and has BuildKit without buildx.
+ */
+const ENGINE_PACKAGES = { bookworm: 'docker.io,apparmor', trixie: 'docker.io,docker-cli,docker-buildx' }
 const ENGINE_SETTINGS = '{ "iptables": false, "bridge": "none" }\n'
 
 /** What every test machine has besides Debian: a root account without password and the reporter. */

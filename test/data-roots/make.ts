@@ -72,6 +72,22 @@ const INDEXES: ExtensionSource[] = [
   },
 ]
 
+/** Images of both builders, and one of each upon layers that the other has made. */
+const BUILDERS: ExtensionSource[] = [
+  labelled('classic', { [FEATURE]: '1' }),
+  labelled('buildkit', { [FEATURE]: '1' }),
+  {
+    name: 'classic-upon-buildkit',
+    dockerfile: 'FROM buildkit:1\nCOPY file /usr/share/more\n',
+    files: { file: '' },
+  },
+  {
+    name: 'buildkit-upon-classic',
+    dockerfile: 'FROM classic:1\nCOPY file /usr/share/more\n',
+    files: { file: '' },
+  },
+]
+
 /** Copies what hostext reads of the data root at `from`. */
 function keep(from: string, name: string): void {
   const to = join(import.meta.dirname, name)
@@ -125,7 +141,7 @@ function startedDataRoot(): string {
     }
     withEngine(
       data,
-      (docker) => {
+      ({ docker }) => {
         // Steps of builds first, so that app:1 is what the last one makes.
         build(docker, 'ENV STEP=kept\n', '--rm=false')
         fails(() => build(docker, `RUN ["${run}", "false"]\n`))
@@ -165,8 +181,8 @@ function holdersDataRoot(): string {
     const context = join(directory, 'context')
     for (const path of [context, join(root, 'run/hostext')]) mkdirSync(path, { recursive: true })
     writeContext(context, { ...oneLayer, name })
-    withEngine(data, (docker, socket) => {
-      docker('build', '--quiet', '--network=none', '--tag', `${name}:1`, context)
+    withEngine(data, ({ docker, build, socket }) => {
+      build('buildkit', `${name}:1`, context)
       docker('create', '--name', name, `${name}:1`, '/none')
       const image = docker('image', 'inspect', '--format', '{{.Id}}', `${name}:1`)
       const extensions = [{ container: name, image }]
@@ -185,6 +201,7 @@ const problem = prepareHost()
 if (problem) throw new Error(problem)
 const MAKERS: Record<string, () => string> = {
   standard: standardDataRoot,
+  builders: () => dataRoot('builders', BUILDERS),
   labels: () => dataRoot('labels', LABELS),
   holders: holdersDataRoot,
   started: startedDataRoot,

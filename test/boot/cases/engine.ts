@@ -1,14 +1,14 @@
-import { cpSync, mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASE_REPORT, bootOf, type Case, isClean, isStacked, said } from '../checks.js'
 import { type Outcome, reported } from '../machine.js'
 
 /**
  * What the device's own engine does in each boot: every extension is created, updated and removed, one step a
- * boot, three of them in turn. `version NAME NUMBER` makes a container NAME of a new image.
+ * boot, three of them in turn. `version NAME NUMBER` makes a container NAME of a new image, the first by BuildKit and
+ * the second by the classic builder.
  */
 const LIFE = `${BASE_REPORT}
-export DOCKER_BUILDKIT=0
 report engine docker info -f '{{.Driver}} {{.DockerRootDir}}'
 report containers docker ps -a --format '{{.Names}} {{.Image}}'
 report run docker run --rm --network=none tools:1 /busybox echo works
@@ -16,14 +16,14 @@ for name in wifi gpu disk; do report $name cat /usr/share/extension-$name; done
 version() {
 	mkdir -p /var/build && echo "$1 version $2" >/var/build/file
 	printf 'FROM scratch\\nLABEL io.balena.features.host-extension=1\\nCOPY file /usr/share/extension-%s\\n' $1 >/var/build/Dockerfile
-	docker build -q -t $1:$2 /var/build && docker create --name $1 $1:$2 /none
+	DOCKER_BUILDKIT=$(($2 % 2)) docker build -q -t $1:$2 /var/build && docker create --name $1 $1:$2 /none
 }
 remove() {
-	docker rm $1 && docker image prune -af --filter label=io.balena.features.host-extension=1
+	docker rm $1 && docker image prune -af --filter label=io.balena.features.host-extension=1 && docker builder prune -af
 }
 step() {
 	case $boot in
-	1) docker build -q -t tools:1 /usr/lib/test/tools && version wifi 1 ;;
+	1) DOCKER_BUILDKIT=0 docker build -q -t tools:1 /usr/lib/test/tools && version wifi 1 ;;
 	2) remove wifi && version wifi 2 && version gpu 1 ;;
 	3) remove wifi && remove gpu && version gpu 2 && version disk 1 ;;
 	4) remove gpu && remove disk && version disk 2 ;;
@@ -84,6 +84,28 @@ case $boot in
 esac
 `
 
+/** The first example of the README: its Dockerfile, and what to type. */
+function readExample(): { dockerfile: string; commands: string } {
+  const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8')
+  const [, dockerfile, commands] = /^```dockerfile\n(.*?)^```\n\n```\n(.*?)^reboot\n```$/ms.exec(readme) ?? []
+  if (!dockerfile || !commands) throw new Error('the README does not start with an example')
+  return { dockerfile, commands }
+}
+
+/** The example in the first boot; and the same again, with either builder. */
+const example = () => `${BASE_REPORT}
+report drivers ls /usr/share/drivers
+report driver docker info -f '{{.Driver}}'
+if [ $boot = 1 ]; then
+	cd /root/example
+	report typed sh -ec '${readExample().commands}'
+	for builder in 0 1; do
+		touch files/usr/share/drivers/builder-$builder
+		report builder-$builder env DOCKER_BUILDKIT=$builder sh -ec '${readExample().commands.replaceAll('wifi-drivers', 'wifi-drivers-$DOCKER_BUILDKIT')}'
+	done
+fi
+`
+
 export function engineCases(): Case[] {
   return [
     {
@@ -132,6 +154,28 @@ export function engineCases(): Case[] {
               new RegExp(`left out: ${name} \\(app, [0-9a-f]{12}\\): it ${why}, and .* Started=yes`),
             )
         }
+      },
+    },
+    {
+      name: 'the first example of the README',
+      container: false,
+      machine: {
+        device: true,
+        boots: [{}, {}],
+        files: {
+          'root/example/Dockerfile': readExample().dockerfile,
+          'root/example/files/usr/share/drivers/typed': '',
+        },
+        script: example(),
+      },
+      check(t, outcome) {
+        const [first, second] = [bootOf(outcome, 1), bootOf(outcome, 2)]
+        t.equal(reported(first, 'driver'), 'overlay2')
+        for (const key of ['typed', 'builder-0', 'builder-1'])
+          t.equal(first.reports.get(`${key}.status`), '0', reported(first, key))
+        isStacked(t, second)
+        t.equal(reported(second, 'layers').match(/loaded active mounted/g)?.length, 3)
+        t.same(reported(second, 'drivers').split('\n'), ['builder-0', 'builder-1', 'typed'])
       },
     },
     {

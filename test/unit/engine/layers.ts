@@ -19,6 +19,20 @@ t.test('the layers of an image, top first, without what is the container’s', a
   )
 })
 
+t.test('the layers of both builders, and of images that one has made upon those of the other', async (t) => {
+  const { root, data } = copyDataRoot(t, 'builders')
+  const kinds = (name: string): string[] =>
+    readLayers(root, DATA, find(data, name).id).lower.map((layer) =>
+      readlinkSync(join(data, 'overlay2', layer)).replace(/^\.\.\/|\/diff$/g, '').length === 64
+        ? 'classic'
+        : 'buildkit',
+    )
+  t.same(kinds('classic'), ['classic'])
+  t.same(kinds('buildkit'), ['buildkit'])
+  t.same(kinds('classic-upon-buildkit'), ['classic', 'buildkit'])
+  t.same(kinds('buildkit-upon-classic'), ['buildkit', 'classic'])
+})
+
 t.test('damage is named by file', async (t) => {
   type Place = { data: string; id: string; mountId: string; first: string; layer: string }
   for (const [name, damage, message] of [
@@ -65,6 +79,14 @@ t.test('damage is named by file', async (t) => {
       ({ data, first }: Place) => relink(join(data, 'overlay2', first), '../../../../../etc'),
       /points to "\.\.\/\.\.\/\.\.\/\.\.\/\.\.\/etc", which is no layer/,
     ],
+    ...['../../f5urravc05r1ux5a8eh2t41nk/diff', '../F5URRAVC05R1UX5A8EH2T41NK/diff', '../l/diff'].map(
+      (target) =>
+        [
+          `a link to ${target}`,
+          ({ data, first }: Place) => relink(join(data, 'overlay2', first), target),
+          /which is no layer/,
+        ] as const,
+    ),
     [
       'a link to itself',
       ({ data, first }: Place) => relink(join(data, 'overlay2', first), first.slice(2)),

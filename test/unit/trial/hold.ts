@@ -6,7 +6,7 @@ import type { ListedContainer } from '../../../src/engine/api.js'
 import { HOLDER_LABELS } from '../../../src/stack/extension.js'
 import { heldText } from '../../../src/trial/held.js'
 import { holderName, planHold } from '../../../src/trial/hold.js'
-import { withEngine, writeContext } from '../../boot/engine.js'
+import { type Builder, withEngine, writeContext } from '../../boot/engine.js'
 import { prepareHost } from '../../boot/packages.js'
 import { BUNDLE } from '../../support/paths.js'
 import { makeTree } from '../../support/tree.js'
@@ -101,6 +101,7 @@ if (problem && process.env.CI === 'true') throw new Error(`nothing may be skippe
 /** An engine with an extension `wifi` whose image has two layers, a file in each. */
 function withExtension(
   t: Test,
+  builder: Builder,
   use: (wifi: {
     docker: (...words: string[]) => string
     refused: (...words: string[]) => string
@@ -126,8 +127,8 @@ COPY two /usr/share/wifi/two
 `,
     files: { one: 'one\n', two: 'two\n' },
   })
-  withEngine(data, (docker, socket) => {
-    docker('build', '--quiet', '--network=none', '--tag', 'wifi:1', join(work, 'context'))
+  withEngine(data, ({ docker, build, socket }) => {
+    build(builder, 'wifi:1', join(work, 'context'))
     docker('create', '--name', 'wifi', 'wifi:1', '/none')
     const layers = join(data, 'overlay2')
     const files = readdirSync(layers).flatMap((layer) =>
@@ -158,7 +159,7 @@ const NEW = /^held: wifi, by container hostext-hold-[0-9a-f]{12}\n$/
 const QUIET = { status: 0, stdout: '', stderr: '' }
 
 t.test('an engine that holds', { skip: problem ?? false }, async (t) => {
-  withExtension(t, ({ docker, refused, socket, data, imageId, files, left }) => {
+  withExtension(t, 'classic', ({ docker, refused, socket, data, imageId, files, left }) => {
     t.equal(files.length, 2)
     const record = heldText({ dataRoot: data, extensions: [{ container: 'wifi', image: imageId }] })
     const none = heldText({ dataRoot: data, extensions: [] })
@@ -209,7 +210,7 @@ t.test('an engine that holds', { skip: problem ?? false }, async (t) => {
 })
 
 t.test('what removes holders as well', { skip: problem ?? false }, async (t) => {
-  withExtension(t, ({ docker, socket, data, work, imageId, files, left }) => {
+  withExtension(t, 'classic', ({ docker, socket, data, work, imageId, files, left }) => {
     const record = heldText({ dataRoot: data, extensions: [{ container: 'wifi', image: imageId }] })
     const hold = machine(t, record, socket)
     hold()
@@ -246,21 +247,26 @@ t.test('what removes holders as well', { skip: problem ?? false }, async (t) => 
   })
 })
 
-t.test('let go, the image can be removed', { skip: problem ?? false }, async (t) => {
-  withExtension(t, ({ docker, socket, data, imageId, files, left }) => {
-    const held = [{ container: 'wifi', image: imageId }]
-    const hold = machine(t, heldText({ dataRoot: data, extensions: held }), socket)
-    hold()
-    docker('rm', 'wifi')
-    t.match(hold(heldText({ dataRoot: data, extensions: [] })), { status: 0, stdout: /^no longer held: / })
-    t.same(left(), files)
-    t.match(docker('image', 'prune', '--all', '--force'), /untagged: wifi:1/)
-    t.same(left(), [])
+for (const builder of ['classic', 'buildkit'] as const) {
+  t.test(`let go, the image can be removed (${builder})`, { skip: problem ?? false }, async (t) => {
+    withExtension(t, builder, ({ docker, socket, data, imageId, files, left }) => {
+      const held = [{ container: 'wifi', image: imageId }]
+      const hold = machine(t, heldText({ dataRoot: data, extensions: held }), socket)
+      hold()
+      docker('rm', 'wifi')
+      docker('image', 'prune', '--all', '--force')
+      docker('builder', 'prune', '--all', '--force')
+      t.same(left(), files, 'what is held stays, also where the cache of the builder goes')
+      t.match(hold(heldText({ dataRoot: data, extensions: [] })), { status: 0, stdout: /^no longer held: / })
+      t.same(left(), files)
+      t.match(docker('image', 'prune', '--all', '--force'), /untagged: wifi:1/)
+      t.same(left(), [])
+    })
   })
-})
+}
 
 t.test('without a holder: the damage', { skip: problem ?? false }, async (t) => {
-  withExtension(t, ({ socket, work, files, left }) => {
+  withExtension(t, 'classic', ({ socket, work, files, left }) => {
     for (const directory of ['root', 'empty']) mkdirSync(join(work, directory))
     const lower = files.map((path) => path.replace(/\/usr\/.*/, ''))
     const script = `
