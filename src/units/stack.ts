@@ -1,5 +1,9 @@
 import { CHANGES } from '../stack/etc.js'
 import type { Plan } from '../stack/plan.js'
+import { RUN_DIRECTORY } from './layer.js'
+
+/** Where the changes to a volatile /etc are. */
+const VOLATILE = `${RUN_DIRECTORY}/etc`
 
 /**
  * One overlay of the new root: the root itself, and each directory that has to be an overlay of its own, because
@@ -23,8 +27,9 @@ export type Stack = {
 export function stacks(plan: Plan, nextRoot: string): Stack[] {
   const result: Stack[] = [makeStack(plan, '/')]
   if (plan.separateUsr) result.push(makeStack(plan, '/usr'))
+  // Absolute: PID 1 makes these directories itself before it mounts, and takes relative ones from / (systemd 254 and later).
   if (plan.etc.mode === 'volatile')
-    result.push(makeStack(plan, '/etc', 'upperdir=etc/upper,workdir=etc/work'))
+    result.push(makeStack(plan, '/etc', `upperdir=${VOLATILE}/upper,workdir=${VOLATILE}/work`))
   if (plan.etc.mode === 'persistent') {
     const changes = changesBeforeSwitch(plan, nextRoot)
     // Lower layers may change between two boots if none of these is used: Documentation/filesystems/overlayfs.rst,

@@ -21,6 +21,7 @@ for file in ${FILES.join(' ')}; do
 	report $(echo $file | tr / -) cat /etc/settings/$file
 done
 report changes hostext changes
+report etc-left find /etc -maxdepth 1 -name upper -o -maxdepth 1 -name work
 if [ "$boot" = 1 ]; then
 	report edit sh -c 'cd /etc/settings && echo edited >shipped-and-edited && echo edited >base-and-edited &&
 		rm base-and-deleted && echo new >new && mkdir directory && echo new >directory/new'
@@ -45,7 +46,14 @@ function etcCase(mode: string, check: (t: Test, outcome: Outcome) => void): Case
       script: SCRIPT,
     },
     check(t, outcome) {
-      for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
+      for (const boot of [1, 2]) {
+        isStacked(t, bootOf(outcome, boot))
+        t.equal(
+          reported(outcome, 'etc-left', boot),
+          '',
+          'the directories of the overlay are where it keeps them',
+        )
+      }
       t.same(look(outcome, 1), {
         shipped: 'version 1',
         'shipped-and-edited': 'version 1',

@@ -82,6 +82,7 @@ report remount-fs systemctl is-failed systemd-remount-fs.service
 report verify sh -c 'systemd-analyze verify --man=no /run/systemd/generator/hostext.target /run/systemd/generator/hostext-hold.service /run/systemd/generator/*.mount /run/systemd/generator.late/*.mount /run/systemd/generator.early/*.service /run/systemd/generator.early/*.timer'
 report verify-first sh -c 'systemd-analyze verify --man=no /run/hostext/first/normal/* /run/hostext/first/early/*.service /run/hostext/layers/normal/*'
 report mounted findmnt -rno TARGET,SOURCE,FSTYPE
+report etc-left find /etc -maxdepth 1 -name upper -o -maxdepth 1 -name work
 report status-command hostext status
 report plan-command hostext plan
 `,
@@ -132,6 +133,11 @@ report plan-command hostext plan
         t.equal(reported(outcome, 'verify'), '', 'systemd-analyze verify has nothing to say')
         t.equal(reported(outcome, 'verify-first'), '', 'nor on the units of the first pass')
         t.notMatch(reported(outcome, 'mounted'), /nextroot/, 'nothing of the switch is left')
+        t.equal(
+          reported(outcome, 'etc-left'),
+          '',
+          'PID 1 makes no directories of an overlay in the base root',
+        )
         t.match(reported(outcome, 'status-command'), 'stacking 4 host extensions over the root')
         t.match(reported(outcome, 'plan-command'), 'the root is stacked already')
       },

@@ -87,7 +87,10 @@ t.test('/etc, /usr and what the initrd has mounted', async (t) => {
     '\nRequires=run-nextroot.mount run-nextroot-usr.mount run-nextroot-etc.mount run-nextroot-var.mount run-nextroot-media-ro\\x20disk.mount\n',
   )
   t.match(textOf(files, 'normal/run-nextroot-usr.mount'), '\nWhat=hostext-usr\nWhere=/run/nextroot/usr\n')
-  t.match(textOf(files, 'normal/run-nextroot-etc.mount'), '\nOptions=rw,lowerdir=/etc,upperdir=etc/upper,')
+  t.match(
+    textOf(files, 'normal/run-nextroot-etc.mount'),
+    '\nOptions=rw,lowerdir=/etc,upperdir=/run/hostext/etc/upper,',
+  )
   t.match(textOf(files, 'normal/run-nextroot-media-ro\\x20disk.mount'), '\nOptions=bind\n')
 })
 

@@ -34,7 +34,7 @@ t.test('a separate /usr is stacked from those that have one', async (t) => {
 t.test('a volatile /etc', async (t) => {
   t.equal(
     options({ etc: { mode: 'volatile' } })['/etc'],
-    'rw,lowerdir=1/etc:/etc:2/etc,upperdir=etc/upper,workdir=etc/work',
+    'rw,lowerdir=1/etc:/etc:2/etc,upperdir=/run/hostext/etc/upper,workdir=/run/hostext/etc/work',
   )
 })
 
@@ -62,7 +62,8 @@ t.test('rebuilt indexes are the uppermost layer of each', async (t) => {
   t.same(options(plan), {
     '/': 'ro,lowerdir=index/root:0:1:/:2',
     '/usr': 'ro,lowerdir=index/usr:0/usr:/usr:2/usr',
-    '/etc': 'rw,lowerdir=index/etc:1/etc:/etc:2/etc,upperdir=etc/upper,workdir=etc/work',
+    '/etc':
+      'rw,lowerdir=index/etc:1/etc:/etc:2/etc,upperdir=/run/hostext/etc/upper,workdir=/run/hostext/etc/work',
   })
   t.same(stackDirectories(makePlan(plan)), [
     'index/root',
