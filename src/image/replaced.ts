@@ -1,4 +1,4 @@
-import { readlinkSync } from 'node:fs'
+import { type Dirent, lstatSync, readlinkSync, type Stats } from 'node:fs'
 import type { Layers } from '../engine/layers.js'
 import { type Root, statLink } from '../machine/files.js'
 import type { List } from './contents.js'
@@ -11,7 +11,8 @@ import { type EssentialTree, essentialBelow, essentialTree, USR_MERGED } from '.
 export type FindReplaced = (layers: Layers, list: List) => string | undefined
 
 /**
- * Finds what images would replace of the files at these paths: src/essential.ts.
+ * Finds what images would replace of the files at these paths: essential.ts. Of a path that ends in a slash, `/home/`, the
+ * place itself counts and nothing below it: something is mounted there, so a directory may only meet a directory.
  *
  * What the image has there does not matter: a file, a directory in place of a link (`/lib` on a
  * usr-merged root: every program loses its loader), or a whiteout, a character device 0/0
@@ -25,14 +26,11 @@ export type FindReplaced = (layers: Layers, list: List) => string | undefined
 export function replacedFinder(root: Root, paths: readonly string[]): FindReplaced {
   const essential = essentialTree(paths)
   const usr = essential.names.get('usr')
-  /** Whether the root has a link there: images have most of their directories in common. */
-  const links = new Map<string, boolean>()
-  const isLink = (path: string): boolean => {
-    const known = links.get(path)
-    if (known !== undefined) return known
-    const found = statLink(root, path)?.isSymbolicLink() ?? false
-    links.set(path, found)
-    return found
+  /** What the root has there: images have most of their directories in common. */
+  const stats = new Map<string, Stats | undefined>()
+  const statRoot = (path: string): Stats | undefined => {
+    if (!stats.has(path)) stats.set(path, statLink(root, path))
+    return stats.get(path)
   }
 
   return ({ directory, lower }, list) => {
@@ -40,7 +38,7 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
       for (const entry of list(diff + path)) {
         const here = `${path}/${entry.name}`
         const below = essentialBelow(levels, entry.name)
-        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry.isDirectory(), below)
+        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry, below)
         if (found !== undefined) return found
       }
       return undefined
@@ -48,12 +46,20 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
     const lookBelow = (
       diff: string,
       here: string,
-      isDirectory: boolean,
+      entry: Dirent,
       levels: EssentialTree[],
     ): string | undefined => {
       if (levels.length === 0) return undefined
-      if (!isDirectory || isLink(here)) return exists(root, here)
-      return look(diff, here, levels)
+      const stat = statRoot(here)
+      if (!stat) return undefined
+      if (entry.isDirectory() && stat.isDirectory()) {
+        const deeper = levels.filter(hasMore)
+        return deeper.length > 0 ? look(diff, here, deeper) : undefined
+      }
+      if (entry.isFile() && stat.isFile()) return undefined
+      // One that hides no file hides nothing: the directory of the root shows through the overlay of the image.
+      if (!levels.some(hasFiles) && isWhiteout(diff + here, entry)) return undefined
+      return here
     }
 
     for (const layer of lower) {
@@ -61,14 +67,14 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
       for (const entry of list(diff)) {
         const here = `/${entry.name}`
         const merged = USR_MERGED.includes(entry.name)
-        if (merged && isLink(here)) {
+        if (merged && statRoot(here)?.isSymbolicLink()) {
           if (entry.isSymbolicLink() && readlinkSync(diff + here) === readlinkSync(root.prefix + here))
             continue
           return here
         }
         const level = merged && typeof usr === 'object' ? usr : essential
         const below = essentialBelow([level], entry.name)
-        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry.isDirectory(), below)
+        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry, below)
         if (found !== undefined) return found
       }
     }
@@ -79,4 +85,19 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
 /** What the root does not have is added, not replaced. */
 function exists(root: Root, path: string): string | undefined {
   return statLink(root, path) ? path : undefined
+}
+
+/** Whether anything below a level counts, and not its place alone. */
+function hasMore({ names, patterns }: EssentialTree): boolean {
+  return names.size > 0 || patterns.size > 0
+}
+
+/** Whether a level has files below it that no image may replace, and not only places. */
+function hasFiles({ names, patterns }: EssentialTree): boolean {
+  return [...names.values(), ...patterns.values()].some((below) => below === true || hasFiles(below))
+}
+
+/** A character device 0/0: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories". */
+function isWhiteout(path: string, entry: Dirent): boolean {
+  return entry.isCharacterDevice() && lstatSync(path).rdev === 0
 }

@@ -180,10 +180,11 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
   },
   'Safety.Essential'(value, configuration) {
     // Adds up, like all lists of systemd's.
-    const paths = value.split(/\s+/).filter(Boolean)
-    const bad = paths.find((path) => directoryPath(path) === null || path === '/')
-    if (bad !== undefined) return `${printable(bad)} cannot be an essential path`
-    configuration.essential = value === '' ? [] : [...configuration.essential, ...paths]
+    const words = value.split(/\s+/).filter(Boolean)
+    const paths = words.map(directoryPath)
+    const bad = paths.findIndex((path) => path === null || path === '/')
+    if (bad >= 0) return `${printable(words[bad] as string)} cannot be an essential path`
+    configuration.essential = value === '' ? [] : [...configuration.essential, ...(paths as string[])]
   },
 }
 

@@ -87,7 +87,15 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   for (const path of paths)
     say('warning', `${missing.get(path)} is not mounted: what an engine has in ${path} is left out`)
 
-  const findReplaced = replacedFinder(root, [...ESSENTIAL, ...configuration.essential])
+  const isDirectory = (path: string): boolean => isRealDirectory(root, path)
+  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
+  const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
+  const { state, refused } = chooseState(configuration.state, rootWritable, fstab, isDirectory)
+  const findReplaced = replacedFinder(root, [
+    ...ESSENTIAL,
+    ...configuration.essential,
+    ...findPlaces(machine, [...state, ...dataRoots]),
+  ])
   const host = hostOf(root, machine)
   const engine = readEngines(root, dataRoots, host, findReplaced, exposed)
   messages.push(...engine.messages)
@@ -112,10 +120,6 @@ export function decide(root: Root, environment: NodeJS.ProcessEnv): Decision {
   const unfit = findUnfit(root, machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
-  const isDirectory = (path: string): boolean => isRealDirectory(root, path)
-  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
-  const { state, refused } = chooseState(configuration.state, rootWritable, fstab, isDirectory)
   for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: not bound`)
 
   const changesMount = mountOf(mounts, CHANGES)
@@ -339,6 +343,23 @@ function findForeign(root: Root, { mounts, fstab }: Machine): string[] {
       place !== '/usr' &&
       !fstab.some((entry) => isAutomatic(entry) && entry.mountPoint === place) &&
       !hasMountUnit(root, place),
+  )
+}
+
+/** Where PID 1 has the kernel's file systems, and takes them along to the new root. */
+const API = ['/dev', '/proc', '/sys', '/run', '/tmp']
+
+/**
+ * Where something is mounted in the new root, by the first pass, by PID 1 or later: `/home/`. An image that has a link or a file
+ * in such a place would cost the whole stack, in each boot, before anything is on trial.
+ */
+function findPlaces({ mounts, fstab }: Machine, paths: readonly string[]): string[] {
+  const mountPoints = [
+    ...mounts.map(({ mountPoint }) => mountPoint),
+    ...fstab.filter(isAutomatic).map(({ mountPoint }) => mountPoint),
+  ]
+  return [...API, ...new Set([...paths, ...mountPoints.filter((path) => !isApi(path))])].map(
+    (path) => `${path}/`,
   )
 }
 

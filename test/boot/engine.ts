@@ -136,7 +136,7 @@ export function withEngine(data: string, use: (engine: Engine) => void, more: re
       throw new Error(`docker ${args.join(' ')}: ${(error as { stderr: string }).stderr}`)
     }
   }
-  const docker = (...args: string[]): string => call({}, args)
+  const docker = (...args: string[]): string => call({ DOCKER_BUILDKIT: '0' }, args)
   const build = (builder: Builder, tag: string, context: string): void => {
     const env = { DOCKER_BUILDKIT: builder === 'buildkit' ? '1' : '0' }
     call(env, ['build', '--quiet', '--network=none', '--tag', tag, context])

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASE_REPORT, bootOf, type Case, isStacked, MARKED } from '../checks.js'
 import { dataRoot, type ExtensionSource } from '../engine.js'
@@ -62,6 +62,18 @@ const WHITEOUT: ExtensionSource = {
   files: { file: 'x\n' },
 }
 
+/** Images that have a link or a file where the new root has a mount: state, a mount of fstab's, PID 1's own. */
+const MISPLACED: [ExtensionSource, string][] = [
+  [image('home-is-a-link', {}, { '/home': '->/tmp' }), '/home'],
+  [image('var-is-a-file', { override: '1' }, { '/var': 'no directory\n' }), '/var'],
+  [image('root-is-a-link', {}, { '/root': '->usr/share/safety' }), '/root'],
+  [image('srv-is-a-file', {}, { '/srv': 'no directory\n' }), '/srv'],
+  [image('run-is-a-link', {}, { '/run': '->/usr' }), '/run'],
+  [image('tmp-is-a-link', {}, { '/tmp': '->home' }), '/tmp'],
+  [image('mount-point-is-a-file', {}, { '/opt/mounted': 'no directory\n' }), '/opt/mounted'],
+  [image('way-is-a-link', {}, { '/media': '->/usr' }), '/media'],
+]
+
 /** What the compatibility labels and essential files are for, booted. */
 export function safetyCases(): Case[] {
   const kernel = (release: Release): string =>
@@ -87,6 +99,50 @@ export function safetyCases(): Case[] {
         t.same(reported(outcome, 'here').split('\n').sort(), fit.map(({ name }) => name).sort())
         for (const { name } of unfit)
           t.match(reported(outcome, 'decision'), new RegExp(`warning: left out: ${name} \\(.*\\): .* for `))
+      },
+    },
+    {
+      // None of them can cost the others their place: outside a trial it would be so in each boot.
+      name: 'safety: images with a link or a file where something is mounted go below the root',
+      container: true,
+      machine: {
+        dataRoot: dataRoot('misplaced', [
+          ...MISPLACED.map(([source]) => source),
+          image('well-made', {}, { '/usr/share/base/replaced': 'from well-made\n' }),
+        ]),
+        fstab: 'tmpfs /opt/mounted tmpfs rw 0 0\ntmpfs /media/mounted tmpfs rw 0 0\n',
+        prepare(root) {
+          for (const path of ['opt/mounted', 'media/mounted'])
+            mkdirSync(join(root, path), { recursive: true })
+        },
+        script: `${BASE_REPORT}
+report here ls /usr/share/safety
+report replaced cat /usr/share/base/replaced
+report directories sh -c 'for path in ${MISPLACED.map(([, path]) => path).join(' ')}; do [ -d $path ] && [ ! -h $path ] && echo $path; done'
+report mounts findmnt -no FSTYPE /opt/mounted /media/mounted
+report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x && cat $path/x; done'
+`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        for (const [{ name }, path] of MISPLACED)
+          t.match(
+            reported(outcome, 'decision'),
+            new RegExp(
+              `warning: ${name} \\(.*\\): it would replace ${path}, which .*: it goes below the root`,
+            ),
+          )
+        t.same(
+          reported(outcome, 'here').split('\n').sort(),
+          [...MISPLACED.map(([{ name }]) => name), 'well-made'].sort(),
+          'what they add is there',
+        )
+        t.equal(reported(outcome, 'replaced'), 'from well-made', 'another stands above the root as ever')
+        t.same(
+          reported(outcome, 'directories').split('\n'),
+          MISPLACED.map(([, path]) => path),
+        )
+        t.equal(reported(outcome, 'write'), 'x\nx\nx\nx\nx')
       },
     },
     {

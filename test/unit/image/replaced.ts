@@ -112,6 +112,64 @@ t.test('Essential=', async (t) => {
   t.equal(replaced(t, [{ 'etc/ssh/sshd_config': '' }], root, ['/etc/*/sshd_config']), '/etc/ssh/sshd_config')
 })
 
+t.test('where something is mounted, a directory meets a directory, and a file a file', async (t) => {
+  const root: Tree = {
+    ...ROOT,
+    'home/x': '',
+    'var/lib/docker/x': '',
+    'run/x': '',
+    'mnt/data/x': '',
+    'etc/machine-id': '',
+    'srv/x': '',
+  }
+  const places = [
+    '/home/',
+    '/var/',
+    '/var/lib/docker/',
+    '/run/',
+    '/mnt/data/',
+    '/etc/machine-id/',
+    '/srv/',
+    '/none/',
+  ]
+  const ask = (layer: Tree) => replaced(t, [layer], root, places)
+  for (const [path, text, place] of [
+    ['home', '-> /tmp', '/home'],
+    ['home', 'a file', '/home'],
+    ['var', '-> run', '/var'],
+    ['var/lib', 'a file', '/var/lib'],
+    ['var/lib/docker', '-> /opt', '/var/lib/docker'],
+    ['run', '-> var/run', '/run'],
+    ['mnt', '-> media', '/mnt'],
+    ['etc/machine-id', '-> ../x', '/etc/machine-id'],
+    ['etc/machine-id/x', 'in a directory', '/etc/machine-id'],
+  ] as const)
+    t.equal(ask({ [path]: text }), place, `${path} ${text}`)
+  const harmless = {
+    'home/user/x': '',
+    'var/lib/docker/y': '',
+    'mnt/data/y': '',
+    'etc/machine-id': '',
+    none: 'x',
+  }
+  t.equal(ask(harmless), undefined)
+  t.equal(ask({ 'var/log': 'a file', 'mnt/x': '-> y' }), undefined, 'beside them')
+})
+
+t.test(
+  'a whiteout of a place hides nothing',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const root = { ...ROOT, 'tmp/x': '', 'home/x': '' }
+    const mknod = (numbers: string[]) => (layer: string) => {
+      mkdirSync(layer, { recursive: true })
+      spawnSync('mknod', [join(layer, 'home'), 'c', ...numbers])
+    }
+    t.equal(replaced(t, [{ x: '' }], root, ['/home/', '/tmp/'], mknod(['0', '0'])), undefined)
+    t.equal(replaced(t, [{ x: '' }], root, ['/home/', '/tmp/'], mknod(['1', '3'])), '/home', 'a device does')
+  },
+)
+
 t.test('whiteouts', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
   for (const path of ['usr', 'usr/bin/mount', 'etc/fstab', 'usr/lib/systemd', 'lib']) {
     const mknod = (layer: string) => {

@@ -44,6 +44,7 @@ t.test('values', async (t) => {
     ['[Safety]\nAttempts=0\nSettle=0', { attempts: 0, settle: 0 }],
     ['[Safety]\nAttempts=5\nAttempts=\nSettle=\nTrialTimeout=', {}],
     ['[Safety]\nEssential=/etc/a /opt/*\nEssential=/b', { essential: ['/etc/a', '/opt/*', '/b'] }],
+    ['[Safety]\nEssential=/etc/a/ //b', { essential: ['/etc/a', '/b'] }],
     ['[Safety]\nEssential=/etc/a\nEssential=', {}],
     ['; comment\n# comment\n[Boot]\n Container = On ', { container: true }],
   ] as const) {
