@@ -69,6 +69,7 @@ function machine(count: number, name = `machine-${count}`): string {
     )
     write(`image/overlay2/layerdb/mounts/${hex('c')}/mount-id`, hex('e'))
     write(`image/overlay2/layerdb/mounts/${hex('c')}/init-id`, `${hex('e')}-init`)
+    mkdirSync(join(data, 'overlay2'), { recursive: true, mode: 0o710 })
     write(`overlay2/${hex('e')}/lower`, `l/${short('I')}:l/${short('L')}`)
     write(`overlay2/${hex('e')}-init/diff/.dockerenv`, '')
     write(`overlay2/${hex('d')}/diff/usr/file`, '')

@@ -4,7 +4,7 @@ import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { RECORDS } from '../trial/records.js'
-import { findStranger, findUnfitDirectory } from './trust.js'
+import { findStranger, findUnfitDirectory, isOpen } from './trust.js'
 
 const DAEMON_JSON = '/etc/docker/daemon.json'
 /** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
@@ -66,12 +66,15 @@ const DIRECTORIES = [
   'image/overlay2/layerdb/mounts',
 ]
 
-/** Why nothing below a data root can be trusted, or undefined: see {@link findUnfitDirectory}. */
+/** Why nothing below a data root can be trusted, or undefined: see {@link findUnfitDirectory} and {@link isOpen}. */
 export function findUnfitDataRoot(root: Root, dataRoot: string): string | undefined {
   for (const name of DIRECTORIES) {
     const why = findUnfitDirectory(root, `${dataRoot}/${name}`)
     if (why) return `${dataRoot}/${name}: ${why}`
   }
+  const layers = `${dataRoot}/overlay2`
+  if (isOpen(root, layers))
+    return `${layers}: users other than root can enter it, and change what they own in the images; "chmod go-x ${layers}" keeps them out`
   return undefined
 }
 

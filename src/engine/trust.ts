@@ -27,3 +27,21 @@ export function findUnfitDirectory(root: Root, path: string): string | undefined
   if (!stat.isDirectory()) return `not a directory but ${kindOf(stat)}`
   return findStranger(stat)
 }
+
+/**
+ * Whether others than root can get to a directory: nothing on the way keeps them out. Whoever owns a file in a layer, or may write
+ * to it, changes it there then, and an overlay shows what its layers have: a file of a user in an image would be a
+ * file of that user in the root, to be changed where the root itself is locked. Engines shut their stores from 20.10.9 on
+ * (CVE-2021-41091). The group of whoever makes a dry run is his own; lists of access (ACLs) cannot be read here.
+ */
+export function isOpen(root: Root, directory: string): boolean {
+  const names = directory.split('/').slice(1)
+  return names.every((_, index) => {
+    const stat = statLink(root, `/${names.slice(0, index + 1).join('/')}`)
+    return stat !== undefined && letsIn(stat)
+  })
+}
+
+function letsIn({ mode, gid }: Stats): boolean {
+  return (mode & 0o001) !== 0 || ((mode & 0o010) !== 0 && gid !== 0 && USER === 0)
+}

@@ -96,6 +96,33 @@ t.test('the directories of the engine and of the records', async (t) => {
   }
 })
 
+t.test('a store of layers that others can enter', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const store = join(data, 'overlay2')
+  const why = `${DATA}/overlay2: users other than root can enter it, and change what they own in the images; "chmod go-x ${DATA}/overlay2" keeps them out`
+  // As engines make them: before 20.10, 20.10.9 and later, 20.10.0; and what a group may enter.
+  for (const mode of [0o700, 0o710, 0o750]) {
+    chmodSync(store, mode)
+    t.equal(findUnfitDataRoot(root, DATA), undefined, mode.toString(8))
+  }
+  for (const mode of [0o701, 0o711, 0o755, 0o751]) {
+    chmodSync(store, mode)
+    t.equal(findUnfitDataRoot(root, DATA), why, mode.toString(8))
+  }
+  t.same(read(root).leftOut, [{ who: `all that the engine has in ${DATA}`, why }])
+  t.same(read(root).extensions, [])
+  for (const place of [data, dirname(data)]) {
+    chmodSync(place, 0o710)
+    t.equal(findUnfitDataRoot(root, DATA), undefined, 'a directory above it keeps them out as well')
+    chmodSync(place, 0o755)
+  }
+  if (isRoot) {
+    chmodSync(store, 0o710)
+    chownSync(store, 0, 1000)
+    t.equal(findUnfitDataRoot(root, DATA), why, 'a group of users')
+  }
+})
+
 t.test('a directory on the way that others can write to', async (t) => {
   const root = { prefix: makeTree(t, { 'shared/docker/containers/x': '', 'own/link': '-> /shared/docker' }) }
   chmodSync(join(root.prefix, 'shared'), 0o1777)
