@@ -7,9 +7,11 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bootDisks } from './boot/disk-machine.js'
 import { standardDataRoot } from './boot/extensions.js'
-import { bootVm, type Outcome } from './boot/machine.js'
+import type { Outcome } from './boot/machine.js'
 import { prepareHost } from './boot/packages.js'
+import { qemu } from './boot/qemu.js'
 import { debian } from './boot/rootfs.js'
 
 const PROJECT = join(import.meta.dirname, '..')
@@ -51,7 +53,7 @@ async function machine(): Promise<void> {
   const script = wait + COMMANDS.map((command, index) => `report ${index} ${command}\n`).join('')
   const outcome = await step(
     'hostext goes in (build.mjs install), and the machine boots in QEMU: a minute or two',
-    () => bootVm({ release: RELEASE, dataRoot, script }, { limit: 400 }),
+    () => bootDisks(qemu, { release: RELEASE, dataRoot, script }, { limit: 400 }),
   )
   show(outcome)
   console.log(`[${((Date.now() - started) / 1000).toFixed(0).padStart(3)} s] done`)

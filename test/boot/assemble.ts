@@ -36,8 +36,8 @@ function installed(release: Release, kind: Kind): string {
   })
 }
 
-/** Makes the tree of a machine in a new directory. */
-export function assemble(machine: Machine): string {
+/** Makes the tree of a machine in a new directory; `addModules` puts those of another kernel into it. */
+export function assemble(machine: Machine, addModules?: (tree: string) => void): string {
   const tree = mkdtempSync(join(tmpdir(), `hostext-${machine.release}-`))
   chmodSync(tree, 0o755)
   // Nothing writes into a file below /usr in place, so links do there; the rest is copied.
@@ -45,8 +45,10 @@ export function assemble(machine: Machine): string {
   const others = readdirSync(base).filter((name) => name !== 'usr')
   execFileSync('cp', ['-a', '-t', tree, ...others.map((name) => join(base, name))])
   execFileSync('cp', ['-al', '-t', tree, join(base, 'usr')])
+  addModules?.(tree)
+  const [kernel] = readdirSync(join(tree, 'usr/lib/modules')) as [string]
   const dataRoot =
-    typeof machine.dataRoot === 'function' ? machine.dataRoot(machine.release) : machine.dataRoot
+    typeof machine.dataRoot === 'function' ? machine.dataRoot(machine.release, kernel) : machine.dataRoot
   if (dataRoot) {
     mkdirSync(join(tree, 'var/lib/docker'), { recursive: true })
     execFileSync('cp', ['-a', `${dataRoot}/.`, join(tree, 'var/lib/docker')])

@@ -1,17 +1,19 @@
 import type { Test } from 'tap'
 import { type Machine, type Outcome, reported } from './machine.js'
 
-/** A boot and what must be true of it, on a virtual machine and, where `container`, in a container. */
+/** The ways to boot, the cheapest first: systemd-nspawn, user-mode Linux (uml.ts), emulation (qemu.ts). */
+export type Way = 'container' | 'uml' | 'vm'
+
+/** A machine, and what must be true of it when it has booted. */
 export type Case = {
   name: string
-  machine: Omit<Machine, 'release'>
-  /** A container shows it as well. */
-  container: boolean
   /**
-   * Boots on both releases in every CI run, in a virtual machine with all that Debian has; the rest on one of
-   * them, and on both in the full run, in a lean one.
+   * The cheapest way that can show it; each run boots it so on one release, in turn. Of a main case: all ways in which
+   * each run boots it, on each release, with all that Debian has; other machines with disks are lean.
    */
-  main?: boolean
+  boot: Way | Way[]
+  machine: Omit<Machine, 'release'>
+  /** What to type when the console shows the first string: [expect, send]. */
   dialogue?: [string, string][]
   check: (t: Test, outcome: Outcome) => void
 }

@@ -5,6 +5,9 @@
  */
 export type Cut = { at?: string; after?: number; random?: () => number }
 
+/** Milliseconds between two looks at a machine whose power is to be cut. */
+export const CUT_PERIOD = 20
+
 /** How a boot ended; `unknown`: by itself, but the console does not say how. */
 export type Ending = 'poweroff' | 'reboot' | 'cut' | 'unknown'
 

@@ -6,7 +6,7 @@ import { debian } from './rootfs.js'
 export type RootFilesystem = 'ext4' | 'squashfs' | 'erofs' | 'btrfs'
 
 /**
- * A disk besides the root disk. Attached ones are /dev/vdb, /dev/vdc, … in their order; nothing mounts them
+ * A disk besides the root disk. Attached ones are numbered from 1 in their order; nothing mounts them
  * but what the machine's fstab or units say.
  */
 export type Disk = {
@@ -25,7 +25,7 @@ export type Disk = {
 export type DiskOptions = {
   /** What the root disk is formatted with; btrfs has the root in the subvolume `@`. */
   rootFilesystem?: RootFilesystem
-  /** The root is a GPT partition, /dev/vda1. */
+  /** The root is a GPT partition, the first of its disk. */
   partitioned?: true
   disks?: Disk[]
 }
@@ -39,8 +39,13 @@ export const ROOT_PARTUUID = '0b5d9c1f-63a7-4c55-8e0a-91d2f7346ab8'
 /** Where the root's partition begins on its disk, and what is left free after it for the backup table. */
 const START = 1024 * 1024
 
-/** A disk as the machine gets it; `offset`: where its file system begins. */
-export type MadeDisk = { file: string; filesystem: Disk['filesystem'] | RootFilesystem; offset: number }
+/** A disk as the machine gets it, under the name `device`; `offset`: where its file system begins. */
+export type MadeDisk = {
+  file: string
+  device: string
+  filesystem: Disk['filesystem'] | RootFilesystem
+  offset: number
+}
 
 /** Makes the disks of a machine from its tree, in `directory`; returns the attached ones, the root first. */
 export function makeDisks(
@@ -48,9 +53,10 @@ export function makeDisks(
   tree: string,
   rootSize: string,
   directory: string,
+  device: (index: number) => string,
 ): MadeDisk[] {
   const disks = options.disks ?? []
-  const made = new Map<Disk, MadeDisk>()
+  const made = new Map<Disk, Omit<MadeDisk, 'device'>>()
   // The deepest directory first, so that a disk for /var does not take what is for one at /var/lib/docker.
   const byDepth = disks.toSorted((a, b) => (b.from?.length ?? 0) - (a.from?.length ?? 0))
   for (const disk of byDepth) made.set(disk, makeDisk(disk, tree, join(directory, `disk-${disk.label}`)))
@@ -59,10 +65,15 @@ export function makeDisks(
   makeRoot(filesystem, tree, rootSize, file)
   if (options.partitioned) file = partition(file)
   const root = { file, filesystem, offset: options.partitioned ? START : 0 }
-  return [root, ...disks.filter(({ absent }) => !absent).map((disk) => made.get(disk) as MadeDisk)]
+  const others = disks.filter(({ absent }) => !absent).map((disk) => made.get(disk) as MadeDisk)
+  return [root, ...others].map((disk, index) => ({ ...disk, device: device(index) }))
 }
 
-function makeDisk({ filesystem, label, uuid, from, size }: Disk, tree: string, file: string): MadeDisk {
+function makeDisk(
+  { filesystem, label, uuid, from, size }: Disk,
+  tree: string,
+  file: string,
+): Omit<MadeDisk, 'device'> {
   if (filesystem === 'swap') {
     empty(file, size)
     tool('mkswap', '-L', label, '-U', uuid, file)

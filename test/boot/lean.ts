@@ -1,6 +1,5 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Machine } from './machine.js'
 
 /** Neither hostext nor a case has to do with these, and each costs an emulated machine a second or more. */
 const MASKED = [
@@ -32,17 +31,11 @@ ExecStart=
 ExecStart=udevadm trigger --type=all --action=add ${LEFT_ALONE.map((name) => `--subsystem-nomatch=${name}`).join(' ')}
 `
 
-/** Takes out of the tree of a virtual machine what only makes its boots longer. */
+/** Takes out of the tree of a machine with disks what only makes its boots longer. */
 export function makeLean(tree: string): void {
   const units = join(tree, 'etc/systemd/system')
   for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))
   const dropIns = join(units, 'systemd-udev-trigger.service.d')
   mkdirSync(dropIns)
   writeFileSync(join(dropIns, 'lean.conf'), TRIGGER)
-}
-
-/** The same for the kernel: what the initrd loads for disks and file systems that the machine does not have. */
-export function leanWords({ rootFilesystem }: Machine): string[] {
-  const btrfs = rootFilesystem === 'btrfs' ? [] : ['module_blacklist=btrfs,raid6_pq,xor']
-  return ['modprobe.blacklist=ata_piix,ata_generic', ...btrfs]
 }

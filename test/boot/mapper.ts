@@ -10,18 +10,11 @@ export function wholeDisk({ file }: MadeDisk): Extent[] {
 }
 
 /**
- * The word for the kernel that makes /dev/mapper/`name` of all of `device`, which is `disk`, with `extents` (sectors)
- * that fail.
+ * The word for the kernel that makes /dev/mapper/`name` of all of `disk`, with `extents` (sectors) that fail.
  */
-export function mapperWord(
-  name: string,
-  device: string,
-  disk: MadeDisk,
-  extents: readonly Extent[],
-  kind: Kind,
-): string {
+export function mapperWord(name: string, disk: MadeDisk, extents: readonly Extent[], kind: Kind): string {
   const [{ count }] = wholeDisk(disk) as [Extent]
-  return `test.mapper=${name}:${device}:${segments(count, extents, kind).join(',')}`
+  return `test.mapper=${name}:${disk.device}:${segments(count, extents, kind).join(',')}`
 }
 
 /** A table of `length` sectors without gaps: what lies between the extents is linear. */

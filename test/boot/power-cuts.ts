@@ -3,8 +3,10 @@ import { appendFileSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseStack } from '../../src/trial/records.js'
 import { type Cut, seeded } from './cut.js'
+import { withDisks } from './disk-machine.js'
 import { type MadeDisk, readFromDisk } from './disks.js'
-import { type Boot, type Machine, withVm } from './machine.js'
+import type { Boot, Machine } from './machine.js'
+import { qemu } from './qemu.js'
 import type { Release } from './rootfs.js'
 
 /** Boots of a trial before its stack counts as bad: `Attempts=`. */
@@ -288,7 +290,7 @@ export async function live({
   const durations: Durations = new Map()
   const history = newHistory()
   const done = { boots: 0, seconds: 0, cuts: 0, ends: 0 }
-  return withVm(machineForCuts(release), { limit: 1800 }, async ({ boot }) => {
+  return withDisks(qemu, machineForCuts(release), { limit: 1800 }, async ({ boot }) => {
     let isWhole = false
     // The first boot comes to its end, to learn how long that takes here; so does the last.
     while (done.cuts < cuts || !isWhole) {

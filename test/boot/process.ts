@@ -1,23 +1,43 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 
 /** `ended`: by itself, within the limit; `code`: its exit status then. */
 export type Ran = { console: string; seconds: number; ended: boolean; code: number | null }
 
-/** Runs a machine; `watch` sees its console every `period` milliseconds. */
+/** A machine that runs: what it has said, for how many seconds it has run, and what can be done to it. */
+export type Running = {
+  console: string
+  elapsed: number
+  kill: () => void
+  type: (text: string) => void
+}
+
+export type RunOptions = {
+  /** Seconds after which it is ended. */
+  limit: number
+  /** Called every `period` milliseconds. */
+  watch?: (running: Running) => void
+  period?: number
+  /** A file for what it says, in place of a pipe: for what does not wait until a pipe is read. */
+  output?: string
+}
+
+/** Runs a machine until it ends. */
 export async function run(
-  command: string,
-  words: string[],
-  limit: number,
-  watch: (child: ChildProcess, console: string, elapsed: number) => void,
-  period = 250,
+  [command = '', ...words]: string[],
+  { limit, watch = () => {}, period = 250, output }: RunOptions,
 ): Promise<Ran> {
   const started = Date.now()
-  const child = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
+  const file = output === undefined ? 'pipe' : openSync(output, 'w')
+  const child = spawn(command, words, { stdio: ['pipe', file, file], detached: true })
+  if (typeof file === 'number') closeSync(file)
   const chunks: string[] = []
   child.stdout?.on('data', (chunk) => chunks.push(String(chunk)))
   child.stderr?.on('data', (chunk) => chunks.push(String(chunk)))
+  const said = () => (output === undefined ? chunks.join('') : readFileSync(output, 'utf8'))
   let ended = true
   const kill = () => {
+    ended = false
     try {
       process.kill(-(child.pid as number), 'SIGKILL')
     } catch {
@@ -25,6 +45,7 @@ export async function run(
     }
   }
   process.once('exit', kill)
+  const type = (text: string) => child.stdin?.write(text)
   // This process may be held up for minutes, making another machine: those do not count.
   let elapsed = 0
   let last = started
@@ -32,15 +53,13 @@ export async function run(
     const now = Date.now()
     elapsed += Math.min((now - last) / 1000, 5)
     last = now
-    watch(child, chunks.join(''), elapsed)
-    if (elapsed > limit) {
-      ended = false
-      kill()
-    }
+    watch({ console: said(), elapsed, kill, type })
+    if (elapsed > limit) kill()
   }, period)
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
-  clearInterval(timer)
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('close', resolve)
+    child.on('error', reject)
+  }).finally(() => clearInterval(timer))
   process.off('exit', kill)
-  const seconds = (Date.now() - started) / 1000
-  return { console: chunks.join(''), seconds, ended: ended && !child.killed, code }
+  return { console: said(), seconds: (Date.now() - started) / 1000, ended, code }
 }

@@ -10,10 +10,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { inMemory } from '../support/memory.js'
 import { cached } from './cache.js'
 
-export const RELEASES = ['bookworm', 'trixie'] as const
+export const RELEASES = ['bookworm', 'trixie', 'forky'] as const
 export type Release = (typeof RELEASES)[number]
+const SYSTEMD: Record<Release, number> = { bookworm: 252, trixie: 257, forky: 262 }
 
 const GUEST = join(import.meta.dirname, 'guest')
 const PACKAGES =
@@ -33,7 +35,11 @@ export type Kind = 'plain' | 'device'
  * With what `docker run` and `docker build` need of the recommended packages: Debian 12's engine wants
  * apparmor_parser, and has BuildKit without buildx.
  */
-const ENGINE_PACKAGES = { bookworm: 'docker.io,apparmor', trixie: 'docker.io,docker-cli,docker-buildx' }
+const ENGINE_PACKAGES: Record<Release, string> = {
+  bookworm: 'docker.io,apparmor',
+  trixie: 'docker.io,docker-cli,docker-buildx',
+  forky: 'docker.io,docker-cli,docker-buildx',
+}
 const ENGINE_SETTINGS = '{ "iptables": false, "bridge": "none" }\n'
 
 /** What every test machine has besides Debian: a root account without password and the reporter. */
@@ -83,6 +89,8 @@ export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
       [
         '--quiet',
         '--variant=minbase',
+        // A mirror's copy of a release in the making may be older than it is meant to become.
+        '--aptopt=Acquire::Check-Valid-Until "false"',
         `--include=${packages}`,
         ...Object.entries(INITRAMFS).map(
           ([path, file]) => `--essential-hook=install -D -m 755 '${join(GUEST, file)}' "$1/${path}"`,
@@ -91,7 +99,7 @@ export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
         release,
         archive,
       ],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
+      { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...inMemory(4 * 2 ** 30) } },
     )
     const root = join(made, 'root')
     mkdirSync(root)
@@ -109,6 +117,6 @@ export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
     root: join(directory, 'root'),
     kernel: join(directory, 'vmlinuz'),
     initrd: join(directory, 'initrd'),
-    systemd: release === 'bookworm' ? 252 : 257,
+    systemd: SYSTEMD[release],
   }
 }

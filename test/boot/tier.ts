@@ -1,35 +1,46 @@
 import t from 'tap'
 import { brief } from './brief.js'
-import { allCases } from './cases/main.js'
-import type { Case } from './checks.js'
-import { type Boot, bootContainer, bootVm } from './machine.js'
+import { allCases } from './cases.js'
+import type { Case, Way } from './checks.js'
+import { bootContainer } from './container.js'
+import { bootDisks } from './disk-machine.js'
+import type { Boot, Outcome } from './machine.js'
 import { prepareHost } from './packages.js'
+import { qemu } from './qemu.js'
 import { RELEASES, type Release } from './rootfs.js'
+import { uml } from './uml.js'
 
 /**
- * A tier of the tests: boots the cases on machines of one kind. `HOSTEXT_TEST_FULL=1` boots all of them on
- * every release; otherwise the main ones are booted on every release, and each other one on one of them, in a virtual
- * machine if no container can show it. `HOSTEXT_TEST_CASE=TEXT` picks by name, `HOSTEXT_TEST_RELEASE=NAME` by release, `HOSTEXT_TEST_REPEAT=NUMBER`
- * boots each that often, to find what fails once in a while.
+ * On which releases a run boots a case in this way. The full run boots all of them on every release, what a container
+ * shows in user-mode Linux as well; `number`: the case's among all.
  */
-export function bootTier(kind: 'container' | 'vm'): void {
+export function releasesOf({ boot }: Pick<Case, 'boot'>, way: Way, number: number, full: boolean): Release[] {
+  const ways = [boot].flat()
+  if (full && way === 'uml' && ways.includes('container')) return [...RELEASES]
+  if (!ways.includes(way)) return []
+  return full || Array.isArray(boot) ? [...RELEASES] : [RELEASES[number % RELEASES.length] as Release]
+}
+
+/**
+ * A tier of the tests: boots the cases in one way. `HOSTEXT_TEST_FULL=1` is the full run. `HOSTEXT_TEST_CASE=TEXT`
+ * picks by name, on all releases, `HOSTEXT_TEST_RELEASE=NAME` by release, `HOSTEXT_TEST_REPEAT=NUMBER` boots each that
+ * often, to find what fails once in a while.
+ */
+export async function bootTier(way: Way): Promise<void> {
   const problem = prepareHost()
   if (problem) {
     if (process.env.CI === 'true') throw new Error(`nothing may be skipped here: ${problem}`)
-    t.test(`boots (${kind})`, { skip: problem }, async () => {})
+    t.test(`boots (${way})`, { skip: problem }, async () => {})
     return
   }
-  const full = process.env.HOSTEXT_TEST_FULL === '1'
   const wanted = process.env.HOSTEXT_TEST_CASE ?? ''
   const onlyRelease = process.env.HOSTEXT_TEST_RELEASE ?? ''
-  const releases = ({ container, main }: Case, index: number): readonly Release[] => {
-    if (kind === 'container' && !container) return []
-    if (full || main || wanted) return RELEASES
-    return kind === 'vm' && container ? [] : [RELEASES[index % RELEASES.length] as Release]
-  }
+  const full = process.env.HOSTEXT_TEST_FULL === '1' || wanted !== ''
   const repeat = Number(process.env.HOSTEXT_TEST_REPEAT ?? 1)
-  const runs = allCases()
-    .flatMap((testCase, index) => releases(testCase, index).map((release) => ({ release, testCase })))
+  const runs = (await allCases())
+    .flatMap((testCase, number) =>
+      releasesOf(testCase, way, number, full).map((release) => ({ release, testCase })),
+    )
     .filter(({ release, testCase }) => testCase.name.includes(wanted) && release.includes(onlyRelease))
     .flatMap((each) => Array<typeof each>(repeat).fill(each))
   t.jobs = 2
@@ -39,7 +50,7 @@ export function bootTier(kind: 'container' | 'vm'): void {
     t.test(name, { buffered: true, timeout }, async (t) => {
       let boots: readonly Boot[] = []
       try {
-        const outcome = await boot(kind, release, testCase)
+        const outcome = await boot(way, release, testCase)
         boots = outcome.boots
         testCase.check(t, outcome)
       } catch (error) {
@@ -56,8 +67,9 @@ export function bootTier(kind: 'container' | 'vm'): void {
   }
 }
 
-function boot(kind: 'container' | 'vm', release: Release, { machine, main, dialogue }: Case) {
-  if (kind === 'container') return bootContainer({ ...machine, release })
+function boot(way: Way, release: Release, { boot, machine, dialogue }: Case): Promise<Outcome> {
+  if (way === 'container') return bootContainer({ ...machine, release })
   // The main cases boot Debian as it comes.
-  return bootVm({ ...machine, release, lean: !main }, dialogue ? { dialogue } : {})
+  const lean = !Array.isArray(boot)
+  return bootDisks({ uml, vm: qemu }[way], { ...machine, release, lean }, dialogue ? { dialogue } : {})
 }

@@ -34,9 +34,9 @@ t.test(
   async (t) => {
     const groups = [ownCgroup(), ownCgroup()]
     const seen = await Promise.all(
-      groups.map(async ({ words: [program = '', ...words] }) => {
+      groups.map(async ({ words }) => {
         const command = [...words, 'cat', '/proc/self/cgroup', '/proc/self/mountinfo']
-        const { console } = await run(program, command, 60, () => {})
+        const { console } = await run(command, { limit: 60 })
         return unitHierarchies(console, console)
       }),
     )

@@ -106,11 +106,11 @@ if [ $boot = 1 ]; then
 fi
 `
 
-export function engineCases(): Case[] {
+export function cases(): Case[] {
   return [
     {
       name: 'what is run, or built, or tried is no extension; what is created is',
-      container: false,
+      boot: 'uml',
       machine: {
         device: true,
         boots: [{}, {}, {}],
@@ -158,7 +158,7 @@ export function engineCases(): Case[] {
     },
     {
       name: 'the first example of the README',
-      container: false,
+      boot: 'uml',
       machine: {
         device: true,
         boots: [{}, {}],
@@ -180,7 +180,7 @@ export function engineCases(): Case[] {
     },
     {
       name: 'the engine of the device creates, updates and removes extensions',
-      container: false,
+      boot: 'uml',
       machine: {
         device: true,
         boots: STACKED.map(() => ({})),

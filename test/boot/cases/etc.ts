@@ -32,7 +32,7 @@ fi
 function etcCase(mode: string, check: (t: Test, outcome: Outcome) => void): Case {
   return {
     name: `Etc=${mode}`,
-    container: true,
+    boot: 'container',
     machine: {
       dataRoot: settingsDataRoot(),
       boots: [{}, {}],
@@ -83,7 +83,7 @@ const UPDATED = {
 }
 
 /** What is promised of /etc in hostext.conf(5), each mode over two boots of one machine. */
-export function etcCases(): Case[] {
+export function cases(): Case[] {
   return [
     etcCase('read-only', (t, outcome) => {
       t.equal(reported(outcome, 'etc', 1), '', '/etc is part of the root')

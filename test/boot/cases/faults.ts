@@ -51,8 +51,8 @@ function isWhole(t: Test, outcome: Outcome): void {
   t.equal(reported(outcome, 'layers').match(/loaded active mounted/g)?.length, 4, 'every layer is mounted')
 }
 
-/** Faults of disks, clocks and kernels. Where there is no VM in it, a container shows it on both releases. */
-export function faultCases(): Case[] {
+/** Faults of disks, clocks and kernels. */
+export function cases(): Case[] {
   return [
     ...fullDiskCases(),
     ...dataPartitionCases(),
@@ -121,20 +121,20 @@ function fullDiskCases(): Case[] {
   return [
     {
       name: 'faults: a full root',
-      container: false,
+      boot: 'uml',
       machine: { dataRoot: standard, files: FILES, ...fullDisk('/var', ON_ROOT) },
       check: (t, outcome) => isFullDisk(t, outcome, true),
     },
     {
       name: 'faults: a full data partition',
-      container: false,
+      boot: 'uml',
       machine: {
         dataRoot: standard,
         files: FILES,
         ...fullDisk('/mnt/data', ON_DATA),
         prepare: moveToDataPartition,
         disks: [{ ...dataDisk, size: '100M' }],
-        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
+        fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n`,
       },
       check: (t, outcome) => isFullDisk(t, outcome),
     },
@@ -144,7 +144,7 @@ function fullDiskCases(): Case[] {
 const onMapper = (kind: Kind, choose: (disk: MadeDisk) => ReturnType<typeof extentsOf>) => ({
   commandLine: (disks: MadeDisk[]) => {
     const disk = disks[1] as MadeDisk
-    return [mapperWord('data', '/dev/vdb', disk, choose(disk), kind)]
+    return [mapperWord('data', disk, choose(disk), kind)]
   },
 })
 
@@ -159,9 +159,10 @@ function failing(
     dataRoot: standardDataRoot(),
     files: FILES,
     prepare: moveToDataPartition,
+    initrd: true,
     disks: [dataDisk],
-    fstab:
-      '/dev/vda / ext4 rw 0 1\n/dev/mapper/data /mnt/data ext4 nofail,x-systemd.device-timeout=60s 0 0\n',
+    fstab: (root) =>
+      `${root} / ext4 rw 0 1\n/dev/mapper/data /mnt/data ext4 nofail,x-systemd.device-timeout=60s 0 0\n`,
     boots: Array.from({ length: boots }, () => boot),
   }
 }
@@ -184,13 +185,13 @@ function dataPartitionCases(): Case[] {
   return [
     {
       name: 'faults: a read-only data partition',
-      container: false,
+      boot: 'uml',
       machine: {
         dataRoot: standard,
         files: FILES,
         prepare: moveToDataPartition,
         disks: [dataDisk],
-        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 ro 0 2\n',
+        fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 ro 0 2\n`,
         script: script(ON_DATA),
       },
       check(t, outcome) {
@@ -201,7 +202,7 @@ function dataPartitionCases(): Case[] {
     },
     {
       name: "faults: a container's metadata on a bad sector",
-      container: false,
+      boot: 'uml',
       machine: {
         ...failing('error', (disk) => extentsOf(disk, `/docker${container}/config.v2.json`), 1),
         script: script(ON_DATA),
@@ -216,7 +217,7 @@ function dataPartitionCases(): Case[] {
     {
       // Whatever is asked of the merged root, overlayfs would ask this layer first: nothing of the root could be read.
       name: 'faults: the directory of a layer on a bad sector',
-      container: false,
+      boot: 'uml',
       machine: {
         ...failing('error', (disk) => extentsOf(disk, `/docker/${topLayer(standard, 'one-layer')}`), 1),
         script: script(ON_DATA),
@@ -231,7 +232,7 @@ function dataPartitionCases(): Case[] {
     },
     {
       name: 'faults: a data partition that cannot be mounted',
-      container: false,
+      boot: 'uml',
       machine: {
         ...failing('error', () => [{ start: 2, count: 2 }], 1),
         script: script(ON_DATA),
@@ -245,7 +246,7 @@ function dataPartitionCases(): Case[] {
     },
     {
       name: 'faults: a data partition that takes no write',
-      container: false,
+      boot: 'uml',
       machine: {
         ...failing('unwritable', wholeDisk, 1),
         script: script(ON_DATA),
@@ -260,7 +261,7 @@ function dataPartitionCases(): Case[] {
     },
     {
       name: 'faults: a data partition on which a record cannot be written',
-      container: false,
+      boot: 'uml',
       machine: {
         ...failing('unwritable', freeExtents, 1),
         prepare(root) {
@@ -286,10 +287,10 @@ function dataPartitionCases(): Case[] {
     },
     {
       name: 'faults: a read-only data partition on a disk that takes no write',
-      container: false,
+      boot: 'uml',
       machine: {
         ...failing('unwritable', wholeDisk, 1),
-        fstab: '/dev/vda / ext4 rw 0 1\n/dev/mapper/data /mnt/data ext4 ro,noload 0 0\n',
+        fstab: (root) => `${root} / ext4 rw 0 1\n/dev/mapper/data /mnt/data ext4 ro,noload 0 0\n`,
         script: script(ON_DATA),
       },
       check(t, outcome) {
@@ -307,7 +308,7 @@ function machineCases(): Case[] {
     {
       // power-cuts.ts has the cuts at every other moment; a container can only crash.
       name: 'faults: the power is cut in the first boot of a stack',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -323,7 +324,7 @@ function machineCases(): Case[] {
     },
     {
       name: 'faults: the clock is at 1970',
-      container: false,
+      boot: 'vm',
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -342,7 +343,7 @@ function machineCases(): Case[] {
     },
     {
       name: 'faults: a kernel without overlayfs',
-      container: false,
+      boot: 'uml',
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -397,7 +398,7 @@ function runtimeCases(): Case[] {
   ).map(
     ([name, text, why]): Case => ({
       name: `faults: the runtime ${name}`,
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         ...wrapped(`${text}\nexec /usr/lib/hostext/node.real "$@"`),
@@ -423,7 +424,7 @@ function engineFaultCases(): Case[] {
   return [
     {
       name: "faults: two engines' data roots",
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -448,7 +449,7 @@ function engineFaultCases(): Case[] {
     },
     {
       name: "faults: an engine that was killed while it wrote a container's metadata anew",
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -470,7 +471,7 @@ function engineFaultCases(): Case[] {
     },
     {
       name: "faults: an engine that was killed before it had written a new container's metadata",
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: FILES,
@@ -490,7 +491,7 @@ function engineFaultCases(): Case[] {
     },
     {
       name: 'faults: an engine that was killed while it made its first container',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: FILES,

@@ -5,11 +5,11 @@ import { reported } from '../machine.js'
 import { deepen, LONG_NAME, manyDataRoot, surplus } from '../many.js'
 
 /** What has to be indexed over all extensions and the root, and as many extensions as there can be. */
-export function indexCases(): Case[] {
+export function cases(): Case[] {
   return [
     {
       name: 'modules, libraries, hardware data and users of extensions work in that boot',
-      container: false,
+      boot: 'vm',
       machine: {
         dataRoot: indexesDataRoot,
         devices: ['edu'],
@@ -45,7 +45,7 @@ report etc-writable sh -c 'touch /etc/x && ldconfig && feature-index'
     ...([499, 520] as const).map(
       (count): Case => ({
         name: `${count} extensions`,
-        container: true,
+        boot: 'container',
         machine: {
           // Five hundred mounts take minutes in emulation.
           boots: [{ limit: 950 }],

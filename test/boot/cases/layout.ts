@@ -65,9 +65,10 @@ function moveVarToDataPartition(root: string): void {
 export function immutableRoot(rootFilesystem: 'squashfs' | 'erofs'): Partial<Case['machine']> {
   return {
     rootFilesystem,
+    initrd: true,
     prepare: moveVarToDataPartition,
     disks: [disk('data', 'mnt/data')],
-    fstab: `/dev/vda / ${rootFilesystem} ro 0 0\n${VAR_ON_DATA}tmpfs /tmp tmpfs size=32M 0 0\n`,
+    fstab: (root) => `${root} / ${rootFilesystem} ro 0 0\n${VAR_ON_DATA}tmpfs /tmp tmpfs size=32M 0 0\n`,
   }
 }
 const VAR_ON_DATA =
@@ -94,21 +95,21 @@ const PATIENT = { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' }
 /** What hostext has on a machine with a writable ext4 root. */
 const WRITABLE = ['/etc', '/tmp', '/var', '/home', '/root', '/srv']
 
-/** The disks of a machine as people lay them out. All in virtual machines: a container has no disks. */
-export function layoutCases(): Case[] {
+/** The disks of a machine as people lay them out: a container has none. */
+export function cases(): Case[] {
   const dataRoot = standardDataRoot()
   const base = { dataRoot, boots: PLAIN_THEN_EXTENDED, script: SCRIPT, files: PATIENT }
   return [
     {
       name: 'layout: a data partition',
-      container: false,
+      boot: 'uml',
       machine: {
         ...base,
         boots: [...PLAIN_THEN_EXTENDED, {}],
         script: `${SOFT_REBOOT_ONCE}${SCRIPT}report write sh -c 'echo x >/mnt/data/x && cat /mnt/data/x'\n`,
         prepare: moveToDataPartition,
         disks: [disk('data', 'mnt/data')],
-        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
+        fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n`,
       },
       check(t, outcome) {
         isExtendedAsPlain(t, outcome, WRITABLE)
@@ -120,21 +121,22 @@ export function layoutCases(): Case[] {
     },
     {
       name: 'layout: a data partition that is not there',
-      container: false,
+      boot: 'uml',
       machine: {
         dataRoot,
         script: SCRIPT,
         prepare: moveToDataPartition,
         files: { 'etc/hostext.conf': '[Boot]\nTimeout=20s\n' },
         disks: [disk('data', 'mnt/data', { absent: true })],
-        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 nofail,x-systemd.device-timeout=1s 0 2\n',
+        fstab: (root) =>
+          `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 nofail,x-systemd.device-timeout=1s 0 2\n`,
       },
       check: (t, outcome) =>
         isPlain(t, outcome, /mounted for \/mnt\/data\/docker did not appear in time: plain root/),
     },
     {
       name: 'layout: a data partition that is to be wiped',
-      container: false,
+      boot: 'uml',
       machine: {
         dataRoot,
         script: SCRIPT,
@@ -144,13 +146,13 @@ export function layoutCases(): Case[] {
           rmSync(join(root, 'mnt/data/remove_me_to_reset'))
         },
         disks: [disk('data', 'mnt/data')],
-        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n',
+        fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n`,
       },
       check: (t, outcome) => isPlain(t, outcome, /plain root: \/mnt\/data\/remove_me_to_reset is missing/),
     },
     {
       name: 'layout: /var with the data, /home, /boot, swap, binds, an automount',
-      container: false,
+      boot: 'uml',
       machine: {
         ...base,
         partitioned: true,
@@ -186,11 +188,12 @@ export function layoutCases(): Case[] {
     },
     {
       name: 'layout: a separate /usr',
-      container: false,
+      boot: 'uml',
       machine: {
         ...base,
+        initrd: true,
         disks: [disk('usr', 'usr', { size: '900M' })],
-        fstab: '/dev/vda / ext4 rw 0 1\nLABEL=usr /usr ext4 defaults 0 2\n',
+        fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=usr /usr ext4 defaults 0 2\n`,
         script: `${SCRIPT}report usr findmnt -no SOURCE,FSTYPE,OPTIONS /usr\n`,
       },
       check(t, outcome) {
@@ -200,7 +203,7 @@ export function layoutCases(): Case[] {
     },
     {
       name: 'layout: a btrfs subvolume',
-      container: false,
+      boot: 'uml',
       machine: {
         ...base,
         rootFilesystem: 'btrfs',
@@ -211,14 +214,14 @@ export function layoutCases(): Case[] {
     ...(['squashfs', 'erofs'] as const).map(
       (rootFilesystem): Case => ({
         name: `layout: a ${rootFilesystem} root with a data partition`,
-        container: false,
+        boot: 'uml',
         machine: { ...base, ...immutableRoot(rootFilesystem) },
         check: (t, outcome) => isExtendedAsPlain(t, outcome, []),
       }),
     ),
     {
       name: 'layout: a machine that has no ID yet',
-      container: false,
+      boot: 'uml',
       machine: {
         dataRoot,
         files: PATIENT,
@@ -244,9 +247,10 @@ report mounted sh -c 'grep machine-id /proc/self/mountinfo'
     },
     {
       name: 'layout: a root that is an overlay',
-      container: false,
+      boot: 'uml',
       machine: {
         ...base,
+        initrd: true,
         prepare: moveVarToDataPartition,
         disks: [disk('data', 'mnt/data')],
         fstab: `${VAR_ON_DATA}tmpfs /tmp tmpfs size=32M 0 0\n`,
@@ -260,7 +264,7 @@ report mounted sh -c 'grep machine-id /proc/self/mountinfo'
         isExtendedAsPlain(t, outcome, [])
         t.match(
           reported(bootOf(outcome, 2), 'mounts'),
-          /^\/media\/root-ro \/dev\/vda ext4 /m,
+          /^\/media\/root-ro \/dev\/(?:vd|ubd)a ext4 /m,
           'what is below comes along',
         )
         const refused = bootOf(outcome, 3)

@@ -3,13 +3,6 @@ import { join } from 'node:path'
 import { BASE_REPORT, type Case, isPlain, isStacked, said } from '../checks.js'
 import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot } from '../extensions.js'
 import { reported } from '../machine.js'
-import { engineCases } from './engine.js'
-import { etcCases } from './etc.js'
-import { faultCases } from './faults.js'
-import { indexCases } from './index.js'
-import { layoutCases } from './layout.js'
-import { rollbackCases } from './rollback.js'
-import { safetyCases } from './safety.js'
 
 /** Drop-ins for the units of a root overlay and a switch, by either way. */
 function dropIn(units: string[], text: string): Record<string, string> {
@@ -21,7 +14,7 @@ const ROOT_UNITS = ['run-nextroot.mount', 'usr-lib-hostext-nextroot.mount']
 function withoutOne(name: string, damage: (data: string) => void, why: RegExp): Case {
   return {
     name: `leaves out one: ${name}`,
-    container: true,
+    boot: 'container',
     machine: {
       dataRoot: standardDataRoot(),
       script: BASE_REPORT,
@@ -37,27 +30,13 @@ function withoutOne(name: string, damage: (data: string) => void, why: RegExp): 
   }
 }
 
-export function allCases(): Case[] {
-  return [
-    ...bootCases(),
-    ...etcCases(),
-    ...indexCases(),
-    ...layoutCases(),
-    ...engineCases(),
-    ...faultCases(),
-    ...rollbackCases(),
-    ...safetyCases(),
-  ]
-}
-
 /** What one boot of a machine with its engine's data on the root does, and what it makes of faults. */
-function bootCases(): Case[] {
+export function cases(): Case[] {
   const standard = standardDataRoot()
   return [
     {
       name: 'stacks and locks',
-      container: true,
-      main: true,
+      boot: ['container', 'uml'],
       machine: {
         dataRoot: standard,
         script: `${BASE_REPORT}
@@ -144,8 +123,7 @@ report plan-command hostext plan
     },
     {
       name: 'what extensions ship works in that boot',
-      container: false,
-      main: true,
+      boot: ['uml', 'vm'],
       machine: {
         dataRoot: featuresDataRoot(),
         script: `${BASE_REPORT}
@@ -174,7 +152,7 @@ report clean sh -c 'systemctl show -P Conflicts var.mount'
     },
     {
       name: 'nothing changes a locked root',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         prepare: hideContainer,
@@ -199,7 +177,7 @@ report failed-after systemctl --failed --plain --no-legend
     },
     {
       name: 'nothing stacks a running plain root',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         prepare: (root) => {
@@ -225,7 +203,7 @@ report after sh -c 'findmnt -rno SOURCE,OPTIONS /; find /run/systemd/generator* 
     },
     {
       name: 'State=none with the data on the root',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: { 'etc/hostext.conf': '[Root]\nState=none\n' },
@@ -250,7 +228,7 @@ report data sh -c 'echo x > /var/lib/docker/test'
     },
     {
       name: 'an extension whose layers do not mount is left out',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: {
@@ -284,7 +262,7 @@ report replaced cat /usr/share/base/replaced
     },
     {
       name: 'a switch that ends its own command',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: {
@@ -307,13 +285,13 @@ exec sleep 1000
     },
     {
       name: 'plain: balena.nohostext',
-      container: true,
+      boot: 'container',
       machine: { dataRoot: standard, commandLine: ['balena.nohostext'], script: BASE_REPORT },
       check: (t, outcome) => isPlain(t, outcome, /plain root: balena\.nohostext on the kernel command line/),
     },
     {
       name: 'plain: emergency',
-      container: false,
+      boot: 'uml',
       machine: {
         dataRoot: standard,
         commandLine: ['emergency'],
@@ -325,14 +303,14 @@ exec sleep 1000
         ['# ', '/usr/lib/test/report\n'],
       ],
       check(t, outcome) {
-        t.match(reported(outcome, 'root'), /vda +ext4/)
+        t.match(reported(outcome, 'root'), /(?:vd|ubd)a +ext4/)
         t.equal(reported(outcome, 'emergency'), 'active', 'the emergency shell is reached')
         t.match(reported(outcome, 'kmsg'), /hostext: plain root: emergency on the kernel command line/)
       },
     },
     {
       name: 'plain: no containers',
-      container: true,
+      boot: 'container',
       machine: { script: BASE_REPORT },
       check: (t, outcome) => isPlain(t, outcome, /plain root: no container is a host extension/),
     },
@@ -354,7 +332,7 @@ exec sleep 1000
     ).map(
       ([name, text, why]): Case => ({
         name: `plain: a runtime ${name}`,
-        container: true,
+        boot: 'container',
         machine: {
           dataRoot: standard,
           script: BASE_REPORT,
@@ -366,7 +344,7 @@ exec sleep 1000
     ),
     {
       name: "plain: every container's metadata truncated",
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         script: BASE_REPORT,
@@ -387,7 +365,7 @@ exec sleep 1000
     },
     {
       name: 'plain: the root overlay does not mount',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: dropIn(ROOT_UNITS, '[Mount]\nOptions=\nOptions=lowerdir=/nowhere:/neither\n'),
@@ -398,7 +376,7 @@ exec sleep 1000
     },
     {
       name: 'plain: the switch fails',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: dropIn(['hostext-switch.service'], '[Service]\nExecStart=\nExecStart=/bin/false\n'),
@@ -409,7 +387,7 @@ exec sleep 1000
     },
     {
       name: 'plain: the switch hangs',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: {
@@ -423,7 +401,7 @@ exec sleep 1000
     },
     {
       name: 'plain: the switch lands in the old root',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: standard,
         files: {

@@ -46,12 +46,12 @@ function badCase(
   what: string,
   files: Record<string, string>,
   boot: BootOptions,
-  more: Pick<Partial<Case>, 'container'> & { settings?: string; commandLine?: string[] } = {},
+  more: Pick<Partial<Case>, 'boot'> & { settings?: string; commandLine?: string[] } = {},
 ): Case {
   const { settings = '', commandLine = [], ...rest } = more
   return {
     name: `rollback: ${what}`,
-    container: true,
+    boot: 'container',
     machine: {
       dataRoot: dataRoot(name, [
         extension(name, files),
@@ -101,8 +101,8 @@ function isRolledBack(t: Test, outcome: Outcome, culprit: string): void {
 
 /** What the initrd has written to the root's disk, its check of the file system: of no concern here. */
 const COUNT_BEFORE = `#!/bin/sh
-read -r _ _ _ _ _ _ sectors _ </sys/block/vda/stat || exit 0
-[ -e /run/written.before ] || echo "$sectors" >/run/written.before
+set -- $(cat /sys/block/*da/stat) || exit 0
+[ -e /run/written.before ] || echo "$7" >/run/written.before
 `
 /** Counts the sectors written to the root's disk before anything of the second pass may have written to the state. */
 const COUNT_WRITES = `[Unit]
@@ -110,16 +110,15 @@ DefaultDependencies=no
 Before=systemd-remount-fs.service systemd-journald.service
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'read -r _ _ _ _ _ _ sectors _ </sys/block/vda/stat; read -r before </run/written.before; echo $((sectors - before)) >/run/written'
+ExecStart=/bin/sh -c 'set -- $$(cat /sys/block/*da/stat); read -r before </run/written.before; echo $$(($$7 - before)) >/run/written'
 `
 
-export function rollbackCases(): Case[] {
+export function cases(): Case[] {
   const isVm = ({ boots }: Outcome): boolean => boots[0]?.clean !== undefined
   return [
     {
       name: 'rollback: a stack that boots well is marked good, once',
-      container: true,
-      main: true,
+      boot: ['container', 'uml'],
       machine: {
         dataRoot: standardDataRoot(),
         boots: [{}, {}],
@@ -182,15 +181,15 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
           'KERNEL=="null", SUBSYSTEM=="mem", RUN+="/usr/bin/udevadm trigger --action=change /sys/class/mem/null"\n',
       },
       { expectEnd: 'reboot' },
-      { settings: 'TrialTimeout=40s\n', container: false },
+      { settings: 'TrialTimeout=40s\n', boot: 'uml' },
     ),
     badCase(
       'crashes',
       'a unit that crashes the kernel',
       service('crash', '[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo c >/proc/sysrq-trigger"\n'),
       { expectEnd: 'any' },
-      // As machines have it; the test machines have -1, which would do the watch's work.
-      { container: false, commandLine: ['panic=0'] },
+      // As machines have it; the test machines have -1, which would do the watch's work. User-mode Linux ends in any case.
+      { boot: 'vm', commandLine: ['panic=0'] },
     ),
     updateCase(),
     updateOnPartitionCase(),
@@ -239,7 +238,7 @@ function updateOnPartitionCase(): Case {
   const { prepare: move, ...layout } = immutableRoot('squashfs')
   return {
     name: 'rollback: the same on a read-only root with a data partition',
-    container: false,
+    boot: 'uml',
     machine: {
       ...machine,
       ...layout,
@@ -257,7 +256,7 @@ function updateOnPartitionCase(): Case {
 function updateCase(): Case {
   return {
     name: 'rollback: an update is taken back to the last good stack, and its fix is tried',
-    container: true,
+    boot: 'container',
     machine: { ...updates('/var/lib/docker'), boots: [...UPDATED_TO_BAD, {}, {}] },
     check(t, outcome) {
       isBackAtFirst(t, outcome)

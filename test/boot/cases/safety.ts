@@ -1,10 +1,9 @@
-import { mkdirSync, readdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASE_REPORT, bootOf, type Case, isStacked, MARKED } from '../checks.js'
 import { dataRoot, type ExtensionSource } from '../engine.js'
 import { FEATURE, setAside, update } from '../extensions.js'
 import { reported } from '../machine.js'
-import { debian, type Release } from '../rootfs.js'
 
 /** An image with these labels and these files, to text. */
 function image(
@@ -75,19 +74,17 @@ const MISPLACED: [ExtensionSource, string][] = [
 ]
 
 /** What the compatibility labels and essential files are for, booted. */
-export function safetyCases(): Case[] {
-  const kernel = (release: Release): string =>
-    readdirSync(join(debian(release).root, 'usr/lib/modules'))[0] as string
+export function cases(): Case[] {
   const replacing = [...REPLACING, [WHITEOUT, '/usr'] as const]
   const names = replacing.map(([{ name }]) => name)
   const fixed = (name: string): string => `${name}-fixed`
   return [
     {
       name: 'safety: images that are for another machine are left out',
-      container: false,
+      boot: 'uml',
       machine: {
-        dataRoot: (release) => {
-          const { fit, unfit } = labelSources(kernel(release))
+        dataRoot: (release, kernel) => {
+          const { fit, unfit } = labelSources(kernel)
           return dataRoot(`labels-${release}`, [...fit, ...unfit])
         },
         commandLine: ['balena_kernel_abi=abi-1'],
@@ -104,7 +101,7 @@ export function safetyCases(): Case[] {
     {
       // None of them can cost the others their place: outside a trial it would be so in each boot.
       name: 'safety: images with a link or a file where something is mounted go below the root',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: dataRoot('misplaced', [
           ...MISPLACED.map(([source]) => source),
@@ -147,7 +144,7 @@ report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x &
     },
     {
       name: 'safety: images that replace what the machine needs go below the root',
-      container: true,
+      boot: 'container',
       machine: {
         dataRoot: dataRoot('replacing', [
           ...replacing.map(([source]) => source),

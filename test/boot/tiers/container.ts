@@ -1,3 +1,3 @@
 import { bootTier } from '../tier.js'
 
-bootTier('container')
+await bootTier('container')

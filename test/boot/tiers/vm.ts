@@ -1,3 +1,3 @@
 import { bootTier } from '../tier.js'
 
-bootTier('vm')
+await bootTier('vm')

@@ -1,0 +1,14 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Case } from './checks.js'
+
+const DIRECTORY = join(import.meta.dirname, 'cases')
+
+/** The cases of all files in cases/, of which each exports a function `cases`. */
+export async function allCases(): Promise<Case[]> {
+  const names = readdirSync(DIRECTORY).filter((name) => name.endsWith('.ts'))
+  const files = await Promise.all(
+    names.sort().map(async (name): Promise<{ cases: () => Case[] }> => import(join(DIRECTORY, name))),
+  )
+  return files.flatMap(({ cases }) => cases())
+}

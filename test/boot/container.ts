@@ -1,0 +1,72 @@
+import { rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { assemble } from './assemble.js'
+import { bootAll, checkEnd, wordsOf } from './boots.js'
+import { ownCgroup } from './cgroup.js'
+import { CUT_PERIOD, cutter } from './cut.js'
+import { type Machine, type Outcome, parseReports } from './machine.js'
+import { type Ran, type RunOptions, run } from './process.js'
+
+/**
+ * Boots the machine in a container (systemd-nspawn) until it powers off. Hostext is allowed to work there. A cut
+ * of a container is a crash of all its processes at once, not of a machine: what they have written is there, flushed
+ * or not.
+ */
+export async function bootContainer(machine: Machine, limit = 600): Promise<Outcome> {
+  if (
+    machine.disks ||
+    machine.partitioned ||
+    (machine.rootFilesystem ?? 'ext4') !== 'ext4' ||
+    machine.devices ||
+    machine.initrd ||
+    typeof machine.fstab === 'function' ||
+    machine.boots?.some(({ qemu }) => qemu)
+  )
+    throw new Error('a container has no disks, devices or file systems of its own')
+  const tree = assemble({
+    ...machine,
+    files: {
+      'etc/hostext.conf.d/container.conf': '[Boot]\nContainer=yes\n',
+      ...(typeof machine.fstab === 'string' && { 'etc/fstab': machine.fstab }),
+      ...machine.files,
+    },
+  })
+  // The reports go to the console, which a getty would take for itself.
+  symlinkSync('/dev/null', join(tree, 'etc/systemd/system/console-getty.service'))
+  let number = 0
+  try {
+    return await bootAll(machine, async (options) => {
+      const commandLine = wordsOf(machine, options, [], ++number)
+      const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...commandLine]
+      const isTime = options.cut && cutter(options.cut)
+      let isCut = false
+      const ran = await runApart(['systemd-nspawn', ...words], {
+        limit: options.limit ?? limit,
+        ...(options.cut && { period: CUT_PERIOD }),
+        watch({ console, kill }) {
+          if (isCut || !isTime?.(console, Date.now())) return
+          isCut = true
+          kill()
+        },
+      })
+      const reports = parseReports(ran.console)
+      // What nspawn exits with when the container asks to be started again and it is not to do that itself.
+      const end = isCut ? 'cut' : ran.code === 133 ? 'reboot' : 'poweroff'
+      checkEnd(options, { reports, end }, ran, `the container (boot ${number})`)
+      return { reports, console: ran.console, seconds: ran.seconds, end, clean: undefined, marks: new Map() }
+    })
+  } finally {
+    // What is left of a container that was killed may still write.
+    rmSync(tree, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 })
+  }
+}
+
+/** Runs a container beside others: {@link run} in a control group of its own. */
+async function runApart(command: string[], options: RunOptions): Promise<Ran> {
+  const cgroup = ownCgroup()
+  try {
+    return await run([...cgroup.words, ...command], options)
+  } finally {
+    await cgroup.remove()
+  }
+}

@@ -1,0 +1,176 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { inMemory } from '../support/memory.js'
+import { assemble } from './assemble.js'
+import { bootAll, checkEnd, isReported, wordsOf } from './boots.js'
+import { CUT_PERIOD, cutter, endingOf } from './cut.js'
+import { damage, type MadeDisk, makeDisks, uncleanness } from './disks.js'
+import { makeLean } from './lean.js'
+import {
+  type Boot,
+  type BootOptions,
+  type Machine,
+  machineError,
+  type Outcome,
+  parseReports,
+} from './machine.js'
+import type { Ran, RunOptions } from './process.js'
+
+/** What runs a machine that has disks. */
+export type Emulator = {
+  /** The name of its disk of that number, from 0. */
+  device: (index: number) => string
+  /** Puts the modules of its kernel into a tree, where that is not the kernel of the release. */
+  addModules?: (tree: string) => void
+  /** Seconds without a line from user space after which a machine is taken for stalled. */
+  stall: number
+  run: (start: Start, options: RunOptions) => Promise<Ran>
+  /** What loses the writes that were not flushed when the power is cut. */
+  losses?: {
+    /** Called with each disk before a boot that will be cut. */
+    prepare: (disk: MadeDisk) => void
+    /** Called after it, if it was cut: makes of the disk what is left of it, in blocks. */
+    finish: (disk: MadeDisk, isCut: boolean, random: () => number) => Rest
+  }
+}
+export type Rest = { kept: number; lost: number }
+
+/** A boot of a machine: the words for its kernel, and the file that the reports go to. */
+export type Start = {
+  machine: Machine
+  disks: MadeDisk[]
+  boot: BootOptions
+  words: string[]
+  reports: string
+  /** Something will be typed on its console. */
+  isTyped: boolean
+}
+
+export type DiskMachineOptions = {
+  /** Seconds until a boot of a machine that has not powered off has failed. */
+  limit?: number
+  /** What to type when the console shows the first string: [expect, send]. */
+  dialogue?: [string, string][]
+}
+
+/** A machine that can be booted again and again. */
+export type DiskMachine = { disks: MadeDisk[]; boot: (options?: BootOptions) => Promise<Boot> }
+
+/** Boots the machine until it powers off. */
+export function bootDisks(
+  emulator: Emulator,
+  machine: Machine,
+  options: DiskMachineOptions = {},
+): Promise<Outcome> {
+  return withDisks(emulator, machine, options, ({ boot }) => bootAll(machine, boot))
+}
+
+/** Makes the disks of the machine for as long as `use` takes. */
+export async function withDisks<Result>(
+  emulator: Emulator,
+  machine: Machine,
+  options: DiskMachineOptions,
+  use: (machine: DiskMachine) => Promise<Result>,
+): Promise<Result> {
+  const rootDevice = `${emulator.device(0)}${machine.partitioned ? '1' : ''}`
+  const tree = assemble(
+    { ...machine, files: { 'etc/fstab': fstabOf(machine, rootDevice), ...machine.files } },
+    emulator.addModules,
+  )
+  if (machine.lean) makeLean(tree)
+  // Two machines and what a cut needs of each.
+  const work = mkdtempSync(join(inMemory(8 * 2 ** 30).TMPDIR ?? tmpdir(), 'hostext-machine-'))
+  try {
+    const disks = makeDisks(machine, tree, machine.device ? '3G' : '1200M', work, emulator.device)
+    rmSync(tree, { recursive: true })
+    let number = 0
+    const boot = (bootOptions: BootOptions = {}): Promise<Boot> => {
+      const own = machine.rootFilesystem === 'btrfs' ? ['rootflags=subvol=@'] : []
+      const words = wordsOf(machine, bootOptions, disks, ++number)
+      const start = {
+        machine,
+        disks,
+        boot: bootOptions,
+        words: [`root=${machine.root ?? rootDevice}`, 'ro', ...own, ...words],
+        reports: join(work, `reports-${number}`),
+        isTyped: options.dialogue !== undefined,
+      }
+      return bootOnce(emulator, start, options)
+    }
+    return await use({ disks, boot })
+  } finally {
+    rmSync(tree, { recursive: true, force: true })
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+function fstabOf({ fstab, rootFilesystem = 'ext4' }: Machine, root: string): string {
+  if (fstab !== undefined) return typeof fstab === 'string' ? fstab : fstab(root)
+  const options = { ext4: 'rw,errors=remount-ro', btrfs: 'rw,subvol=@', squashfs: 'ro', erofs: 'ro' }
+  return `${root} / ${rootFilesystem} ${options[rootFilesystem]} 0 ${rootFilesystem === 'ext4' ? 1 : 0}\n`
+}
+
+/** One boot; again, if the machine stalled before user space. */
+async function bootOnce(
+  emulator: Emulator,
+  start: Start,
+  { limit = 600, dialogue = [] }: DiskMachineOptions,
+): Promise<Boot> {
+  const { disks, boot: bootOptions, reports: file, words } = start
+  const { cut, marks: awaited = [], examine } = bootOptions
+  const losses = cut && emulator.losses
+  const reported = () => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+  for (let attempt = 1; ; attempt++) {
+    const answers = [...dialogue]
+    const isTime = cut && cutter(cut)
+    const marks = new Map<string, number>()
+    let stalled = false
+    let isCut = false
+    rmSync(file, { force: true })
+    for (const disk of disks) losses?.prepare(disk)
+    const ran = await emulator.run(start, {
+      limit: bootOptions.limit ?? limit,
+      ...(cut && { period: CUT_PERIOD }),
+      watch({ console, elapsed, kill, type }) {
+        const [expected, answer] = answers[0] ?? []
+        if (expected !== undefined && console.includes(expected)) {
+          answers.shift()
+          type(answer as string)
+        }
+        const seen = cut || awaited.length > 0 ? console + reported() : console
+        for (const mark of awaited) if (!marks.has(mark) && seen.includes(mark)) marks.set(mark, elapsed)
+        stalled = elapsed > emulator.stall && !console.includes('systemd')
+        isCut ||= !stalled && isTime !== undefined && isTime(seen, Date.now())
+        if (stalled || isCut) kill()
+      },
+    })
+    const rests = losses
+      ? disks.map((disk) => losses.finish(disk, isCut || stalled, cut.random ?? (() => 1)))
+      : []
+    if (stalled && attempt < 4) continue
+    const { console, seconds } = ran
+    const reports = parseReports(reported())
+    const end = isCut ? 'cut' : endingOf(console)
+    const what = `the machine (${words.at(-1)})`
+    checkEnd(bootOptions, { reports, end }, ran, what)
+    const boot = { reports, console, seconds, end, marks }
+    if (!isReported(bootOptions) && (end === 'cut' || !reports.has('END'))) {
+      const damaged = disks
+        .map((disk, index) => damage(disk, index === 0 ? examine : undefined))
+        .filter(Boolean)
+      if (damaged.length > 0)
+        throw machineError(`${what} left a damaged disk: ${damaged.join('\n')}`, console)
+      const unflushed = { kept: 0, lost: 0 }
+      for (const { kept, lost } of rests) {
+        unflushed.kept += kept
+        unflushed.lost += lost
+      }
+      return { ...boot, clean: undefined, ...(end === 'cut' && losses && { unflushed }) }
+    }
+    const unclean = disks.map(uncleanness).filter((text) => text !== undefined)
+    const evidence = unclean.map((text) => `\nnot clean after power-off: ${text}`).join('')
+    examine?.(disks[0] as MadeDisk)
+    return { ...boot, console: console + evidence, clean: unclean.length === 0 }
+  }
+}

@@ -1,0 +1,67 @@
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { kindOf } from './assemble.js'
+import type { Emulator, Rest, Start } from './disk-machine.js'
+import { copyDisk, type MadeDisk } from './disks.js'
+import { loggedDriveWords, replayDriveLog } from './drive-log.js'
+import type { Machine } from './machine.js'
+import { run } from './process.js'
+import { debian } from './rootfs.js'
+
+/** Without what only costs an emulated machine time: a fifth level of page tables, a hypervisor's module. */
+const CPU = 'max,la57=off,svm=off'
+
+/** QEMU, in emulation: Debian's own kernel and initrd, devices, and drives that lose what was not flushed. */
+export const qemu: Emulator = {
+  device: (index) => `/dev/vd${'abcdefgh'[index]}`,
+  stall: 90,
+  run: (start, options) => run(['qemu-system-x86_64', ...words(start)], options),
+  losses: { prepare, finish },
+}
+
+function words({ machine, disks, boot, words, reports }: Start): string[] {
+  const { kernel, initrd } = debian(machine.release, kindOf(machine))
+  const lean = machine.lean ? leanWords(machine) : []
+  const append = ['console=ttyS0', 'panic=-1', 'mitigations=off', ...lean, ...words]
+  const memory = boot.memory ?? machine.memory ?? (machine.device ? 1536 : 768)
+  return [
+    ...['-accel', 'tcg,thread=multi', '-cpu', CPU, '-m', String(memory), '-smp', '1'],
+    ...['-nographic', '-no-reboot', '-nodefaults'],
+    ...['-kernel', kernel, '-initrd', initrd, '-append', append.join(' ')],
+    ...disks.flatMap((disk, number) =>
+      boot.cut
+        ? loggedDriveWords(disk.file, driveLog(disk), number)
+        : ['-drive', `file=${disk.file},if=virtio,format=raw,cache=unsafe`],
+    ),
+    ...(machine.devices ?? []).flatMap((device) => ['-device', device]),
+    ...['-serial', 'stdio', '-serial', `file:${reports}`],
+    ...(boot.qemu ?? []),
+  ]
+}
+
+/** What the initrd loads for disks and file systems that a lean machine does not have. */
+function leanWords({ rootFilesystem }: Machine): string[] {
+  const btrfs = rootFilesystem === 'btrfs' ? [] : ['module_blacklist=btrfs,raid6_pq,xor']
+  return ['modprobe.blacklist=ata_piix,ata_generic', ...btrfs]
+}
+
+const beforeCut = ({ file }: MadeDisk) => `${file}.before`
+const driveLog = ({ file }: MadeDisk) => `${file}.log`
+
+/** Keeps a disk as it is before a boot whose power will be cut, and makes the log for what that boot writes. */
+function prepare(disk: MadeDisk): void {
+  copyDisk(disk.file, beforeCut(disk))
+  writeFileSync(driveLog(disk), '')
+}
+
+/** Makes of a disk what a cut leaves of it, if there was one. */
+function finish(disk: MadeDisk, isCut: boolean, random: () => number): Rest {
+  let rest = { kept: 0, lost: 0 }
+  if (isCut) {
+    rest = replayDriveLog(beforeCut(disk), driveLog(disk), random)
+    renameSync(beforeCut(disk), disk.file)
+  } else {
+    rmSync(beforeCut(disk))
+  }
+  rmSync(driveLog(disk))
+  return rest
+}

@@ -1,0 +1,3 @@
+import { bootTier } from '../tier.js'
+
+await bootTier('uml')

@@ -1,0 +1,99 @@
+import { execFileSync } from 'node:child_process'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { cached } from './cache.js'
+import { debian, type Release } from './rootfs.js'
+
+/** The newest there is, whatever is booted with it. It needs the C library of its own release. */
+const RELEASE = 'forky'
+const PACKAGES = 'user-mode-linux,libc6,libgcc-s1'
+
+/** What a test machine may load; it has 600 more, most for networks. The file systems ext4 and btrfs are built in. */
+const MODULES = [
+  ...['overlay', 'squashfs', 'erofs', 'autofs4', 'fuse', 'configfs', 'pstore', 'efivarfs', 'binfmt_misc'],
+  ...['dm-mod', 'dm-flakey', 'loop', 'dummy'],
+]
+
+/**
+ * The kernel that is a process: `root`, a directory to chroot into for usr/bin/linux.uml; `modules`, the directory
+ * named after its version, with its modules. Made of Debian's packages once, then cached.
+ */
+export function umlKernel(): { root: string; modules: string } {
+  const recipe = [RELEASE, PACKAGES, readFileSync(import.meta.filename, 'utf8')]
+  const directory = cached('uml', recipe.join('\n'), (made) => {
+    console.error('# unpacking user-mode Linux')
+    const root = join(made, 'root')
+    execFileSync(
+      'mmdebstrap',
+      [
+        ...['--quiet', '--variant=extract', `--include=${PACKAGES}`],
+        ...['--aptopt=Acquire::Check-Valid-Until "false"', RELEASE, root],
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+    // What uml.ts mounts there, and the links of a merged /usr, which a package makes when it is installed.
+    for (const name of ['proc', 'dev', 'tmp', 'machine']) mkdirSync(join(root, name), { recursive: true })
+    writeFileSync(join(root, 'initrd'), '')
+    for (const name of ['lib', 'lib64'])
+      if (!existsSync(join(root, name))) symlinkSync(`usr/${name}`, join(root, name))
+    const packed = join(root, 'usr/lib/uml/modules')
+    const [version] = readdirSync(packed) as [string]
+    const modules = join(made, 'modules', version)
+    mkdirSync(modules, { recursive: true })
+    for (const name of readdirSync(packed, { recursive: true, encoding: 'utf8' }).map((path) =>
+      path.slice(version.length + 1),
+    )) {
+      const isWanted = name.endsWith('.ko')
+        ? MODULES.includes(basename(name, '.ko'))
+        : /^modules\./.test(name)
+      if (!isWanted) continue
+      mkdirSync(dirname(join(modules, name)), { recursive: true })
+      renameSync(join(packed, version, name), join(modules, name))
+    }
+    rmSync(packed, { recursive: true })
+  })
+  const [version] = readdirSync(join(directory, 'modules')) as [string]
+  return { root: join(directory, 'root'), modules: join(directory, 'modules', version) }
+}
+
+/** Puts the modules of this kernel in the place of those that a tree has. */
+export function addUmlModules(tree: string): void {
+  const { modules } = umlKernel()
+  const to = join(tree, 'usr/lib/modules')
+  rmSync(to, { recursive: true, force: true })
+  mkdirSync(to)
+  cpSync(modules, join(to, basename(modules)), { recursive: true })
+}
+
+/** The initrd that the tools of `release` make for this kernel, as for their own. */
+export function umlInitrd(release: Release): string {
+  const { modules } = umlKernel()
+  const { root } = debian(release)
+  const recipe = [root, modules, readFileSync(import.meta.filename, 'utf8')]
+  const directory = cached(`uml-initrd-${release}`, recipe.join('\n'), (made) => {
+    console.error(`# making an initrd of ${release} for user-mode Linux`)
+    const tree = join(made, 'tree')
+    execFileSync('cp', ['-al', root, tree])
+    addUmlModules(tree)
+    const make =
+      'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && exec chroot "$1" mkinitramfs -o /initrd "$2"'
+    execFileSync(
+      'unshare',
+      ['--mount', '--propagation', 'private', 'sh', '-c', make, 'sh', tree, basename(modules)],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+    renameSync(join(tree, 'initrd'), join(made, 'initrd'))
+    rmSync(tree, { recursive: true })
+  })
+  return join(directory, 'initrd')
+}

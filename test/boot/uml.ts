@@ -1,0 +1,58 @@
+import { basename, dirname } from 'node:path'
+import type { Emulator, Start } from './disk-machine.js'
+import { run } from './process.js'
+import { onProcessor } from './processors.js'
+import { addUmlModules, umlInitrd, umlKernel } from './uml-kernel.js'
+
+/**
+ * `sh -c START sh KERNEL WORK REPORTS INITRD WORD…`: becomes the kernel, in its own root directory, with the disks at
+ * /machine and the reports as descriptor 3. It starts anew by running itself again, by the name that it was called by:
+ * there is none of that name, so a machine that reboots ends. chroot(8) has no option for that.
+ */
+const START = `set -e
+cd "$2"
+mount --rbind /proc "$1/proc"
+mount --rbind /dev "$1/dev"
+mount -t tmpfs tmpfs "$1/tmp"
+mount --bind . "$1/machine"
+exec 3>>"$3"
+export root="$1"
+[ -z "$4" ] || mount --bind "$4" "$1/initrd"
+shift 4
+exec perl -e 'chroot $ENV{root} and chdir "/" and exec { "/usr/bin/linux.uml" } "ends-at-reboot", @ARGV; die "linux.uml: $!"' "$@"
+`
+
+/**
+ * User-mode Linux: a kernel that is a process, with disks and nothing else, an eighth of the processor time of
+ * QEMU. Left to the scheduler, a boot takes four times as long as pinned to one processor.
+ *
+ * The console and the reports go to files: it does not wait for the reader of a pipe, and loses what does not fit in.
+ */
+export const uml: Emulator = {
+  device: (index) => `/dev/ubd${'abcdefgh'[index]}`,
+  addModules: addUmlModules,
+  stall: 60,
+  run: (start, options) =>
+    onProcessor((pinned) =>
+      run([...pinned, ...command(start)], { ...options, output: `${start.reports}.console` }),
+    ),
+}
+
+function command({ machine, disks, boot, words, reports, isTyped }: Start): string[] {
+  if (machine.devices || boot.qemu) throw new Error('user-mode Linux has no devices but disks')
+  const { root } = umlKernel()
+  const memory = boot.memory ?? machine.memory ?? (machine.device ? 1536 : 768)
+  const inside = (file: string) => `/machine/${basename(file)}`
+  return [
+    ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c', START, 'sh'],
+    ...[root, dirname(reports), reports, machine.initrd ? umlInitrd(machine.release) : ''],
+    // Where it keeps what is its own.
+    ...['uml_dir=/tmp/', 'umid=machine', `mem=${memory}M`],
+    ...disks.map(({ file }, index) => `ubd${index}=${inside(file)}`),
+    ...(machine.initrd ? ['initrd=/initrd'] : []),
+    // The first console is the standard output, the second serial line has the reports; nothing else is there.
+    ...[`con0=${isTyped ? 'fd:0' : 'null'},fd:1`, 'con=null', 'ssl=null', 'ssl1=null,fd:3', 'console=tty0'],
+    ...['panic=-1', 'printk.time=1', 'TERM=dumb'],
+    ...words,
+  ]
+}
