@@ -1,18 +1,19 @@
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { inputRoot, statLink } from './machine/files.js'
-import { type Decision, decide } from './stack/decide.js'
-import type { Boot, Plan, Wait } from './stack/plan.js'
+import { DECISION, HELD, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
+import { readAndDecide } from './read.js'
+import { type Boot, type Decision, heldImage, type Plan, type Wait } from './stack/plan.js'
 import { type Level, log, logAll, type Message } from './text/log.js'
 import { oneLine, printable, printableList } from './text/printable.js'
 import type { UnitFile } from './text/unit-syntax.js'
-import { HELD, type Held, heldImage, heldText } from './trial/held.js'
+import { type Held, heldText } from './trial/held.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
 import { holdUnits } from './units/hold.js'
-import { DECISION, layerUnit, RUN_DIRECTORY } from './units/layer.js'
+import { layerUnit } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
 import { stackDirectories } from './units/stack.js'
-import { RECORD_FILE, ROLLBACK_FILE, rollbackUnits } from './units/trial.js'
+import { rollbackUnits } from './units/trial.js'
 
 /**
  * The generator, as PID 1 calls it: decides what this boot stacks and writes the units for it into the
@@ -31,7 +32,7 @@ export function generate(
   const root = inputRoot(environment)
   if (statLink(root, DECISION)) return
 
-  const decision = decide(root, environment)
+  const { decision } = readAndDecide(root, environment)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {
     log({ level: 'notice', text: `first: mounting ${printable(decision.wait.paths.join(', '))}` })

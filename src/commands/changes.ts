@@ -1,8 +1,8 @@
 import { type Dirent, readdirSync } from 'node:fs'
+import { CHANGES } from '../machine/etc-changes.js'
 import { listDirectory, type Root, statLink } from '../machine/files.js'
-import { CHANGES } from '../stack/etc.js'
+import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import { printable } from '../text/printable.js'
-import { RUN_DIRECTORY } from '../units/layer.js'
 
 /** One kept change to /etc. `hides`: the units of the extensions whose file of that name it stands before. */
 export type Change = { kind: 'written' | 'deleted'; path: string; hides: string[] }

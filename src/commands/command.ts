@@ -1,13 +1,12 @@
 import minimist from 'minimist'
 import { inputRoot, readText } from '../machine/files.js'
-import { decide } from '../stack/decide.js'
-import { describeContainer } from '../stack/extension.js'
-import { oneLine } from '../text/printable.js'
+import { DECISION } from '../machine/run-directory.js'
 import { hold } from '../trial/hold.js'
 import { watch } from '../trial/watch.js'
-import { DECISION } from '../units/layer.js'
 import { describeChange, readChanges } from './changes.js'
-import { retry, showRollback } from './rollback.js'
+import { showPlan } from './plan.js'
+import { retry } from './retry.js'
+import { showRollback } from './rollback.js'
 
 const USAGE = `hostext COMMAND
 
@@ -51,24 +50,7 @@ const COMMANDS: Record<string, (word?: string) => number | Promise<number>> = {
     return 0
   },
   plan() {
-    const decision = decide(inputRoot(process.env), process.env)
-    for (const { level, text } of decision.messages) process.stdout.write(`${level}: ${oneLine(text)}\n`)
-    if ('plain' in decision) {
-      process.stdout.write(`plain root: ${oneLine(decision.plain)}\n`)
-      return 0
-    }
-    if ('wait' in decision) {
-      process.stdout.write(`not mounted yet: ${oneLine(decision.wait.paths.join(' '))}\n`)
-      return 0
-    }
-    const { extensions, above, state, etc } = decision.plan
-    const lines = extensions.map(({ container, rank, layers }, index) => {
-      const rule = rank.kind === 'override' ? `override=${rank.priority}` : rank.kind
-      return `${String(index).padStart(4)}  ${describeContainer(container)}, ${rule}, layers: ${layers.lower.length}\n`
-    })
-    process.stdout.write(`${lines.slice(0, above).join('')}   /  the root\n${lines.slice(above).join('')}`)
-    process.stdout.write(`writable: ${state.join(' ') || 'nothing'}\n/etc: ${etc.mode}\n`)
-    return 0
+    return print(showPlan(inputRoot(process.env), process.env))
   },
   changes() {
     for (const change of readChanges(inputRoot(process.env)))

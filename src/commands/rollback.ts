@@ -1,22 +1,20 @@
-import { rmSync } from 'node:fs'
 import { findDataRoots, isDataRoot } from '../engine/data-roots.js'
-import { readConfiguration } from '../machine/configuration.js'
-import { isRealDirectory, listDirectory, type Root } from '../machine/files.js'
+import type { Root } from '../machine/files.js'
 import { type FstabEntry, isAutomatic } from '../machine/fstab.js'
-import type { MountPoint } from '../machine/mountinfo.js'
-import { mountOf } from '../machine/mountinfo.js'
-import { readMachine } from '../machine/system.js'
-import { chooseState, isRootWritable } from '../stack/plan.js'
+import { readMachine } from '../machine/machine.js'
+import { type MountPoint, mountOf } from '../machine/mountinfo.js'
+import type { RecordedStack } from '../stack/record.js'
+import { chooseState, isRootWritable } from '../stack/state.js'
+import { findPlace } from '../stack/verdict.js'
 import { printable } from '../text/printable.js'
-import { RECORDS, type RecordedStack, readRecords, TRIAL } from '../trial/records.js'
-import { findPlace } from '../trial/verdict.js'
+import { readRecords } from '../trial/records.js'
 
 /**
  * `hostext rollback`: whether this machine can take back a stack that does not boot well, and what is recorded of its
  * stacks. Works on a root filesystem that has not booted yet, too: then fstab says what will be mounted.
  */
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
-  const { configuration, commandLine, fstab, mounts } = readMachine(root, environment)
+  const { configuration, commandLine, fstab, mounts, directories } = readMachine(root, environment)
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
   const { candidates } = findDataRoots(root, configuration.dataRoot)
   const all = mounts.length > 0 ? mounts : expectedMounts(fstab)
@@ -25,10 +23,9 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
     candidates.find((path) => isDataRoot(root, path)) ??
     candidates.find((path) => (mountOf(all, path)?.mountPoint ?? '/') !== '/') ??
     (candidates.at(-1) as string)
-  const isDirectory = (path: string): boolean => isRealDirectory(root, path)
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const writable = isRootWritable(fstabRoot, commandLine, mountOf(all, '/'))
-  const { state } = chooseState(configuration.state, writable, fstab, isDirectory)
+  const { state } = chooseState(configuration.state, writable, fstab, directories)
   const place = findPlace(all, dataRoot, state)
   const { good, tried, problems } = readRecords(root, dataRoot)
   return [
@@ -54,19 +51,4 @@ function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
     source,
     superOptions: [options.includes('ro') ? 'ro' : 'rw'],
   }))
-}
-
-/** `hostext retry`: forgets what did not boot well, so that the next boot tries it again. Returns what to say. */
-export function retry(root: Root): string[] {
-  const { configuration } = readConfiguration(root)
-  const { candidates } = findDataRoots(root, configuration.dataRoot)
-  const forgotten = candidates.flatMap((dataRoot) => {
-    const directory = `${dataRoot}/${RECORDS}`
-    const names = listDirectory(root, directory).filter((name) => TRIAL.test(name))
-    for (const name of names) rmSync(`${root.prefix}${directory}/${name}`)
-    return names.map((name) => `forgotten: ${directory}/${name}`)
-  })
-  return forgotten.length > 0
-    ? [...forgotten, 'the next boot tries the stack again']
-    : ['nothing is kept from being tried']
 }

@@ -1,6 +1,6 @@
 import { type Root, resolveLinks, statLink } from '../machine/files.js'
+import { isObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
-import { isObject } from './container.js'
 
 /**
  * The engine's API (https://docs.docker.com/reference/api/engine/), as far as it is used here. Paths have no version,

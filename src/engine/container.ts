@@ -1,4 +1,5 @@
 import { listDirectory, type Root, readText } from '../machine/files.js'
+import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 import { findStranger, findUnfitDirectory } from './trust.js'
 
@@ -130,11 +131,8 @@ export function readHostConfig(root: Root, dataRoot: string, id: string): HostCo
   const text = readText(root, path, LARGEST_CONFIG, findStranger)
   if (text === undefined) return { runtime: undefined, isTemporary: false }
   if (text instanceof Error) throw text
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {}
-  if (!isObject(json)) throw new Error(`${path}: not a JSON object: truncated or damaged`)
+  const json = parseObject(text)
+  if (!json) throw new Error(`${path}: not a JSON object: truncated or damaged`)
   return {
     runtime: typeof json.Runtime === 'string' ? json.Runtime : undefined,
     isTemporary: json.AutoRemove === true,
@@ -145,6 +143,10 @@ export function isImageId(value: unknown): value is string {
   return typeof value === 'string' && IMAGE_ID.test(value)
 }
 
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** What a container is called, and where that comes from. */
+export type Identity = Pick<Container, 'id' | 'name' | 'image' | 'imageId' | 'source'>
+
+/** A container as a person knows it: `wifi (wifi-drivers:2, 4f0c1d2e3a4b)`. */
+export function describeContainer({ name, image, id }: Identity): string {
+  return `${printable(name)} (${printable(image)}, ${id.slice(0, 12)})`
 }

@@ -3,8 +3,10 @@ import { type Root, readText, resolveLinks, statLink } from '../machine/files.js
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
-import { RECORDS } from '../trial/records.js'
 import { findStranger, findUnfitDirectory, isOpen } from './trust.js'
+
+/** What hostext keeps in a data root: the records of the stacks that were booted. */
+export const OWN_DIRECTORY = 'hostext'
 
 const DAEMON_JSON = '/etc/docker/daemon.json'
 /** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
@@ -14,7 +16,7 @@ const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
  * The places where the engine's data may be, most specific first, symbolic links resolved. `exposed`: those that others
  * than root could put something else in the place of, and how.
  */
-export type DataRoots = { candidates: string[]; exposed: ReadonlyMap<string, string>; messages: Message[] }
+export type DataRoots = { candidates: string[]; exposed: Record<string, string>; messages: Message[] }
 
 /**
  * Where to look for the engine's data: `DataRoot=` alone if it is set; otherwise `data-root` in daemon.json
@@ -25,7 +27,7 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   const named = configured ?? daemonDataRoot(root, messages)
   const paths = configured ? [configured] : [...(named ? [named] : []), ...DEFAULT_DATA_ROOTS]
   const candidates = new Set<string>()
-  const exposed = new Map<string, string>()
+  const exposed: Record<string, string> = {}
   for (const path of paths) {
     let problem: string | undefined
     // Sticky directories such as /tmp are no exception: who comes first has the name there.
@@ -41,7 +43,7 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
       continue
     }
     candidates.add(resolved)
-    if (problem) exposed.set(resolved, problem)
+    if (problem) exposed[resolved] = problem
   }
   return { candidates: [...candidates], exposed, messages }
 }
@@ -56,7 +58,7 @@ export function isDataRoot(root: Root, path: string): boolean {
  * Links would lead elsewhere.
  */
 const DIRECTORIES = [
-  RECORDS,
+  OWN_DIRECTORY,
   'containers',
   'overlay2',
   'overlay2/l',

@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import type { Machine } from '../machine/machine.js'
 import { printable } from '../text/printable.js'
 
 /** What an image may ask for of the machine that it becomes part of, and what the machine asks of it. */
@@ -11,6 +12,18 @@ export type Host = {
   versionId: string | undefined
   /** A container that has been started may be an extension: `Started=`. */
   takesStarted: boolean
+}
+
+/** What images may ask for of a machine, and whether it takes those of containers that have been started. */
+export function hostOf({ release, commandLine, configuration, os }: Machine): Host {
+  const { started } = configuration
+  return {
+    release,
+    kernelAbi: commandLine.kernelAbi,
+    versionId: os.versionId,
+    // The supervisor of balenaOS starts its extensions.
+    takesStarted: started === 'auto' ? os.id === 'balena-os' : started,
+  }
 }
 
 const KERNEL_VERSION_LABEL = 'io.balena.image.kernel-version'

@@ -1,19 +1,14 @@
 import { type Dirent, readdirSync } from 'node:fs'
 import type { Layers } from '../engine/layers.js'
 import { type Root, reason } from '../machine/files.js'
-
-/**
- * What the root has one index for that knows all files of a kind: `modules` (depmod(8)), `libraries`
- * (ldconfig(8)), `hardware` (systemd-hwdb(8)).
- */
-export type Index = 'modules' | 'libraries' | 'hardware'
+import type { Index } from '../machine/indexes.js'
 
 /** What of an image's files matters beyond their being stacked. */
 export type Contents = {
   /** The directories at the top of the image. */
-  top: ReadonlySet<string>
+  top: string[]
   /** The indexes that do not know files of the image yet, or that the image would replace by one of its own. */
-  indexes: ReadonlySet<Index>
+  indexes: Index[]
   /** It ships sysusers.d(5) files. */
   sysusers: boolean
 }
@@ -75,7 +70,7 @@ export function readContents(
     }
   }
   const directories = [...top].filter(([, isDirectory]) => isDirectory).map(([name]) => name)
-  return { top: new Set(directories), indexes, sysusers }
+  return { top: directories, indexes: [...indexes], sysusers }
 }
 
 /** The entries of a directory; none where there is none. Throws an Error that names what cannot be read. */

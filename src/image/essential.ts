@@ -71,9 +71,6 @@ export const ESSENTIAL = [
   '/usr/lib/os-release',
 ]
 
-/** The directories at the top that are links to those of the same name below /usr, on a usr-merged root: file-hierarchy(7). */
-export const USR_MERGED = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
-
 /** A file in each of the directories that the loader looks through. */
 function inLibraries(name: string): string[] {
   return ['/usr/lib', '/usr/lib/*-linux-*', '/usr/lib64'].map((directory) => `${directory}/${name}`)

@@ -11,7 +11,7 @@ const EXTENSION_RUNTIME = 'extension'
  * started, which nobody makes by running an image, building one, or trying to.
  */
 export function findUnmeant(
-  { start, isBuildStep }: Container,
+  { start, isBuildStep }: Pick<Container, 'start' | 'isBuildStep'>,
   { runtime, isTemporary }: HostConfig,
 ): string | undefined {
   if (runtime === EXTENSION_RUNTIME) return undefined

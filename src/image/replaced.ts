@@ -1,8 +1,9 @@
 import { type Dirent, lstatSync, readlinkSync, type Stats } from 'node:fs'
 import type { Layers } from '../engine/layers.js'
 import { type Root, statLink } from '../machine/files.js'
+import { USR_MERGED } from '../machine/machine.js'
 import type { List } from './contents.js'
-import { type EssentialTree, essentialBelow, essentialTree, USR_MERGED } from './essential.js'
+import { type EssentialTree, essentialBelow, essentialTree } from './essential.js'
 
 /**
  * The first file of the root that an image would replace, were it above the root, and that the machine needs to boot; undefined

@@ -1,9 +1,14 @@
 import { posix } from 'node:path'
-import type { EtcSetting } from '../stack/etc.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
+
+/** `[Root] Etc=`: hostext.conf(5). */
+export type EtcSetting = 'auto' | 'read-only' | 'volatile' | 'persistent'
+
+/** What `State=auto` takes of a root that used to be writable: directories which programs and people write to. */
+export const AUTOMATIC_STATE = ['/var', '/home', '/root', '/srv']
 
 /** hostext.conf(5), with every default filled in. */
 export type Configuration = {

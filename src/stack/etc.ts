@@ -1,8 +1,5 @@
-import type { Index } from '../image/contents.js'
-import { listDirectory, type Root, statLink } from '../machine/files.js'
-
-/** `[Root] Etc=`: hostext.conf(5). */
-export type EtcSetting = 'auto' | 'read-only' | 'volatile' | 'persistent'
+import type { EtcSetting } from '../machine/configuration.js'
+import { CHANGES } from '../machine/etc-changes.js'
 
 /**
  * What /etc of the locked system is: part of the root; an overlay whose changes are gone at reboot; an overlay
@@ -13,9 +10,6 @@ export type Etc =
   | { mode: 'read-only' }
   | { mode: 'volatile' }
   | { mode: 'persistent'; state: string | undefined; kept: boolean }
-
-/** Where the changes to a persistent /etc are: upper/ and work/ of an overlay. */
-export const CHANGES = '/var/lib/hostext/etc'
 
 /** Where {@link CHANGES} is: in a state directory, on a file system that is mounted, or that will be; whether it is there. */
 type Place = { state: string | undefined; mounted: boolean; willBeMounted: boolean; kept: boolean }
@@ -40,23 +34,7 @@ export function chooseEtc(
   }
 }
 
-/** The indexes that kept changes have a say in; those in the changes themselves are removed and made anew. */
-export function persistedIndexes(root: Root): Index[] {
-  const has = (path: string): boolean => statLink(root, `${CHANGES}/upper/${path}`) !== undefined
-  const indexes: Index[] = []
-  if (['ld.so.cache', 'ld.so.conf', 'ld.so.conf.d'].some(has)) indexes.push('libraries')
-  if (['udev/hwdb.bin', 'udev/hwdb.d'].some(has)) indexes.push('hardware')
-  return indexes
-}
-
-/** What the first pass reads from the base root, so that a kept change to it has no effect there: one line each. */
-export function describeShadowed(root: Root): string[] {
-  const changed = ['fstab', 'hostext.conf', 'docker/daemon.json'].filter((path) =>
-    statLink(root, `${CHANGES}/upper/${path}`),
-  )
-  const directory = `${CHANGES}/upper/hostext.conf.d`
-  const dropIns = statLink(root, directory)?.isDirectory() ? listDirectory(root, directory) : []
-  return [...changed, ...dropIns.map((name) => `hostext.conf.d/${name}`)].map(
-    (path) => `/etc/${path} is changed in ${CHANGES}/upper, and stacking goes by that of the base root`,
-  )
+/** What to say of a kept change that has no effect on stacking; `path` is below /etc. */
+export function describeShadowed(path: string): string {
+  return `/etc/${path} is changed in ${CHANGES}/upper, and stacking goes by that of the base root`
 }

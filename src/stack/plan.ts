@@ -1,14 +1,25 @@
-import type { Index } from '../image/contents.js'
-import { type FstabEntry, isAutomatic } from '../machine/fstab.js'
-import type { KernelCommandLine } from '../machine/kernel-command-line.js'
-import { isBelow, isMountedWritable, type MountPoint } from '../machine/mountinfo.js'
-import type { HeldImage } from '../trial/held.js'
-import type { Trial } from '../trial/verdict.js'
+import type { Identity } from '../engine/container.js'
+import type { Extension } from '../image/extension.js'
+import type { Index } from '../machine/indexes.js'
+import type { Message } from '../text/log.js'
 import type { Etc } from './etc.js'
-import { describeContainer, type Extension, isAbove, type LeftOut } from './extension.js'
+import type { Trial } from './verdict.js'
 
-/** OVL_MAX_STACK in fs/overlayfs/params.h is 500 lower layers; one of them is the root. */
-export const MOST_EXTENSIONS = 499
+/** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
+export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Message[] }
+
+/**
+ * Nothing is stacked, and why. `holders`: the data root in which holders of earlier boots are to be let go.
+ * `rolledBack`: the line that says that it is because the stack did not boot well, for the target of this boot.
+ */
+export type Plain = { plain: string; holders?: string; rolledBack?: { line: string; target: string } }
+
+/** The image of one extension, to be held. `container` is unchecked text; without `image` it cannot be asked for. */
+export type HeldImage = { container: string; image: string | undefined }
+
+export function heldImage({ container }: { container: Identity }): HeldImage {
+  return { container: container.name, image: container.imageId }
+}
 
 /** How this boot starts, whatever comes of it. */
 export type Boot = {
@@ -27,8 +38,6 @@ export type Wait = Boot & { paths: string[] }
 export type Plan = Boot & {
   /** All extensions, top first; the number of one is its index here. */
   extensions: Extension[]
-  /** How many of them stand above the root. */
-  above: number
   /** Directories of the base root that stay writable. */
   state: string[]
   etc: Etc
@@ -72,68 +81,4 @@ export type Plan = Boot & {
   rolledBack: string | undefined
   /** Images that are not stacked and stay on the disk: those of the last good stack, while another is on trial. */
   alsoHold: HeldImage[]
-}
-
-/**
- * The stack the kernel can take: `most` extensions. What only adds goes first, then the
- * lowest priority. `extensions` is in stack order, which is the order of worth.
- */
-export function chooseStack(
-  extensions: readonly Extension[],
-  most = MOST_EXTENSIONS,
-): {
-  stack: Extension[]
-  above: number
-  leftOut: LeftOut[]
-} {
-  const stack = extensions.slice(0, most)
-  const leftOut = extensions.slice(most).map(({ container }) => ({
-    who: describeContainer(container),
-    why: `the kernel stacks ${most} extensions at most${most < MOST_EXTENSIONS ? ' beside the rebuilt indexes' : ''}, and ${extensions.length} are flagged`,
-  }))
-  return { stack, above: stack.filter(isAbove).length, leftOut }
-}
-
-/** Directories of a root that used to be writable which programs and people write to. */
-const AUTOMATIC_STATE = ['/var', '/home', '/root', '/srv']
-
-/**
- * The directories that stay writable. `auto`: of a root that would be writable without us, those of
- * {@link AUTOMATIC_STATE} that are real directories; otherwise none. What fstab mounts is not of the root.
- */
-export function chooseState(
-  configured: 'auto' | readonly string[],
-  rootWritable: boolean,
-  fstab: readonly FstabEntry[],
-  isDirectory: (path: string) => boolean,
-): { state: string[]; refused: { path: string; why: string }[] } {
-  const isMounted = (path: string): boolean =>
-    fstab.some((entry) => entry.mountPoint !== '/' && isAutomatic(entry) && isBelow(path, entry.mountPoint))
-  if (configured === 'auto') {
-    if (!rootWritable) return { state: [], refused: [] }
-    return { state: AUTOMATIC_STATE.filter((path) => !isMounted(path) && isDirectory(path)), refused: [] }
-  }
-  const refused = configured.flatMap((path) => {
-    if (isMounted(path)) return { path, why: 'is on a file system that fstab mounts' }
-    return isDirectory(path) ? [] : { path, why: 'is no directory of the root, or behind a link' }
-  })
-  return { state: configured.filter((path) => !refused.some((entry) => entry.path === path)), refused }
-}
-
-/** File systems that cannot be written to, and overlays, whose changes are those of a live system. */
-export const READ_ONLY_TYPES = ['squashfs', 'erofs', 'cramfs', 'romfs', 'iso9660', 'overlay']
-
-/**
- * Whether the root would be writable in the end: what fstab says of it, which systemd-remount-fs(8)
- * applies; without a line there, what the command line or the kernel made of it.
- */
-export function isRootWritable(
-  fstabRoot: FstabEntry | undefined,
-  commandLine: KernelCommandLine,
-  root: MountPoint | undefined,
-): boolean {
-  if (root && READ_ONLY_TYPES.includes(root.type)) return false
-  if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
-  if (commandLine.root) return commandLine.root === 'rw'
-  return isMountedWritable(root)
 }

@@ -1,7 +1,8 @@
-import { isImageId, isObject } from '../engine/container.js'
+import { isImageId } from '../engine/container.js'
 import { type Root, readText } from '../machine/files.js'
-import type { Extension } from '../stack/extension.js'
-import { RUN_DIRECTORY } from '../units/layer.js'
+import { HELD, RUN_DIRECTORY } from '../machine/run-directory.js'
+import type { HeldImage } from '../stack/plan.js'
+import { parseObject } from '../text/json.js'
 
 /** What this boot has stacked, as far as the engine has to know it. */
 export type Held = {
@@ -10,21 +11,12 @@ export type Held = {
   extensions: HeldImage[]
 }
 
-/** The image of one extension. `container` is unchecked text; without `image` it cannot be asked for. */
-export type HeldImage = { container: string; image: string | undefined }
-
-/** The record of it in the run directory, written when the boot is decided: the engine changes what it has of it. */
-export const HELD = 'held'
-
+/** The record of it, written when the boot is decided: the engine changes what it has of it. */
 const PATH = `${RUN_DIRECTORY}/${HELD}`
 
 /** JSON, an object a line: the data root, then each extension. */
 export function heldText({ dataRoot, extensions }: Held): string {
   return [{ dataRoot }, ...extensions].map((entry) => `${JSON.stringify(entry)}\n`).join('')
-}
-
-export function heldImage({ container }: Extension): HeldImage {
-  return { container: container.name, image: container.imageId }
 }
 
 /** Reads the record; undefined if this boot has none. Throws if it is not what {@link heldText} writes. */
@@ -42,10 +34,7 @@ export function readHeld(root: Root): Held | undefined {
 }
 
 function parseLine(line: string): Record<string, unknown> {
-  let json: unknown
-  try {
-    json = JSON.parse(line)
-  } catch {}
-  if (!isObject(json)) throw new Error(`${PATH}: a line is no JSON object`)
+  const json = parseObject(line)
+  if (!json) throw new Error(`${PATH}: a line is not a JSON object`)
   return json
 }

@@ -6,10 +6,11 @@ import {
   listContainers,
   removeContainer,
 } from '../engine/api.js'
+import { HOLDER_LABEL, HOLDER_LABELS } from '../image/labels.js'
 import type { Root } from '../machine/files.js'
-import { HOLDER_LABEL, HOLDER_LABELS } from '../stack/extension.js'
+import type { HeldImage } from '../stack/plan.js'
 import { printableList } from '../text/printable.js'
-import { type HeldImage, readHeld } from './held.js'
+import { readHeld } from './held.js'
 
 /**
  * Keeps the layers of the running root: the engine removes none that a container refers to, so each stacked image

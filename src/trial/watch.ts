@@ -1,8 +1,8 @@
 import { openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import type { Root } from '../machine/files.js'
 import { statLink } from '../machine/files.js'
+import { FALLBACK, MARKED_GOOD } from '../machine/run-directory.js'
 import { log } from '../text/log.js'
-import { RUN_DIRECTORY } from '../units/layer.js'
 
 const PANIC = '/proc/sys/kernel/panic'
 /** Seconds until the kernel reboots after a panic, where it would wait for ever. */
@@ -25,7 +25,7 @@ export function watch(root: Root, seconds: number): Promise<number> {
       resolve(0)
     }
     const timer = setTimeout(() => {
-      if (statLink(root, `${RUN_DIRECTORY}/fallback`) || statLink(root, `${RUN_DIRECTORY}/good`)) return end()
+      if (statLink(root, FALLBACK) || statLink(root, MARKED_GOOD)) return end()
       log({
         level: 'error',
         text: `the host extensions on trial have not booted well in ${seconds} s: rebooting`,

@@ -1,15 +1,9 @@
+import { CHANGES } from '../machine/etc-changes.js'
 import { remountOptions } from '../machine/fstab.js'
-import { CHANGES } from '../stack/etc.js'
+import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Boot, Plan } from '../stack/plan.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
-import {
-  DOCUMENTATION,
-  layerUnitName,
-  MOUNT_ENVIRONMENT,
-  MOUNT_LOG,
-  RUN_DIRECTORY,
-  SWITCH_ENDS,
-} from './layer.js'
+import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, SWITCH_ENDS } from './layer.js'
 import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
 import { RECORD_SERVICE, recordUnit, WATCH_SERVICE, watchUnit } from './trial.js'
 

@@ -1,6 +1,6 @@
+import { HELD, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { UnitFile } from '../text/unit-syntax.js'
-import { HELD } from '../trial/held.js'
-import { DOCUMENTATION, RUN_DIRECTORY } from './layer.js'
+import { DOCUMENTATION } from './layer.js'
 
 /** The services that engines run as: Docker's, and balenaEngine's two names. */
 const ENGINES = ['docker.service', 'balena.service', 'balena-engine.service']

@@ -1,18 +1,8 @@
-import type { Extension } from '../stack/extension.js'
+import type { Extension } from '../image/extension.js'
+import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { printable } from '../text/printable.js'
 import { literal, type UnitFile } from '../text/unit-syntax.js'
 
-/** The tmpfs directory with our mount points, one a layer, and the units this boot has set aside. */
-export const RUN_DIRECTORY = '/run/hostext'
-/**
- * What this boot decided, in the words of the log; where it exists, the boot is decided. Beside the directory and
- * not in it, so that the stub needs no mkdir(1) on the many boots that have nothing to stack.
- */
-export const DECISION = '/run/hostext.decision'
-/** Where it exists, the file systems of the engine's data have been mounted, and the boot is to be decided. */
-export const COLLECTED = `${RUN_DIRECTORY}/collected`
-/** What mount(8) has to say goes here: the journal is not there yet. */
-export const MOUNT_LOG = `${RUN_DIRECTORY}/mount.log`
 export const DOCUMENTATION = 'man:hostext(7)'
 
 /**

@@ -1,9 +1,10 @@
 import { remountOptions } from '../machine/fstab.js'
+import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { holdUnits } from './hold.js'
-import { DOCUMENTATION, layerUnitName, RUN_DIRECTORY, SWITCH_ENDS } from './layer.js'
+import { DOCUMENTATION, layerUnitName, SWITCH_ENDS } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
 

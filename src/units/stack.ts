@@ -1,6 +1,7 @@
-import { CHANGES } from '../stack/etc.js'
+import { CHANGES } from '../machine/etc-changes.js'
+import { RUN_DIRECTORY } from '../machine/run-directory.js'
+import { countAbove } from '../stack/order.js'
 import type { Plan } from '../stack/plan.js'
-import { RUN_DIRECTORY } from './layer.js'
 
 /** Where the changes to a volatile /etc are. */
 const VOLATILE = `${RUN_DIRECTORY}/etc`
@@ -45,13 +46,14 @@ export function changesBeforeSwitch({ etc }: Plan, nextRoot: string): string {
   return etc.mode === 'persistent' && etc.state ? nextRoot + CHANGES : CHANGES
 }
 
-function makeStack({ extensions, above, indexes }: Plan, path: string, upper?: string): Stack {
+function makeStack({ extensions, indexes }: Plan, path: string, upper?: string): Stack {
   const name = path.slice(1)
   const part = (number: number): string[] => {
     if (path === '/') return [String(number)]
-    return extensions[number]?.contents.top.has(name) ? [`${number}${path}`] : []
+    return extensions[number]?.contents.top.includes(name) ? [`${number}${path}`] : []
   }
   const numbers = [...extensions.keys()]
+  const above = countAbove(extensions)
   const lower = [...numbers.slice(0, above).flatMap(part), path, ...numbers.slice(above).flatMap(part)]
   const index = indexes.length > 0 ? `index/${name || 'root'}` : undefined
   // An overlay without an upper directory has two lower ones.

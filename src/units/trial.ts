@@ -1,14 +1,12 @@
 import { remountOptions } from '../machine/fstab.js'
+import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
+import type { Trial } from '../stack/verdict.js'
 import { execWord, literal, type UnitFile } from '../text/unit-syntax.js'
-import type { Trial } from '../trial/verdict.js'
-import { DOCUMENTATION, MOUNT_LOG, RUN_DIRECTORY, SWITCH_ENDS } from './layer.js'
+import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
 export const RECORD_SERVICE = 'hostext-trial.service'
 export const WATCH_SERVICE = 'hostext-watch.service'
-/** In the run directory: the record of the stack, to be copied to the disk; and what a rollback says. */
-export const RECORD_FILE = 'trial'
-export const ROLLBACK_FILE = 'rollback'
 
 /**
  * Writes down, as the last step before the switch, that this stack is on trial. The switch requires it: a stack

@@ -8,7 +8,7 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { HOLDER_LABELS } from '../../src/stack/extension.js'
+import { HOLDER_LABELS } from '../../src/image/labels.js'
 import { heldText } from '../../src/trial/held.js'
 import { cached } from '../boot/cache.js'
 import { labelSources, REPLACING } from '../boot/cases/safety.js'

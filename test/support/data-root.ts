@@ -2,6 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Host } from '../../src/image/compatibility.js'
+import type { Look } from '../../src/image/image.js'
+import { replacedFinder } from '../../src/image/replaced.js'
+import type { Root } from '../../src/machine/files.js'
 import { DATA_ROOTS } from './paths.js'
 import { copyTree, makeTree } from './tree.js'
 
@@ -13,6 +16,14 @@ export const HOST: Host = {
   kernelAbi: undefined,
   versionId: undefined,
   takesStarted: false,
+}
+
+/** What images are read for, on such a machine. */
+export function makeLook(
+  root: Root,
+  { essential = [] as string[], ...more }: Partial<Look> & { essential?: string[] } = {},
+): Look {
+  return { host: HOST, findReplaced: replacedFinder(root, essential), places: [], ...more }
 }
 
 /** A copy of a real data root, to be damaged. */

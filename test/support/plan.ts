@@ -1,32 +1,36 @@
-import type { Extension } from '../../src/stack/extension.js'
+import type { Extension } from '../../src/image/extension.js'
+import type { Rank } from '../../src/image/labels.js'
 import type { Plan } from '../../src/stack/plan.js'
 
-/** An extension as metadata could have it at its worst. */
-export function makeExtension(name: string, image = 'image:1'): Extension {
+/** An extension as metadata could have it at its worst. `more`: what is special about it. */
+export function makeExtension(name: string, image = 'image:1', more: Partial<Extension> = {}): Extension {
   return {
     container: {
       id: 'a'.repeat(64),
       name,
       image,
       imageId: `sha256:${'b'.repeat(64)}`,
-      driver: 'overlay2',
-      labels: new Map(),
-      start: 'never',
-      isBuildStep: false,
-      dying: undefined,
       source: `/data 100%/containers/${'a'.repeat(64)}/config.v2.json`,
     },
     layers: { directory: '/data 100%/overlay2', lower: ['l/ABCDEFGHIJKLMNOPQRSTUVWXYZ'] },
-    contents: { top: new Set(['usr']), indexes: new Set(), sysusers: false },
+    contents: { top: ['usr'], indexes: [], sysusers: false },
     rank: { kind: 'feature' },
+    labels: [],
     below: undefined,
+    covered: [],
+    ...more,
   }
+}
+
+/** Extensions of these names, of which the first `above` stand above the root. */
+export function makeStack(names: readonly string[], above: number): Extension[] {
+  const rank = (index: number): Rank => ({ kind: index < above ? 'feature' : 'overlay' })
+  return names.map((name, index) => makeExtension(name, 'image:1', { rank: rank(index) }))
 }
 
 export function makePlan(change: Partial<Plan> = {}): Plan {
   return {
-    extensions: [makeExtension('one'), makeExtension('two')],
-    above: 1,
+    extensions: makeStack(['one', 'two'], 1),
     state: ['/var'],
     etc: { mode: 'read-only' },
     carried: [],

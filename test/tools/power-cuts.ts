@@ -1,5 +1,5 @@
 import t from 'tap'
-import { stackText } from '../../src/trial/records.js'
+import { stackText } from '../../src/stack/record.js'
 import { seeded } from '../boot/cut.js'
 import { chooseBoot, judge, learn, newHistory, PHASES } from '../boot/power-cuts.js'
 

@@ -1,33 +1,13 @@
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { generate } from '../../src/generator.js'
-import { CASES, DATA_ROOTS } from '../support/paths.js'
-import { copyTree, makeTree, readTree, type Tree, writeTree } from '../support/tree.js'
+import { prepareCase } from '../support/case.js'
+import { CASES } from '../support/paths.js'
+import { readTree, type Tree, writeTree } from '../support/tree.js'
 
-/**
- * A case is a folder in test/cases/: `root/` is the input tree, `engines.json` says which data root of
- * data-roots/ stands where in it, `expected/` holds every file the generator writes. `HOSTEXT_UPDATE=1` writes
- * `expected/` anew.
- */
+/** Every case gets the units in its `expected/`; `HOSTEXT_UPDATE=1` writes that anew. */
 const NORMAL = '/run/systemd/generator'
-
-function prepare(t: Parameters<typeof makeTree>[0], name: string): { work: string; root: string } {
-  const work = makeTree(t)
-  const root = join(work, 'root')
-  copyTree(join(CASES, name, 'root'), root)
-  const engines = JSON.parse(readFileSync(join(CASES, name, 'engines.json'), 'utf8')) as Record<
-    string,
-    string
-  >
-  for (const [path, dataRoot] of Object.entries(engines)) {
-    copyTree(join(DATA_ROOTS, dataRoot), join(root, path))
-  }
-  for (const directory of ['normal', 'early', 'late', 'root/run']) {
-    mkdirSync(join(work, directory), { recursive: true, mode: 0o755 })
-  }
-  return { work, root }
-}
 
 function run({ work, root }: { work: string; root: string }): Tree {
   generate({ HOSTEXT_ROOT: root }, join(work, 'normal'), join(work, 'early'), join(work, 'late'))
@@ -43,25 +23,25 @@ function run({ work, root }: { work: string; root: string }): Tree {
 
 for (const name of readdirSync(CASES)) {
   t.test(name, async (t) => {
-    const written = run(prepare(t, name))
+    const written = run(prepareCase(t, name))
     const expected = join(CASES, name, 'expected')
     if (process.env.HOSTEXT_UPDATE) {
       rmSync(expected, { recursive: true, force: true })
       writeTree(expected, written)
     }
     t.same(written, readTree(expected))
-    t.same(run(prepare(t, name)), written, 'the same inputs give the same bytes')
+    t.same(run(prepareCase(t, name)), written, 'the same inputs give the same bytes')
   })
 }
 
 t.test('a boot that is decided is left alone', async (t) => {
-  const machine = prepare(t, 'soft-reboot')
+  const machine = prepareCase(t, 'soft-reboot')
   writeTree(machine.root, { 'run/hostext.decision': 'plain root: as it was\n' })
   t.same(run(machine), { 'run/hostext.decision': 'plain root: as it was\n' })
 })
 
 t.test('the early target is written last', async (t) => {
-  const machine = prepare(t, 'soft-reboot')
+  const machine = prepareCase(t, 'soft-reboot')
   writeTree(machine.work, { 'normal/hostext.target': 'in the way\n' })
   t.throws(() => run(machine), /EEXIST/)
   const early = Object.keys(readTree(join(machine.work, 'early')))
@@ -73,14 +53,14 @@ t.test('the early target is written last', async (t) => {
 })
 
 t.test('one directory is enough', async (t) => {
-  const { work, root } = prepare(t, 'soft-reboot')
+  const { work, root } = prepareCase(t, 'soft-reboot')
   generate({ HOSTEXT_ROOT: root }, join(work, 'normal'))
   t.match(readTree(join(work, 'normal')), { 'default.target': `-> ${work}/normal/hostext.target` })
 })
 
 t.test('the order of directory entries plays no part', async (t) => {
-  const one = prepare(t, 'labels')
-  const other = prepare(t, 'labels')
+  const one = prepareCase(t, 'labels')
+  const other = prepareCase(t, 'labels')
   const containers = join(other.root, 'var/lib/docker/containers')
   for (const id of readdirSync(containers).reverse()) {
     cpSync(join(containers, id), join(containers, `${id}.copy`), { recursive: true })

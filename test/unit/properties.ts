@@ -6,17 +6,18 @@ import t from 'tap'
 import { readContainers } from '../../src/engine/container.js'
 import { findDataRoots } from '../../src/engine/data-roots.js'
 import { readLayers } from '../../src/engine/layers.js'
+import { readRank } from '../../src/image/labels.js'
 import { directoryPath, readConfiguration } from '../../src/machine/configuration.js'
 import type { Root } from '../../src/machine/files.js'
 import { devicePath, parseFstab, unescapeOctal } from '../../src/machine/fstab.js'
 import { readCommandLine, splitArguments, splitCommandLine } from '../../src/machine/kernel-command-line.js'
 import { parseMountinfo } from '../../src/machine/mountinfo.js'
-import { readRank } from '../../src/stack/extension.js'
 import type { Plan } from '../../src/stack/plan.js'
+import { stackText } from '../../src/stack/record.js'
 import { printable, printableList } from '../../src/text/printable.js'
 import { type UnitFile, unitName } from '../../src/text/unit-syntax.js'
 import { heldText, readHeld } from '../../src/trial/held.js'
-import { parseStack, readRecords, stackText } from '../../src/trial/records.js'
+import { parseStack, readRecords } from '../../src/trial/records.js'
 import { collectUnits } from '../../src/units/collect.js'
 import { firstPassUnits } from '../../src/units/first-pass.js'
 import { layerUnit } from '../../src/units/layer.js'
@@ -276,7 +277,7 @@ holds('lower files', lower, (text) => {
 
 const rank = fc.oneof(
   fc.constantFrom({ kind: 'feature' } as const, { kind: 'overlay' } as const),
-  fc.oneof(fc.maxSafeInteger(), fc.constant(Number.POSITIVE_INFINITY)).map((priority) => ({
+  fc.oneof(fc.maxSafeInteger(), fc.constant('lowest' as const)).map((priority) => ({
     kind: 'override' as const,
     priority: priority || 0,
   })),
@@ -291,9 +292,11 @@ const recorded = fc.record({
   rank,
   lower: fc.array(fc.constantFrom(...SHORT), { minLength: 1, maxLength: 4 }),
 })
-const stack = fc
-  .array(recorded, { minLength: 1, maxLength: 5 })
-  .chain((extensions) => fc.nat(extensions.length).map((above) => ({ above, extensions })))
+const stack = fc.array(recorded, { minLength: 1, maxLength: 5 }).chain((extensions) => {
+  // What only adds never stands above the root.
+  const most = extensions.findIndex(({ rank }) => rank.kind === 'overlay')
+  return fc.nat(most < 0 ? extensions.length : most).map((above) => ({ above, extensions }))
+})
 holds('stackText and parseStack', stack, (written) => {
   ensure(JSON.stringify(parseStack(stackText(written))) === JSON.stringify(written), 'as it was written')
 })

@@ -1,18 +1,18 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { retry, showRollback } from '../../../src/commands/rollback.js'
-import { recordStack, stackText } from '../../../src/trial/records.js'
+import { showRollback } from '../../../src/commands/rollback.js'
+import { recordStack, stackText } from '../../../src/stack/record.js'
 import { copyDataRoot } from '../../support/data-root.js'
 import { makeExtension } from '../../support/plan.js'
-import { makeTree, readTree, writeTree } from '../../support/tree.js'
+import { makeTree, writeTree } from '../../support/tree.js'
 
 t.test('what is recorded', async (t) => {
   const { root, data } = copyDataRoot(t)
   writeTree(root.prefix, { 'etc/fstab': '/dev/vda / ext4 rw\n' })
   t.same(showRollback(root, {}), ['rollback: on: records are in /var/lib/docker/hostext'])
   mkdirSync(join(data, 'hostext'))
-  const text = (name: string) => stackText(recordStack([makeExtension(name)], 1))
+  const text = (name: string) => stackText(recordStack([makeExtension(name)]))
   writeFileSync(join(data, 'hostext/good'), text('wifi'))
   writeFileSync(join(data, 'hostext/trial.2'), text('g\npu'))
   t.same(showRollback(root, {}).slice(1), ['good: wifi (image:1)', 'tried 2 of 2: g\\x0apu (image:1)'])
@@ -37,17 +37,4 @@ t.test('a root filesystem that has not booted: what fstab will mount', async (t)
   }
   const off = { prefix: makeTree(t, { 'etc/hostext.conf': '[Safety]\nAttempts=0\n' }) }
   t.same(showRollback(off, {}), ['rollback: off: Attempts=0'])
-})
-
-t.test('retry forgets what did not boot well, and nothing else', async (t) => {
-  const files = { 'var/lib/docker/hostext/good': 'x', 'mnt/data/docker/hostext/previous': 'x' }
-  const tried = { 'var/lib/docker/hostext/trial.2': 'x', 'mnt/data/docker/hostext/trial.1': 'x' }
-  const root = { prefix: makeTree(t, { ...files, ...tried }) }
-  t.same(retry(root), [
-    'forgotten: /mnt/data/docker/hostext/trial.1',
-    'forgotten: /var/lib/docker/hostext/trial.2',
-    'the next boot tries the stack again',
-  ])
-  t.same(readTree(root.prefix), files)
-  t.same(retry(root), ['nothing is kept from being tried'])
 })

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readContainers, readHostConfig } from '../../../src/engine/container.js'
+import { describeContainer, readContainers, readHostConfig } from '../../../src/engine/container.js'
 import { copyDataRoot, DATA, find } from '../../support/data-root.js'
 
 t.test('what an engine wrote', async (t) => {
@@ -247,4 +247,9 @@ t.test('hostconfig.json', async (t) => {
   t.throws(() => readHostConfig(root, DATA, id), {
     message: /hostconfig\.json: not a regular file but a directory/,
   })
+})
+
+t.test('a container as a person knows it', async (t) => {
+  const container = { id: '0123456789abcdef', name: 'a\n', image: 'b%', imageId: undefined, source: '' }
+  t.equal(describeContainer(container), 'a\\x0a (b%, 0123456789ab)')
 })

@@ -3,14 +3,17 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { findDataRoots, findUnfitDataRoot } from '../../../src/engine/data-roots.js'
 import { findStranger, findUnfitDirectory } from '../../../src/engine/trust.js'
-import { replacedFinder } from '../../../src/image/replaced.js'
+import { readEngines } from '../../../src/image/engines.js'
 import { statLink } from '../../../src/machine/files.js'
-import { readEngines } from '../../../src/machine/system.js'
-import { copyDataRoot, DATA, find, HOST } from '../../support/data-root.js'
+import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
 import { makeTree } from '../../support/tree.js'
 
 const isRoot = process.getuid?.() === 0
-const read = (root: { prefix: string }) => readEngines(root, [DATA], HOST, replacedFinder(root, []))
+const read = (root: { prefix: string }, exposed: Record<string, string> = {}) => {
+  const [engine] = readEngines(root, [DATA], exposed, makeLook(root))
+  if (!engine) throw new Error('no engine')
+  return engine
+}
 
 t.test('who else could write', async (t) => {
   const root = { prefix: makeTree(t, { file: '', 'directory/x': '', link: '-> directory' }) }
@@ -41,8 +44,8 @@ t.test('what belongs to somebody else', { skip: !isRoot && 'only root gives file
   const { root: machine, data } = copyDataRoot(t)
   chownSync(data, 1000, 0)
   const { exposed } = findDataRoots(machine, DATA)
-  t.same([...exposed], [[DATA, `${DATA} belongs to user 1000, not to root`]])
-  t.match(readEngines(machine, [DATA], HOST, replacedFinder(machine, []), exposed), {
+  t.same(exposed, { [DATA]: `${DATA} belongs to user 1000, not to root` })
+  t.match(read(machine, exposed), {
     extensions: [],
     leftOut: [{ who: `all that the engine has in ${DATA}`, why: 'belongs to user 1000' }],
   })
@@ -127,5 +130,5 @@ t.test('a directory on the way that others can write to', async (t) => {
   const root = { prefix: makeTree(t, { 'shared/docker/containers/x': '', 'own/link': '-> /shared/docker' }) }
   chmodSync(join(root.prefix, 'shared'), 0o1777)
   const { exposed } = findDataRoots(root, '/own/link')
-  t.same([...exposed], [['/shared/docker', '/shared can be written by others than root (mode 1777)']])
+  t.same(exposed, { '/shared/docker': '/shared can be written by others than root (mode 1777)' })
 })

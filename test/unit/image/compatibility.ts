@@ -1,5 +1,7 @@
 import t from 'tap'
-import { findIncompatibility, type Host } from '../../../src/image/compatibility.js'
+import { findIncompatibility, type Host, hostOf } from '../../../src/image/compatibility.js'
+import { readMachine } from '../../../src/machine/machine.js'
+import { makeTree, type Tree } from '../../support/tree.js'
 
 const host: Host = {
   release: '6.1.0-13-amd64',
@@ -63,4 +65,19 @@ t.test('a hostile pattern takes no time and matches nothing', async (t) => {
     t.match(check('os-version', globs, false, { versionId }), /^it is for OS version /, globs)
   t.notMatch(check('os-version', 'a\nb'), /\n/)
   t.notOk(check('kernel-version', 'a\u001b[2J')?.includes('\u001b'))
+})
+
+t.test('whether containers that have been started count', async (t) => {
+  const takesStarted = (files: Tree) => {
+    const root = { prefix: makeTree(t, files) }
+    return hostOf(readMachine(root, {})).takesStarted
+  }
+  const balena = { 'etc/os-release': 'ID="balena-os"\n' }
+  const setting = (value: string) => ({ 'etc/hostext.conf': `[Stack]\nStarted=${value}\n` })
+  t.equal(takesStarted({}), false)
+  t.equal(takesStarted({ 'etc/os-release': 'ID=debian\nID_LIKE=balena-os\n' }), false)
+  t.equal(takesStarted(balena), true, 'its supervisor starts them')
+  t.equal(takesStarted({ ...balena, ...setting('no') }), false)
+  t.equal(takesStarted(setting('yes')), true)
+  t.equal(takesStarted(setting('auto')), false)
 })

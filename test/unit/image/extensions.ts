@@ -1,18 +1,18 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { hiddenBelow, readExtensions } from '../../../src/image/extensions.js'
-import { replacedFinder } from '../../../src/image/replaced.js'
-import type { Extension } from '../../../src/stack/extension.js'
-import { copyDataRoot, DATA, find, HOST } from '../../support/data-root.js'
+import { readExtensions } from '../../../src/image/extensions.js'
+import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
 
-t.test('the extensions of an engine, in stack order', async (t) => {
+t.test('the extensions of an engine', async (t) => {
   const { root } = copyDataRoot(t)
-  const { extensions, leftOut, messages } = readExtensions(root, DATA, HOST, replacedFinder(root, []))
-  t.same(
-    extensions.map(({ container }) => container.name),
-    ['override', 'many-layers', 'one-layer', 'additive'],
-  )
+  const { extensions, leftOut, messages } = readExtensions(root, DATA, makeLook(root))
+  t.same(extensions.map(({ container }) => container.name).sort(), [
+    'additive',
+    'many-layers',
+    'one-layer',
+    'override',
+  ])
   t.same([leftOut, messages], [[], []])
 })
 
@@ -35,7 +35,7 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     const { root, data } = copyDataRoot(t)
     const { config } = find(data, 'one-layer')
     writeFileSync(config, damage(readFileSync(config, 'utf8')))
-    const found = readExtensions(root, DATA, HOST, replacedFinder(root, []))
+    const found = readExtensions(root, DATA, makeLook(root))
     t.equal(found.extensions.length, 3)
     t.match(found.leftOut, [leftOut])
     t.equal(found.leftOut.length, 1)
@@ -47,32 +47,43 @@ t.test('what is wrong with a container that is no extension is nobody’s busine
   const { config, mountId } = find(data, 'service')
   writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
   rmSync(join(data, 'overlay2', mountId), { recursive: true })
-  t.same(readExtensions(root, DATA, HOST, replacedFinder(root, [])).leftOut, [])
+  t.same(readExtensions(root, DATA, makeLook(root)).leftOut, [])
 })
 
 t.test('containers that cannot be listed', async (t) => {
   const { root, data } = copyDataRoot(t)
   rmSync(join(data, 'containers'), { recursive: true })
   writeFileSync(join(data, 'containers'), '')
-  t.same(readExtensions(root, DATA, HOST, replacedFinder(root, [])).extensions, [])
+  t.same(readExtensions(root, DATA, makeLook(root)).extensions, [])
 })
 
-t.test('files below a directory that something else is mounted over', async (t) => {
+t.test('places that are covered', async (t) => {
   const { root, data } = copyDataRoot(t)
-  const oneLayer = (): Extension => {
-    const found = readExtensions(root, DATA, HOST, replacedFinder(root, [])).extensions.find(
-      ({ container }) => container.name === 'one-layer',
-    )
+  const oneLayer = (...places: string[]) => {
+    const { extensions } = readExtensions(root, DATA, makeLook(root, { places }))
+    const found = extensions.find(({ container }) => container.name === 'one-layer')
     if (!found) throw new Error('no one-layer')
     return found
   }
-  t.same(hiddenBelow(root, oneLayer(), ['/var', '/usr', '/usr/share/one-layer', '/usr/share/none']), [
+  t.same(oneLayer('/var', '/usr', '/usr/share/one-layer', '/usr/share/none').covered, [
     '/usr',
     '/usr/share/one-layer',
   ])
   const layer = join(data, 'overlay2', oneLayer().layers.lower[0] as string)
   mkdirSync(join(layer, 'var'))
-  t.same(hiddenBelow(root, oneLayer(), ['/var']), [], 'an empty directory hides nothing')
+  t.same(oneLayer('/var').covered, [], 'an empty directory hides nothing')
   writeFileSync(join(layer, 'var/file'), '')
-  t.same(hiddenBelow(root, oneLayer(), ['/var']), ['/var'])
+  t.same(oneLayer('/var').covered, ['/var'])
+})
+
+t.test('of the labels those that later boots have to ask for', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const { config } = find(data, 'one-layer')
+  const json = JSON.parse(readFileSync(config, 'utf8'))
+  json.Config.Labels['io.balena.image.kernel-version'] = '6.1.0'
+  json.Config.Labels.another = 'x'
+  writeFileSync(config, JSON.stringify(json))
+  const { extensions } = readExtensions(root, DATA, makeLook(root))
+  const one = extensions.find(({ container }) => container.name === 'one-layer')
+  t.same(one?.labels, [['io.balena.image.kernel-version', '6.1.0']])
 })

@@ -1,11 +1,10 @@
 import t from 'tap'
 import type { Container, HostConfig } from '../../../src/engine/container.js'
 import { findUnmeant } from '../../../src/image/meant.js'
-import { makeExtension } from '../../support/plan.js'
 
 const why = (change: Partial<Container>, host: Partial<HostConfig> = {}) =>
   findUnmeant(
-    { ...makeExtension('x').container, ...change },
+    { start: 'never', isBuildStep: false, ...change },
     { runtime: 'runc', isTemporary: false, ...host },
   )
 const RULE = 'and an extension is created and never started, unless hostext.conf has Started=yes'

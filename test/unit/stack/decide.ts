@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { decide } from '../../../src/stack/decide.js'
-import { parseStack, type RecordedStack, stackText } from '../../../src/trial/records.js'
+import { readAndDecide } from '../../../src/read.js'
+import { type RecordedStack, stackText } from '../../../src/stack/record.js'
+import { parseStack } from '../../../src/trial/records.js'
 import { DATA_ROOTS } from '../../support/paths.js'
 import { copyTree, makeTree, type Tree } from '../../support/tree.js'
 
@@ -14,7 +15,7 @@ const MACHINE: Tree = {
 function decided(t: Test, files: Tree, engine = 'var/lib/docker') {
   const prefix = makeTree(t, { ...MACHINE, ...files })
   copyTree(join(DATA_ROOTS, 'standard'), join(prefix, engine))
-  return decide({ prefix }, {})
+  return readAndDecide({ prefix }, {}).decision
 }
 
 t.test('a root that is two overlays deep, as each kernel writes its layers', async (t) => {

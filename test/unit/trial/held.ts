@@ -1,5 +1,6 @@
 import t from 'tap'
-import { type Held, heldImage, heldText, readHeld } from '../../../src/trial/held.js'
+import { heldImage } from '../../../src/stack/plan.js'
+import { type Held, heldText, readHeld } from '../../../src/trial/held.js'
 import { makeExtension } from '../../support/plan.js'
 import { makeTree } from '../../support/tree.js'
 

@@ -1,15 +1,13 @@
 import t from 'tap'
 import { firstPassUnits } from '../../../src/units/first-pass.js'
-import { makeExtension, makePlan, textOf } from '../../support/plan.js'
+import { makePlan, makeStack, textOf } from '../../support/plan.js'
 
 const units = (change = {}) => firstPassUnits(makePlan(change), '/run/systemd/generator')
 
 t.test('the stack: above, the root, below', async (t) => {
   const lowerdir = (extensions: number, above: number) => {
-    const plan = {
-      extensions: Array.from({ length: extensions }, (_, index) => makeExtension(`x${index}`)),
-      above,
-    }
+    const names = Array.from({ length: extensions }, (_, index) => `x${index}`)
+    const plan = { extensions: makeStack(names, above) }
     return /lowerdir=(.*)$/m.exec(textOf(units(plan), 'normal/run-nextroot.mount'))?.[1]
   }
   t.equal(lowerdir(3, 2), '0:1:/:2')

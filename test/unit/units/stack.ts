@@ -2,17 +2,16 @@ import t from 'tap'
 import { changesBeforeSwitch, stackDirectories, stackOptions, stacks } from '../../../src/units/stack.js'
 import { makeExtension, makePlan } from '../../support/plan.js'
 
-const extension = (name: string, ...top: string[]) => ({
-  ...makeExtension(name),
-  contents: { top: new Set(top), indexes: new Set<never>(), sysusers: false },
-})
-const extensions = [extension('a', 'usr'), extension('b', 'etc'), extension('c', 'usr', 'etc')]
+const extension = (kind: 'feature' | 'overlay', ...top: string[]) =>
+  makeExtension('x', 'image:1', { rank: { kind }, contents: { top, indexes: [], sysusers: false } })
+const extensions = [
+  extension('feature', 'usr'),
+  extension('feature', 'etc'),
+  extension('overlay', 'usr', 'etc'),
+]
 const options = (change: Parameters<typeof makePlan>[0]) =>
   Object.fromEntries(
-    stacks(makePlan({ extensions, above: 2, ...change }), '/new').map((stack) => [
-      stack.path,
-      stackOptions(stack),
-    ]),
+    stacks(makePlan({ extensions, ...change }), '/new').map((stack) => [stack.path, stackOptions(stack)]),
   )
 
 t.test('the root alone', async (t) => {
@@ -25,7 +24,7 @@ t.test('a separate /usr is stacked from those that have one', async (t) => {
     '/usr': 'ro,lowerdir=0/usr:/usr:2/usr',
   })
   t.equal(
-    options({ separateUsr: { hasUnit: true }, extensions: [extension('b', 'etc')], above: 1 })['/usr'],
+    options({ separateUsr: { hasUnit: true }, extensions: [extension('feature', 'etc')] })['/usr'],
     'ro,lowerdir=empty:/usr',
     'an overlay that nobody can write to has two layers',
   )
@@ -80,17 +79,16 @@ t.test('rebuilt indexes are the uppermost layer of each', async (t) => {
 })
 
 t.test('the most there are fit into one page of options', async (t) => {
-  const many = Array.from({ length: 499 }, (_, index) => extension(`x${index}`, 'etc', 'usr'))
+  const many = Array.from({ length: 499 }, () => extension('feature', 'etc', 'usr'))
   for (const change of [
     { etc: { mode: 'volatile' as const } },
     { separateUsr: { hasUnit: true } },
     {
       extensions: many.slice(1),
-      above: 498,
       indexes: ['libraries' as const],
       etc: { mode: 'volatile' as const },
     },
   ])
-    for (const [path, text] of Object.entries(options({ extensions: many, above: 499, ...change })))
+    for (const [path, text] of Object.entries(options({ extensions: many, ...change })))
       t.ok(text.length < 4080, `${path}: ${text.length}`)
 })

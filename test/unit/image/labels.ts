@@ -1,12 +1,5 @@
 import t from 'tap'
-import {
-  compareExtensions,
-  describeContainer,
-  type Extension,
-  HOLDER_LABELS,
-  type Rank,
-  readRank,
-} from '../../../src/stack/extension.js'
+import { HOLDER_LABELS, readRank } from '../../../src/image/labels.js'
 
 const rank = (labels: Record<string, string>) => readRank(new Map(Object.entries(labels)))
 const FEATURE = 'io.balena.features.host-extension'
@@ -48,7 +41,7 @@ t.test('priorities', async (t) => {
   for (const value of ['', 'high', '1.5', '0x10', '1e3', ' 1', '9'.repeat(30)]) {
     t.match(
       override(value),
-      { rank: { priority: Number.POSITIVE_INFINITY }, warning: 'not an integer: lowest priority' },
+      { rank: { priority: 'lowest' }, warning: 'not an integer: lowest priority' },
       value,
     )
   }
@@ -64,59 +57,3 @@ t.test('a holder is no extension, whatever it inherits from the image', async (t
     t.equal(rank({ ...labels, ...HOLDER_LABELS }), undefined)
   }
 })
-
-t.test('the order', async (t) => {
-  const make = (name: string, rank: Rank, id = 'a', below?: string): Extension => ({
-    below,
-    container: {
-      id,
-      name,
-      image: '',
-      imageId: undefined,
-      driver: 'overlay2',
-      labels: new Map(),
-      start: 'never',
-      isBuildStep: false,
-      dying: undefined,
-      source: '',
-    },
-    layers: { directory: '', lower: [] },
-    contents: { top: new Set(), indexes: new Set(), sysusers: false },
-    rank,
-  })
-  const ordered = [
-    make('z', { kind: 'override', priority: -1 }),
-    make('Z', { kind: 'override', priority: 2 }),
-    make('a', { kind: 'override', priority: 2 }),
-    make('b', { kind: 'override', priority: 10 }),
-    make('a1', { kind: 'override', priority: Number.POSITIVE_INFINITY }),
-    make('a2', { kind: 'override', priority: Number.POSITIVE_INFINITY }),
-    make('a', { kind: 'feature' }, '1'),
-    make('a', { kind: 'feature' }, '2'),
-    // What may not replace what it would is below the root, before what only adds.
-    make('c', { kind: 'override', priority: 1 }, '1', '/usr/sbin/init'),
-    make('c', { kind: 'feature' }, '1', '/etc/fstab'),
-    make('a', { kind: 'overlay' }),
-    make('b', { kind: 'overlay' }),
-  ]
-  for (let turn = 0; turn < ordered.length; turn++) {
-    const shuffled = [...ordered.slice(turn), ...ordered.slice(0, turn)].reverse()
-    t.same(shuffled.sort(compareExtensions), ordered)
-  }
-})
-
-t.equal(
-  describeContainer({
-    id: '0123456789abcdef',
-    name: 'a\n',
-    image: 'b%',
-    imageId: undefined,
-    driver: '',
-    labels: new Map(),
-    start: 'never',
-    isBuildStep: false,
-    dying: undefined,
-    source: '',
-  }),
-  'a\\x0a (b%, 0123456789ab)',
-)

@@ -1,25 +1,10 @@
-import type { Container } from '../engine/container.js'
-import type { Layers } from '../engine/layers.js'
-import type { Contents } from '../image/contents.js'
 import { printable } from '../text/printable.js'
 
 /** How an extension stands to the root's own files: replaces them in a given order, replaces them, only adds. */
-export type Rank = { kind: 'override'; priority: number } | { kind: 'feature' } | { kind: 'overlay' }
-
-/**
- * A container whose image becomes part of the root. `below`: the file of the root that it would replace and must not, so that it
- * stands below the root whatever its rank.
- */
-export type Extension = {
-  container: Container
-  layers: Layers
-  contents: Contents
-  rank: Rank
-  below: string | undefined
-}
-
-/** A container that is flagged as an extension, or may be, and takes no part: who and why. */
-export type LeftOut = { who: string; why: string }
+export type Rank =
+  | { kind: 'override'; priority: number | 'lowest' }
+  | { kind: 'feature' }
+  | { kind: 'overlay' }
 
 const FEATURE_LABELS = ['io.balena.features.host-extension', 'balena.io.features.host-extension']
 const CLASS_LABEL = 'io.balena.image.class'
@@ -54,7 +39,7 @@ export function readRank(labels: ReadonlyMap<string, string>): Flagged | undefin
   if (override !== undefined) {
     if (/^[+-]?\d{1,15}$/.test(override)) return { rank: { kind: 'override', priority: Number(override) } }
     return {
-      rank: { kind: 'override', priority: Number.POSITIVE_INFINITY },
+      rank: { kind: 'override', priority: 'lowest' },
       warning: `${OVERRIDE_LABEL}=${printable(override)} is not an integer: lowest priority`,
     }
   }
@@ -64,36 +49,4 @@ export function readRank(labels: ReadonlyMap<string, string>): Flagged | undefin
 
 function isSet(value: string | undefined): boolean {
   return value !== undefined && !['', '0', 'false', 'no', 'off'].includes(value.trim().toLowerCase())
-}
-
-const KIND_ORDER = { override: 0, feature: 1, overlay: 2 }
-
-/** Whether an extension stands above the root. */
-export function isAbove({ rank, below }: Extension): boolean {
-  return rank.kind !== 'overlay' && below === undefined
-}
-
-/**
- * Stack order, top first: those above the root before those below it; overrides by priority, then feature-label extensions, then those that only
- * add (which stand below the root); by container name where that leaves a choice. Names are unique in
- * an engine and compared by code unit, so the order depends on labels and names alone.
- */
-export function compareExtensions(a: Extension, b: Extension): number {
-  const byRoot = Number(isAbove(b)) - Number(isAbove(a))
-  if (byRoot) return byRoot
-  const byKind = KIND_ORDER[a.rank.kind] - KIND_ORDER[b.rank.kind]
-  if (byKind) return byKind
-  if (a.rank.kind === 'override' && b.rank.kind === 'override' && a.rank.priority !== b.rank.priority) {
-    return a.rank.priority < b.rank.priority ? -1 : 1
-  }
-  return compareText(a.container.name, b.container.name) || compareText(a.container.id, b.container.id)
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
-}
-
-/** A container as a person knows it: `wifi (wifi-drivers:2, 4f0c1d2e3a4b)`. */
-export function describeContainer({ name, image, id }: Container): string {
-  return `${printable(name)} (${printable(image)}, ${id.slice(0, 12)})`
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { parseMountinfo } from '../../../src/machine/mountinfo.js'
-import { type RecordedStack, recordStack } from '../../../src/trial/records.js'
-import { describeRollback, findPlace, judge } from '../../../src/trial/verdict.js'
+import { type RecordedStack, recordStack } from '../../../src/stack/record.js'
+import { describeRollback, findPlace, judge } from '../../../src/stack/verdict.js'
 import { makeExtension } from '../../support/plan.js'
 
 /** A stack of images, each with a layer of its own. */
@@ -9,13 +9,12 @@ function stack(...images: string[]): RecordedStack {
   return recordStack(
     images.map((image) => {
       const lower = [`l/${image.toUpperCase().padEnd(26, 'X')}`]
-      return { ...makeExtension(image.replace(/\d/, '')), layers: { directory: '', lower } }
+      return makeExtension(image.replace(/\d/, ''), 'image:1', { layers: { directory: '', lower } })
     }),
-    1,
   )
 }
 const records = (good: RecordedStack[], tried: [RecordedStack, number][] = []) => ({
-  good: good.map((stack) => ({ ...stack, source: '/data/hostext/good' })),
+  good: good.map((stack) => ({ ...stack, restored: [] })),
   tried: tried.map(([stack, attempts]) => ({ stack, attempts })),
   problems: [],
 })

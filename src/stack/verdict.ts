@@ -1,7 +1,9 @@
+import { OWN_DIRECTORY } from '../engine/data-roots.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
-import { READ_ONLY_TYPES } from '../stack/plan.js'
 import { printableList } from '../text/printable.js'
-import { isSameImage, isSameStack, RECORDS, type RecordedStack, type Records } from './records.js'
+import type { RecordFacts } from './facts.js'
+import { isSameImage, isSameStack, type RecordedStack } from './record.js'
+import { READ_ONLY_TYPES } from './state.js'
 
 /**
  * Automatic rollback. A stack that has never booted well is on *trial*: before the switch to it, that is recorded; when
@@ -18,7 +20,11 @@ export type Verdict =
   | { kind: 'bad'; attempts: number; culprits: string[] }
 
 /** Judges a stack by the records; `most`: how many boots a trial has (`Attempts=`). */
-export function judge(stack: RecordedStack, { good, tried }: Records, most: number): Verdict {
+export function judge(
+  stack: RecordedStack,
+  { good, tried }: Pick<RecordFacts, 'good' | 'tried'>,
+  most: number,
+): Verdict {
   if (good.some((other) => isSameStack(other, stack))) return { kind: 'good' }
   const earlier = tried.filter((trial) => isSameStack(trial.stack, stack))
   const attempts = Math.max(0, ...earlier.map((trial) => trial.attempts))
@@ -46,7 +52,7 @@ export function findPlace(
   dataRoot: string,
   state: readonly string[],
 ): Place | { off: string } {
-  const directory = `${dataRoot}/${RECORDS}`
+  const directory = `${dataRoot}/${OWN_DIRECTORY}`
   const mount = mountOf(mounts, dataRoot)
   const where = mount?.mountPoint ?? '/'
   if (mount && READ_ONLY_TYPES.includes(mount.type))

@@ -1,0 +1,20 @@
+import { rmSync } from 'node:fs'
+import { findDataRoots, OWN_DIRECTORY } from '../engine/data-roots.js'
+import { readConfiguration } from '../machine/configuration.js'
+import { listDirectory, type Root } from '../machine/files.js'
+import { TRIAL } from '../trial/records.js'
+
+/** `hostext retry`: forgets what did not boot well, so that the next boot tries it again. Returns what to say. */
+export function retry(root: Root): string[] {
+  const { configuration } = readConfiguration(root)
+  const { candidates } = findDataRoots(root, configuration.dataRoot)
+  const forgotten = candidates.flatMap((dataRoot) => {
+    const directory = `${dataRoot}/${OWN_DIRECTORY}`
+    const names = listDirectory(root, directory).filter((name) => TRIAL.test(name))
+    for (const name of names) rmSync(`${root.prefix}${directory}/${name}`)
+    return names.map((name) => `forgotten: ${directory}/${name}`)
+  })
+  return forgotten.length > 0
+    ? [...forgotten, 'the next boot tries the stack again']
+    : ['nothing is kept from being tried']
+}

@@ -1,0 +1,33 @@
+import { findUnfitDataRoot, isDataRoot } from '../engine/data-roots.js'
+import type { Root } from '../machine/files.js'
+import { printable } from '../text/printable.js'
+import { type Found, readExtensions } from './extensions.js'
+import type { Look } from './image.js'
+
+/** What is in one data root. */
+export type EngineFacts = Found & { dataRoot: string }
+
+/**
+ * Reads those of `dataRoots` in which an engine keeps its data. `exposed`: data roots that others than root could have
+ * made, and why; as any that cannot be trusted, they are left out as a whole.
+ */
+export function readEngines(
+  root: Root,
+  dataRoots: readonly string[],
+  exposed: Readonly<Record<string, string>>,
+  look: Look,
+): EngineFacts[] {
+  return dataRoots
+    .filter((path) => isDataRoot(root, path))
+    .map((dataRoot) => {
+      try {
+        const problem = exposed[dataRoot] ?? findUnfitDataRoot(root, dataRoot)
+        if (problem) throw new Error(problem)
+        return { dataRoot, ...readExtensions(root, dataRoot, look) }
+      } catch (error) {
+        const who = `all that the engine has in ${printable(dataRoot)}`
+        const leftOut = [{ who, why: (error as Error).message }]
+        return { dataRoot, extensions: [], leftOut, messages: [], hasHolders: false }
+      }
+    })
+}

@@ -1,0 +1,61 @@
+import { readdirSync } from 'node:fs'
+import { unitName } from '../text/unit-syntax.js'
+import { listDirectory, type Root, resolveLinks, statLink } from './files.js'
+
+/** Where systemd finds units, but the generators' own directories: systemd.unit(5). */
+export const UNIT_DIRECTORIES = [
+  '/etc/systemd/system.control',
+  '/run/systemd/system.control',
+  '/run/systemd/transient',
+  '/etc/systemd/system',
+  '/run/systemd/system',
+  '/usr/local/lib/systemd/system',
+  '/usr/lib/systemd/system',
+  '/lib/systemd/system',
+]
+
+/** The links that make `target` pull in units, as `<target>.wants/<unit>`, each once, sorted. */
+export function readPulledIn(root: Root, target: string): string[] {
+  const links = new Set<string>()
+  for (const directory of UNIT_DIRECTORIES.filter((path) => statLink(root, path))) {
+    for (const kind of ['wants', 'requires', 'upholds']) {
+      try {
+        for (const name of listDirectory(root, `${directory}/${target}.${kind}`))
+          links.add(`${target}.${kind}/${name}`)
+      } catch {
+        // systemd cannot read it either.
+      }
+    }
+  }
+  return [...links].sort()
+}
+
+/** Where systems and administrators have mount units: fewer places than units may be. */
+const MOUNT_UNIT_DIRECTORIES = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system']
+
+/**
+ * The names of the mount units that the system has itself, not from fstab, sorted. Of one name the first directory counts;
+ * one that is masked, a link to /dev/null, mounts nothing.
+ */
+export function readMountUnits(root: Root): string[] {
+  const found = new Map<string, boolean>()
+  for (const directory of MOUNT_UNIT_DIRECTORIES) {
+    let names: string[]
+    try {
+      names = readdirSync(root.prefix + directory)
+    } catch {
+      // It is not there, or systemd cannot read it either.
+      continue
+    }
+    for (const name of names) {
+      if (!name.endsWith('.mount') || found.has(name)) continue
+      found.set(name, resolveLinks(root, `${directory}/${name}`) !== '/dev/null')
+    }
+  }
+  return [...found].flatMap(([name, mounts]) => (mounts ? name : [])).sort()
+}
+
+/** Whether one of these mount units mounts something at `path`. */
+export function hasMountUnit(mountUnits: readonly string[], path: string): boolean {
+  return mountUnits.includes(unitName(path, 'mount'))
+}

@@ -1,0 +1,50 @@
+import { findDataRoots } from './engine/data-roots.js'
+import { hostOf } from './image/compatibility.js'
+import { readEngines } from './image/engines.js'
+import type { Look } from './image/image.js'
+import { replacedFinder } from './image/replaced.js'
+import type { Root } from './machine/files.js'
+import { readMachine } from './machine/machine.js'
+import { decide } from './stack/decide.js'
+import type { Facts, GoodStack, Reading } from './stack/facts.js'
+import type { Decision } from './stack/plan.js'
+import { readLastGood, readRecords, restoreStack, type SourcedStack } from './trial/records.js'
+
+/**
+ * Reads the machine and its engine below `root`, as much as the decision needs, and decides. Nothing is written. Returns the
+ * facts as well: decide() makes the same of them anywhere.
+ */
+export function readAndDecide(
+  root: Root,
+  environment: NodeJS.ProcessEnv,
+): { facts: Facts; decision: Decision } {
+  const machine = readMachine(root, environment)
+  let facts: Facts = { machine, dataRoots: findDataRoots(root, machine.configuration.dataRoot) }
+  // Each step reads one thing that the last one found missing: at most three.
+  for (;;) {
+    const decision = decide(facts)
+    if (!('read' in decision)) return { facts, decision }
+    facts = { ...facts, ...readMore(root, facts, decision.read) }
+  }
+}
+
+function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading): Partial<Facts> {
+  if (reading.what === 'last good record') return { lastGood: readLastGood(root, reading.dataRoot) ?? null }
+  const look: Look = {
+    host: hostOf(machine),
+    findReplaced: replacedFinder(root, reading.essential),
+    places: reading.places,
+  }
+  if (reading.what === 'engines')
+    return { engines: readEngines(root, reading.dataRoots, dataRoots.exposed, look) }
+  const { good, ...others } = readRecords(root, reading.dataRoot)
+  return { records: { ...others, good: good.map((stack) => restore(root, reading.dataRoot, stack, look)) } }
+}
+
+function restore(root: Root, dataRoot: string, stack: SourcedStack, look: Look): GoodStack {
+  try {
+    return { ...stack, restored: restoreStack(root, dataRoot, stack, look) }
+  } catch (error) {
+    return { ...stack, restored: { problem: (error as Error).message } }
+  }
+}

@@ -1,0 +1,64 @@
+import { isAutomatic } from '../machine/fstab.js'
+import type { Machine } from '../machine/machine.js'
+import { mountOf } from '../machine/mountinfo.js'
+import { hasMountUnit } from '../machine/unit-files.js'
+import { isUnitPath } from '../text/unit-syntax.js'
+
+type Mounts = Pick<Machine, 'mounts' | 'fstab' | 'mountUnits'>
+
+/** The mount points, other than the root, that `paths` are on. */
+export function findDataMounts({ mounts }: Mounts, paths: readonly string[]): string[] {
+  const places = paths.map((path) => mountOf(mounts, path)?.mountPoint ?? '/')
+  // One that no unit can name has none whose order matters.
+  return [...new Set(places.filter((place) => place !== '/' && isUnitPath(place)))].sort()
+}
+
+/** The mount point that `path` will be on once the machine has mounted all it has to mount, if that is missing yet. */
+export function findUnmounted({ fstab, mounts, mountUnits }: Mounts, path: string): string | undefined {
+  const isMissing = (mountPoint: string): boolean => !mounts.some((mount) => mount.mountPoint === mountPoint)
+  for (let place = path; place !== ''; place = place.slice(0, place.lastIndexOf('/'))) {
+    const isMounted = fstab.some((entry) => isAutomatic(entry) && entry.mountPoint === place)
+    if ((isMounted || hasMountUnit(mountUnits, place)) && isMissing(place)) return place
+  }
+  return undefined
+}
+
+/**
+ * What the initrd has mounted and no unit would mount again after the switch: it is carried over. /usr is
+ * stacked instead, because extensions have files there.
+ */
+export function findForeign({ mounts, fstab, mountUnits }: Mounts): string[] {
+  const places = new Set(mounts.map(({ mountPoint }) => mountPoint))
+  return [...places].filter(
+    (place) =>
+      !isApi(place) &&
+      place !== '/usr' &&
+      !fstab.some((entry) => isAutomatic(entry) && entry.mountPoint === place) &&
+      !hasMountUnit(mountUnits, place),
+  )
+}
+
+/** The directories that PID 1 mounts its own file systems on, and /tmp. */
+const API = ['/proc', '/sys', '/dev', '/run', '/tmp']
+
+/**
+ * Where the new root will have mounts, as far as that is known: state, the engine's data, what PID 1 and the initrd have mounted, what
+ * fstab mounts. An image that has anything but a directory there would take the place away, and with it the whole stack.
+ */
+export function findMountPoints({ mounts, fstab }: Mounts, paths: readonly string[]): string[] {
+  const mountPoints = [
+    ...mounts.map(({ mountPoint }) => mountPoint),
+    ...fstab.filter(isAutomatic).map(({ mountPoint }) => mountPoint),
+  ]
+  return [...API, ...new Set([...paths, ...mountPoints.filter((path) => !isApi(path))])]
+}
+
+/** The root itself, what PID 1 carries over, and /tmp, which its sandbox for generators covers. */
+export function isApi(path: string): boolean {
+  return path === '/' || /^\/(?:proc|sys|dev|run|tmp)(?:\/|$)/.test(path)
+}
+
+/** What systemd-remount-fs(8) remounts besides the root: /usr and the kernel's file systems. */
+export function isRemounted(path: string): boolean {
+  return path === '/usr' || /^\/(?:proc|sys|dev|run)(?:\/(?:shm|pts|mqueue|hugepages))?$/.test(path)
+}

@@ -1,0 +1,45 @@
+import { AUTOMATIC_STATE } from '../machine/configuration.js'
+import { type FstabEntry, isAutomatic } from '../machine/fstab.js'
+import type { KernelCommandLine } from '../machine/kernel-command-line.js'
+import { isBelow, isMountedWritable, type MountPoint } from '../machine/mountinfo.js'
+
+/**
+ * The directories that stay writable. `auto`: of a root that would be writable without us, those of
+ * {@link AUTOMATIC_STATE} that are real directories; otherwise none. What fstab mounts is not of the root.
+ */
+export function chooseState(
+  configured: 'auto' | readonly string[],
+  rootWritable: boolean,
+  fstab: readonly FstabEntry[],
+  directories: readonly string[],
+): { state: string[]; refused: { path: string; why: string }[] } {
+  const isMounted = (path: string): boolean =>
+    fstab.some((entry) => entry.mountPoint !== '/' && isAutomatic(entry) && isBelow(path, entry.mountPoint))
+  if (configured === 'auto') {
+    const state = AUTOMATIC_STATE.filter((path) => !isMounted(path) && directories.includes(path))
+    return { state: rootWritable ? state : [], refused: [] }
+  }
+  const refused = configured.flatMap((path) => {
+    if (isMounted(path)) return { path, why: 'is on a file system that fstab mounts' }
+    return directories.includes(path) ? [] : { path, why: 'is no directory of the root, or behind a link' }
+  })
+  return { state: configured.filter((path) => !refused.some((entry) => entry.path === path)), refused }
+}
+
+/** File systems that cannot be written to, and overlays, whose changes are those of a live system. */
+export const READ_ONLY_TYPES = ['squashfs', 'erofs', 'cramfs', 'romfs', 'iso9660', 'overlay']
+
+/**
+ * Whether the root would be writable in the end: what fstab says of it, which systemd-remount-fs(8)
+ * applies; without a line there, what the command line or the kernel made of it.
+ */
+export function isRootWritable(
+  fstabRoot: FstabEntry | undefined,
+  commandLine: KernelCommandLine,
+  root: MountPoint | undefined,
+): boolean {
+  if (root && READ_ONLY_TYPES.includes(root.type)) return false
+  if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
+  if (commandLine.root) return commandLine.root === 'rw'
+  return isMountedWritable(root)
+}

@@ -1,0 +1,35 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { readEngines } from '../../../src/image/engines.js'
+import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
+
+t.test('each data root that an engine has', async (t) => {
+  const { root } = copyDataRoot(t)
+  const engines = readEngines(root, ['/nowhere', DATA], {}, makeLook(root))
+  t.match(engines, { length: 1, 0: { dataRoot: DATA, hasHolders: false } })
+  t.equal(engines[0]?.extensions.length, 4)
+  t.same([engines[0]?.leftOut, engines[0]?.messages], [[], []])
+})
+
+t.test('a fault leaves out what it belongs to', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  for (const name of ['override', 'many-layers']) writeFileSync(find(data, name).config, '{')
+  const [engine] = readEngines(root, [DATA], {}, makeLook(root))
+  t.equal(engine?.extensions.length, 2)
+  t.equal(engine?.leftOut.length, 2)
+})
+
+t.test('a data root that cannot be trusted is left out as a whole', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const who = `all that the engine has in ${DATA}`
+  t.same(readEngines(root, [DATA], { [DATA]: 'because' }, makeLook(root)), [
+    { dataRoot: DATA, extensions: [], leftOut: [{ who, why: 'because' }], messages: [], hasHolders: false },
+  ])
+  chmodSync(join(data, 'image'), 0o777)
+  const [engine] = readEngines(root, [DATA], {}, makeLook(root))
+  t.match(engine?.leftOut, [{ who, why: /image: can be written by others than root/ }])
+  t.equal(engine?.extensions.length, 0)
+  mkdirSync(join(root.prefix, 'other/containers'), { recursive: true })
+  t.equal(readEngines(root, ['/other'], {}, makeLook(root)).length, 1)
+})

@@ -1,0 +1,103 @@
+import { mkdirSync, utimesSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { readMachine } from '../../../src/machine/machine.js'
+import { makeTree, type Tree } from '../../support/tree.js'
+
+const machine = (t: Test, files: Tree, environment: NodeJS.ProcessEnv = {}) =>
+  readMachine({ prefix: makeTree(t, files) }, environment)
+
+t.test('a machine of which nothing can be read', async (t) => {
+  t.match(machine(t, {}), {
+    commandLine: { target: 'default.target' },
+    inContainer: false,
+    mounts: [],
+    fstab: [],
+    softReboot: false,
+    hasNextRoot: false,
+    updateWaits: false,
+    release: '',
+    collected: false,
+    messages: [],
+  })
+  const { fstab, messages } = machine(t, { 'etc/fstab/x': '' })
+  t.same(fstab, [])
+  t.same(messages, [{ level: 'warning', text: '/etc/fstab: not a regular file but a directory' }])
+})
+
+t.test('what a machine is, and where in its boot', async (t) => {
+  const found = machine(t, {
+    'proc/cmdline': 'root=/dev/vda1 ro 3\n',
+    'proc/sys/kernel/osrelease': '6.12.1-1-amd64\n',
+    'proc/self/mountinfo': '22 1 254:1 / / ro shared:1 - ext4 /dev/vda1 ro\n',
+    'etc/fstab': 'LABEL=data /mnt/data ext4\n',
+    'etc/system-update': '-> /var/lib/update',
+    'usr/lib/hostext/nextroot/x': '',
+    'usr/lib/systemd/system/soft-reboot.target': '',
+    'run/hostext/collected': '',
+  })
+  t.match(found, {
+    commandLine: { target: 'multi-user.target', root: 'ro' },
+    mounts: [{ source: '/dev/vda1' }],
+    fstab: [{ mountPoint: '/mnt/data' }],
+    softReboot: true,
+    hasNextRoot: true,
+    updateWaits: true,
+    release: '6.12.1-1-amd64',
+    collected: true,
+  })
+})
+
+t.test('in a container the words are those of PID 1', async (t) => {
+  const files = {
+    'proc/cmdline': 'balena.nohostext\n',
+    'proc/1/cmdline': '/sbin/init\0systemd.unit=x.target\0',
+  }
+  for (const [more, environment] of [
+    [{ 'run/systemd/container': 'systemd-nspawn\n' }, {}],
+    [{}, { SYSTEMD_VIRTUALIZATION: 'container:docker' }],
+  ] as [Tree, NodeJS.ProcessEnv][]) {
+    const { inContainer, commandLine } = machine(t, { ...files, ...more }, environment)
+    t.same({ inContainer, commandLine }, { inContainer: true, commandLine: { target: 'x.target' } })
+  }
+  const virtual = machine(t, files, { SYSTEMD_VIRTUALIZATION: 'vm:kvm' })
+  t.match(virtual, { inContainer: false, commandLine: { off: /^balena\.nohostext / } })
+})
+
+t.test('whether the root has applied the last change of its /usr', async (t) => {
+  const isDone = (updated: string | undefined) => {
+    const prefix = makeTree(t, updated === undefined ? {} : { 'etc/.updated': updated })
+    mkdirSync(join(prefix, 'usr'))
+    utimesSync(join(prefix, 'usr'), 1000, 1000)
+    return readMachine({ prefix }, {}).upToDate
+  }
+  t.ok(isDone('# comment\nTIMESTAMP_NSEC=1000000000000\n'), 'at that very time')
+  t.ok(isDone('TIMESTAMP_NSEC=2000000000000\n'))
+  t.notOk(isDone('TIMESTAMP_NSEC=999000000000\n'))
+  for (const text of [undefined, '', 'TIMESTAMP_NSEC=soon\n']) t.notOk(isDone(text), `${text}`)
+  t.notOk(machine(t, { 'etc/.updated': 'TIMESTAMP_NSEC=1\n' }).upToDate, 'no /usr')
+})
+
+t.test('what of the root matters for the decision', async (t) => {
+  const tree: Tree = {
+    'var/x': '',
+    home: '-> var',
+    'srv/x': '',
+    'tmp/x': '',
+    lib: '-> usr/lib',
+    'sbin/x': '',
+    'mnt/data/remove_me_to_reset': '',
+    'etc/systemd/system/x.mount': '',
+    'etc/systemd/system/default.target.wants/a.service': '',
+  }
+  t.match(machine(t, tree), {
+    directories: ['/var', '/srv', '/tmp'],
+    links: ['/lib'],
+    hasPurgeMarker: true,
+    mountUnits: ['x.mount'],
+    pulledIn: ['default.target.wants/a.service'],
+    etcChanges: undefined,
+  })
+  const configured = { ...tree, 'etc/hostext.conf': '[Root]\nState=/srv /data /home\nEtc=persistent\n' }
+  t.match(machine(t, configured), { directories: ['/srv', '/tmp'], etcChanges: { kept: false } })
+})

@@ -1,0 +1,57 @@
+import t from 'tap'
+import { parseFstab } from '../../../src/machine/fstab.js'
+import { chooseState, isRootWritable } from '../../../src/stack/state.js'
+
+t.test('State=auto', async (t) => {
+  const everything = ['/var', '/home', '/root', '/srv', '/tmp']
+  t.same(chooseState('auto', false, [], everything), { state: [], refused: [] })
+  t.same(chooseState('auto', true, [], everything).state, ['/var', '/home', '/root', '/srv'])
+  t.same(chooseState('auto', true, [], ['/var', '/tmp']).state, ['/var'], 'real directories')
+  t.same(chooseState('auto', true, parseFstab('x /home ext4\nx /srv/data ext4'), everything).state, [
+    '/var',
+    '/root',
+    '/srv',
+  ])
+})
+
+t.test('State= with a list', async (t) => {
+  t.same(chooseState(['/data', '/nope'], false, [], ['/data']), {
+    state: ['/data'],
+    refused: [{ path: '/nope', why: 'is no directory of the root, or behind a link' }],
+  })
+  t.same(chooseState([], true, [], []), { state: [], refused: [] })
+  t.same(
+    chooseState(['/data/x', '/var'], true, parseFstab('x /data ext4\ny /var ext4 noauto'), [
+      '/data/x',
+      '/var',
+    ]),
+    { state: ['/var'], refused: [{ path: '/data/x', why: 'is on a file system that fstab mounts' }] },
+  )
+})
+
+t.test('whether the root would be writable', async (t) => {
+  const [rw, ro, both] = ['x / ext4 defaults', 'x / ext4 ro', 'x / ext4 ro,rw'].map(
+    (line) => parseFstab(line)[0],
+  )
+  const mount = (option: string) => ({
+    device: '',
+    mountPoint: '/',
+    type: '',
+    source: '',
+    superOptions: [option],
+  })
+  const line = { target: 'default.target' }
+  t.ok(
+    isRootWritable(rw, { ...line, root: 'ro' }, mount('ro')),
+    'fstab says so, and systemd-remount-fs does it',
+  )
+  t.notOk(isRootWritable(ro, { ...line, root: 'rw' }, mount('rw')))
+  t.ok(isRootWritable(both, line, undefined))
+  t.ok(isRootWritable(undefined, { ...line, root: 'rw' }, mount('ro')))
+  t.notOk(isRootWritable(undefined, { ...line, root: 'ro' }, mount('rw')))
+  t.ok(isRootWritable(undefined, line, mount('rw')))
+  t.notOk(isRootWritable(undefined, line, mount('ro')))
+  t.notOk(isRootWritable(undefined, line, undefined))
+  for (const type of ['squashfs', 'erofs', 'overlay'])
+    t.notOk(isRootWritable(rw, { ...line, root: 'rw' }, { ...mount('rw'), type }), type)
+})
