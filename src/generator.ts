@@ -73,7 +73,11 @@ type Directories = Record<'normal' | 'early' | 'late', string>
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   prepareRun(run, plan)
   for (const name of ['empty', ...plan.extensions.keys()]) makeDirectory(`${run}/${name}`)
-  for (const path of stackDirectories(plan)) mkdirSync(`${run}/${path}`, { recursive: true })
+  for (const path of stackDirectories(plan)) {
+    // An upper layer has directories of the images, owners and modes included: nobody but root gets to them past the overlay.
+    mkdirSync(`${run}/${path.split('/', 1)[0]}`, { recursive: true, mode: 0o700 })
+    mkdirSync(`${run}/${path}`, { recursive: true })
+  }
 
   const layers = plan.extensions.map(layerUnit)
   const first = firstPassUnits(plan, normal)

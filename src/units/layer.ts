@@ -31,6 +31,9 @@ export function layerDescription({ container }: Extension): string {
  * The empty directory on top gives the merged top directory root's owner and mode, whatever the image
  * has; it is also the second layer that an overlay without an upper directory must have.
  *
+ * Everybody can look into it, at files as well that the root hides, or that an update of the root has put its own in the place
+ * of: so nothing is set-uid there and no node is a device. In the root, which is a mount of its own, what the extension ships is.
+ *
  * The same unit serves both passes: before the switch it is part of the stack, afterwards it shows what is
  * stacked (a soft-reboot loses the mounts below /run, so it is mounted again then).
  */
@@ -49,7 +52,7 @@ DefaultDependencies=no
 What=hostext-${index}
 Where=${RUN_DIRECTORY}/${index}
 Type=overlay
-Options=ro,lowerdir=${RUN_DIRECTORY}/empty:${layers.lower.join(':')}
+Options=ro,nosuid,nodev,lowerdir=${RUN_DIRECTORY}/empty:${layers.lower.join(':')}
 WorkingDirectory=${literal(layers.directory)}
 ${MOUNT_ENVIRONMENT}
 StandardError=append:${MOUNT_LOG}

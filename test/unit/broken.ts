@@ -199,7 +199,8 @@ function faults(written: Tree): string[] {
     if (value['Mount.What'] !== `hostext-${number}` || value['Mount.Where'] !== `/run/hostext/${number}`)
       found.push(`${path}: What= or Where=`)
     const [options, ...lower] = (value['Mount.Options'] as string).split(':')
-    if (options !== 'ro,lowerdir=/run/hostext/empty' || lower.length === 0) found.push(`${path}: Options=`)
+    if (options !== 'ro,nosuid,nodev,lowerdir=/run/hostext/empty' || lower.length === 0)
+      found.push(`${path}: Options=`)
     const places = [
       value['Unit.SourcePath'] as string,
       ...lower.map((layer) => `${value['Mount.WorkingDirectory']}/${layer}`),

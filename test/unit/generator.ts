@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { generate } from '../../src/generator.js'
@@ -38,6 +38,20 @@ t.test('a boot that is decided is left alone', async (t) => {
   const machine = prepareCase(t, 'soft-reboot')
   writeTree(machine.root, { 'run/hostext.decision': 'plain root: as it was\n' })
   t.same(run(machine), { 'run/hostext.decision': 'plain root: as it was\n' })
+})
+
+t.test('nobody but root gets to an upper layer past its overlay', async (t) => {
+  for (const [name, directories] of [
+    ['indexes', ['index', 'index.work', 'merged']],
+    ['etc-volatile', ['etc']],
+  ] as const) {
+    const machine = prepareCase(t, name)
+    run(machine)
+    const mode = (path: string) => statSync(join(machine.root, 'run/hostext', path)).mode & 0o777
+    for (const directory of directories) t.equal(mode(directory), 0o700, directory)
+    for (const layer of directories.includes('index' as never) ? ['index/root'] : ['etc/upper'])
+      t.equal(mode(layer), 0o755, `${layer} is a top directory of the root`)
+  }
 })
 
 t.test('the early target is written last', async (t) => {

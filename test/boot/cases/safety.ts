@@ -1,8 +1,10 @@
-import { mkdirSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BASE_REPORT, bootOf, type Case, isStacked, MARKED } from '../checks.js'
+import { cached } from '../cache.js'
+import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, MARKED } from '../checks.js'
 import { dataRoot, type ExtensionSource } from '../engine.js'
-import { FEATURE, setAside, update } from '../extensions.js'
+import { FEATURE, setAside, standardDataRoot, update } from '../extensions.js'
 import { reported } from '../machine.js'
 
 /** An image with these labels and these files, to text. */
@@ -73,6 +75,30 @@ const MISPLACED: [ExtensionSource, string][] = [
   [image('way-is-a-link', {}, { '/media': '->/usr' }), '/media'],
 ]
 
+/** Prints the user it runs as: root, if it is root's, set-uid, and may be that where it is. */
+const SHOWS_USER = `#include <stdio.h>
+#include <unistd.h>
+int main(void) { printf("%u\\n", (unsigned)geteuid()); return 0; }
+`
+/** A program and a device in place of `path` and `path`.device, the one set-uid, the other open to everybody. */
+function privileged(name: string, labels: Record<string, string>, path: string): ExtensionSource {
+  const made = cached('shows-user', SHOWS_USER, (directory) => {
+    writeFileSync(join(directory, 'main.c'), SHOWS_USER)
+    mkdirSync(join(directory, 'tree'))
+    execFileSync('gcc', ['-static', '-o', 'tree/shows-user', 'main.c'], { cwd: directory })
+  })
+  const source = image(name, labels)
+  return {
+    ...source,
+    dockerfile: `${source.dockerfile}COPY tree/shows-user ${path}
+COPY busybox ${BUSYBOX}
+RUN ["${BUSYBOX}", "chmod", "4755", "${path}"]
+RUN ["${BUSYBOX}", "mknod", "-m", "666", "${path}.device", "c", "1", "3"]
+`,
+    tree: join(made, 'tree'),
+  }
+}
+
 /** What the compatibility labels and essential files are for, booted. */
 export function cases(): Case[] {
   const replacing = [...REPLACING, [WHITEOUT, '/usr'] as const]
@@ -96,6 +122,75 @@ export function cases(): Case[] {
         t.same(reported(outcome, 'here').split('\n').sort(), fit.map(({ name }) => name).sort())
         for (const { name } of unfit)
           t.match(reported(outcome, 'decision'), new RegExp(`warning: left out: ${name} \\(.*\\): .* for `))
+      },
+    },
+    {
+      name: 'safety: what the root hides of an image helps no local user',
+      boot: 'container',
+      machine: {
+        dataRoot: dataRoot('privileged', [
+          privileged('hidden', { class: 'overlay' }, '/usr/share/base/kept'),
+          privileged('merged', {}, '/usr/bin/shows-user'),
+        ]),
+        files: { 'usr/share/base/kept.device': 'root\n', 'etc/hostext.conf': '[Root]\nEtc=volatile\n' },
+        script: `${BASE_REPORT}
+user() { setpriv --reuid=1000 --regid=1000 --clear-groups "$@"; }
+layer=$(echo /run/hostext/*/usr/share/base/kept)
+report layer stat -c %a "$layer"
+report kept cat /usr/share/base/kept
+report hidden user "$layer"
+report device user cat "$layer.device"
+report merged user /usr/bin/shows-user
+report merged-device user cat /usr/bin/shows-user.device
+report merged-layer user /run/hostext/*/usr/bin/shows-user
+report options findmnt -rno TARGET,OPTIONS -t overlay
+report upper user ls /run/hostext/etc/upper
+report written user sh -c 'find / -xdev -writable -path "/run/hostext*"; find /run/hostext* -writable ! -type l'
+`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.equal(reported(outcome, 'kept'), 'root')
+        t.equal(reported(outcome, 'layer'), '4755', 'it is there, set-uid')
+        t.equal(reported(outcome, 'hidden'), '1000', 'and runs as who starts it')
+        t.match(reported(outcome, 'device'), /Permission denied/)
+        t.equal(reported(outcome, 'merged'), '0', 'what is part of the root does what it does')
+        t.equal(outcome.reports.get('merged-device.status'), '0')
+        t.equal(reported(outcome, 'merged-layer'), '1000')
+        for (const line of reported(outcome, 'options')
+          .split('\n')
+          .filter((line) => /^\/run\//.test(line)))
+          t.match(line, /^\/run\/hostext\/\d+ ro,nosuid,nodev,/)
+        t.match(reported(outcome, 'upper'), /Permission denied/)
+        t.notMatch(reported(outcome, 'written'), /^\/run/m, 'nothing of ours can be written to')
+      },
+    },
+    {
+      name: 'safety: a store of layers that others can enter is refused until it is shut',
+      boot: 'container',
+      machine: {
+        dataRoot: standardDataRoot(),
+        // As engines from 20.10.0 to 20.10.8 made them.
+        prepare(root) {
+          chmodSync(join(root, 'var/lib/docker'), 0o711)
+          chmodSync(join(root, 'var/lib/docker/overlay2'), 0o701)
+        },
+        boots: [{}, {}],
+        script: `${BASE_REPORT}
+report enter setpriv --reuid=1000 --regid=1000 --clear-groups ls -d /var/lib/docker/overlay2/l
+[ "$boot" != 1 ] || sh -c "$(sed -n 's/.*"\\(chmod .*\\)".*/\\1/p' /run/hostext.decision)"
+`,
+      },
+      check(t, outcome) {
+        const first = bootOf(outcome, 1)
+        isPlain(
+          t,
+          first,
+          /overlay2: users other than root can enter it, .*"chmod go-x \/var\/lib\/docker\/overlay2"/,
+        )
+        t.equal(reported(first, 'enter'), '/var/lib/docker/overlay2/l')
+        isStacked(t, bootOf(outcome, 2))
+        t.match(reported(outcome, 'enter'), /Permission denied/)
       },
     },
     {
