@@ -17,7 +17,7 @@ Commands:
   rollback  whether a stack that does not boot well is taken back, and what is recorded of stacks
   retry     forgets what did not boot well: the next boot tries it again
   hold      has the engine keep the images that are stacked; part of each boot
-  watch S   reboots unless the stack on trial is marked good in S seconds; part of a trial
+  watch S   reboots unless the stack on trial is marked good in S seconds; part of a trial. "watch S container" in a container
   help      this text
   version   the version
 
@@ -31,16 +31,16 @@ export async function command(words: string[]): Promise<number> {
   const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
   const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
   const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (!run || unknown !== undefined || names.length > (name === 'watch' ? 2 : 1)) {
+  if (!run || unknown !== undefined || names.length > (name === 'watch' ? 3 : 1)) {
     process.stderr.write(
       `hostext: ${unknown === undefined ? `no command ${words.join(' ')}` : `no option ${unknown}`}\n${USAGE}`,
     )
     return 2
   }
-  return run(names[1])
+  return run(...names.slice(1))
 }
 
-const COMMANDS: Record<string, (word?: string) => number | Promise<number>> = {
+const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>> = {
   help() {
     process.stdout.write(USAGE)
     return 0
@@ -66,10 +66,12 @@ const COMMANDS: Record<string, (word?: string) => number | Promise<number>> = {
   hold() {
     return hold(inputRoot(process.env))
   },
-  watch(word) {
+  watch(word, where) {
     const seconds = Number(word)
     if (!(seconds > 0)) throw new Error('watch: no number of seconds')
-    return watch(inputRoot(process.env), seconds)
+    if (where !== undefined && where !== 'container')
+      throw new Error('watch: neither "container" nor nothing')
+    return watch(inputRoot(process.env), seconds, where === 'container')
   },
   status() {
     const text = readText(inputRoot(process.env), DECISION)

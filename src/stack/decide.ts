@@ -199,7 +199,7 @@ function chooseSafely(
   state: readonly string[],
   look: { essential: string[]; places: string[] },
 ): ((Safe | Plain) & { messages: Message[] }) | { read: Reading } {
-  const { configuration, commandLine, mounts } = machine
+  const { configuration, commandLine, inContainer, mounts } = machine
   const messages: Message[] = []
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const chosen: Safe = { stack, trial: undefined, rolledBack: undefined, alsoHold: [] }
@@ -238,7 +238,7 @@ function chooseSafely(
   const { settle, trialTimeout: timeout } = configuration
   return {
     ...chosen,
-    trial: { attempt: verdict.attempt, record, place, settle, timeout },
+    trial: { attempt: verdict.attempt, record, place, settle, timeout, inContainer },
     // The one that would be gone back to. What is not there any more cannot be held.
     alsoHold: findRestored(good).back?.map(heldImage) ?? [],
     messages,

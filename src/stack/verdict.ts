@@ -76,6 +76,8 @@ export type Trial = {
   settle: number
   /** Seconds until a trial without the mark is rebooted. */
   timeout: number
+  /** The machine is a container: its host is not to be rebooted. */
+  inContainer: boolean
 }
 
 /** A rollback as people are told of it: one line. `instead`: what is booted. */

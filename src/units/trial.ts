@@ -43,7 +43,7 @@ StandardError=append:${MOUNT_LOG}
  * 1 itself. It starts before the switch and lives on after it: PID 1 kills none whose name starts with `@`
  * (https://systemd.io/ROOT_STORAGE_DAEMONS), and there is nothing that would stop its unit. The same unit serves both passes.
  */
-export function watchUnit({ timeout }: Trial): UnitFile {
+export function watchUnit({ timeout, inContainer }: Trial): UnitFile {
   return {
     path: `early/${WATCH_SERVICE}`,
     text: `# Written by hostext-generator.
@@ -57,7 +57,7 @@ IgnoreOnIsolate=yes
 Type=exec
 # What an extension makes of the memory is no reason to end who watches it: systemd.exec(5).
 OOMScoreAdjust=-1000
-ExecStart=@/usr/lib/hostext/node @hostext-watch --jitless --single-threaded --v8-pool-size=1 /usr/lib/hostext/hostext.cjs watch ${timeout}
+ExecStart=@/usr/lib/hostext/node @hostext-watch --jitless --single-threaded --v8-pool-size=1 /usr/lib/hostext/hostext.cjs watch ${timeout}${inContainer ? ' container' : ''}
 ${SWITCH_ENDS}
 StandardOutput=null
 StandardError=null

@@ -417,7 +417,9 @@ function planOf(
     machineId: bind ? { closeRoot: trial } : undefined,
     indexes: bind ? ['libraries'] : [],
     dataMounts: bind ? [] : [dataRoot],
-    trial: trial ? { attempt: 1, record: 'record', place, settle: 1, timeout: 60 } : undefined,
+    trial: trial
+      ? { attempt: 1, record: 'record', place, settle: 1, timeout: 60, inContainer: bind }
+      : undefined,
     rolledBack: trial ? undefined : `rolled back: ${printableList([text(name, 'plain')])}`,
     etc: etc === 'persistent' ? { mode: etc, state: state[0], kept: true } : ({ mode: etc } as Plan['etc']),
   })

@@ -164,6 +164,62 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
         settings: 'TrialTimeout=20s\n',
       },
     ),
+    {
+      // Where the kernel takes orders files stand: what would be written there would be said to the host.
+      name: 'rollback: a trial that hangs in a privileged container does nothing to its host',
+      boot: 'container',
+      machine: {
+        dataRoot: dataRoot('hangs', [
+          extension('hangs', HANGS),
+          extension('fixed', { 'tree/usr/share/fixed': 'fixed\n' }),
+        ]),
+        boots: [{ expectEnd: 'reboot' }, { expectEnd: 'reboot' }, {}],
+        files: {
+          'etc/hostext.conf': '[Safety]\nSettle=1s\nTrialTimeout=20s\n',
+          'var/kernel/sysrq-trigger': '',
+          'var/kernel/panic': '0\n',
+          'etc/systemd/system/hostext-watch.service.d/kernel.conf':
+            '[Service]\nBindPaths=/var/kernel/sysrq-trigger:/proc/sysrq-trigger /var/kernel/panic:/proc/sys/kernel/panic\n',
+        },
+        prepare: (root) => setAside(root, ['hangs'], ['fixed']),
+        script: `[ "$boot" -gt 2 ] || sleep infinity
+${SCRIPT}
+report sysrq cat /var/kernel/sysrq-trigger
+report panic cat /var/kernel/panic
+${REPORT}
+`,
+      },
+      check(t, outcome) {
+        isRolledBack(t, outcome, 'hangs')
+        t.equal(reported(outcome, 'panic'), '0')
+        t.equal(reported(outcome, 'sysrq'), '')
+      },
+    },
+    {
+      name: 'rollback: what sysctl.d says of panics outlives a trial',
+      boot: 'uml',
+      machine: {
+        dataRoot: standardDataRoot(),
+        // As machines have it: the kernel waits for ever, until sysctl.d says more, in the midst of the trial.
+        commandLine: ['panic=0'],
+        files: {
+          'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+          'etc/sysctl.d/90-panic.conf': 'kernel.panic = 30\n',
+        },
+        script: `${SCRIPT}
+marked
+for try in $(seq 100); do systemctl is-active -q hostext-watch.service || break; sleep 0.1; done
+report panic cat /proc/sys/kernel/panic
+${REPORT}
+`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.match(reported(outcome, 'log'), /marked good/)
+        t.equal(reported(outcome, 'watch'), 'inactive')
+        t.equal(reported(outcome, 'panic'), '30')
+      },
+    },
     // PID 1 gives up: it freezes, or ends where it is that of a container.
     badCase(
       'masks',

@@ -5,7 +5,7 @@ import { rollbackUnits } from '../../../src/units/trial.js'
 import { makePlan, textOf } from '../../support/plan.js'
 
 const place = { directory: '/var/lib/100% docker/hostext', state: '/var' }
-const trial = { attempt: 2, record: '', place, settle: 5, timeout: 77 }
+const trial = { attempt: 2, record: '', place, settle: 5, timeout: 77, inContainer: false }
 const first = (change = {}) => firstPassUnits(makePlan({ trial, ...change }), '/run/systemd/generator')
 const locked = (change = {}) => lockedUnits(makePlan({ trial, ...change }))
 
@@ -43,6 +43,8 @@ t.test('the watch is the same in both passes, and nothing an extension ships hid
   const path = 'early/hostext-watch.service'
   t.equal(textOf(first(), path), textOf(locked(), path))
   t.match(textOf(first(), path), /\nExecStart=@\/usr\/lib\/hostext\/node @.* watch 77\n/)
+  const inContainer = { trial: { ...trial, inContainer: true } }
+  t.match(textOf(first(inContainer), path), / watch 77 container\n/)
 })
 
 t.test('the mark is made some time after the boot is complete', async (t) => {
