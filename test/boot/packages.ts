@@ -16,6 +16,7 @@ const PACKAGES = [
   'libc6-dev',
   'binutils',
   'shellcheck',
+  'kmod',
 ]
 
 /**

@@ -25,6 +25,7 @@ export function runPrivately(
   writeTree(join(work, 'run'), files)
   writeTree(join(work, 'bin'), tools)
   const script = `set -e
+mkdir -p "$0/bin"
 chmod -R +x "$0/bin"
 mount -t tmpfs tmpfs /run
 cp -a "$0/run/." /run

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import type { Test } from 'tap'
 
-/** Files by path: text, or `-> target` for a symbolic link. */
+/** Files by path: text, or `-> target` for a symbolic link. A path that ends with `*` is written executable. */
 export type Tree = Record<string, string>
 
 /** A new directory with these files; gone when the test is over. */
@@ -29,10 +29,10 @@ export function makeTree(t: Test, files: Tree = {}): string {
 
 export function writeTree(directory: string, files: Tree): void {
   for (const [path, text] of Object.entries(files)) {
-    const file = join(directory, path)
+    const file = join(directory, path.replace(/\*$/, ''))
     mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
     if (text.startsWith('-> ')) symlinkSync(text.slice(3), file)
-    else writeFileSync(file, text, { mode: 0o644 })
+    else writeFileSync(file, text, { mode: path.endsWith('*') ? 0o755 : 0o644 })
   }
 }
 

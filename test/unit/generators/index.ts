@@ -6,32 +6,31 @@ import { cannotMount, runPrivately } from '../../support/private.js'
 import type { Tree } from '../../support/tree.js'
 
 const INDEX = join(GENERATORS, 'index')
-const MERGED = '/run/hostext/merged'
 
-/** Tools that say how they were called, and write where the real ones do. */
+/** Tools that say how they were called, and write where the real ones do: in the root that they are run in. */
 const TOOLS: Tree = {
   depmod: `#!/bin/sh
-echo "depmod $*" >>/run/calls
-cat "$2"/usr/share/* >/run/seen
-mkdir -p "$2/usr/lib/modules" && echo new >"$2/usr/lib/modules/modules.dep"
+echo "depmod $*" >>/calls
+cat /usr/share/hostext-test/* >/seen
+mkdir -p /usr/lib/modules && echo new >/usr/lib/modules/modules.dep
 `,
   ldconfig: `#!/bin/sh
-echo "ldconfig $*" >>/run/calls
-mkdir -p "$2/var/cache/ldconfig" && echo new >"$2/var/cache/ldconfig/aux-cache"
-echo new >"$2/etc/ld.so.cache"
+echo "ldconfig $*" >>/calls
+mkdir -p /var/cache/ldconfig && echo new >/var/cache/ldconfig/aux-cache
+echo new >/etc/ld.so.cache
 `,
   'systemd-hwdb': `#!/bin/sh
-echo "systemd-hwdb $*" >>/run/calls
+echo "systemd-hwdb $*" >>/calls
 `,
 }
-const FAILS = '#!/bin/sh\necho "$0" | sed s,.*/,, >>/run/calls\nexit 1\n'
+const FAILS = '#!/bin/sh\necho "$0" | sed s,.*/,, >>/calls\nexit 1\n'
 
 /** The layers of a root with one extension, and what the units of the first pass have made. */
 const LAYERS: Tree = {
   'hostext.decision': 'stacking\n',
-  'hostext/0/usr/share/a': 'extension\n',
+  'hostext/0/usr/share/hostext-test/a': 'extension\n',
   'hostext/0/etc/a': '',
-  'hostext/base/usr/share/b': 'root\n',
+  'hostext/base/usr/share/hostext-test/b': 'root\n',
   'hostext/base/etc/ld.so.cache': 'old\n',
   'hostext/merged/x': '',
   'hostext/index/root/x': '',
@@ -39,15 +38,18 @@ const LAYERS: Tree = {
   'hostext/index.work/root/x': '',
   'hostext/index.work/etc/x': '',
 }
-const STACKS = ['/=0:base', '/etc=0/etc:base/etc']
+/** Under all of it the root of this machine, for the shell that the tools run in. */
+const STACKS = ['/=0:base:/', '/etc=0/etc:base/etc']
 
 function index(
   t: Test,
   kinds: string,
-  { files = {}, tools = {}, stacks = STACKS }: { files?: Tree; tools?: Tree; stacks?: string[] } = {},
+  { files = {}, tools = TOOLS, stacks = STACKS }: { files?: Tree; tools?: Tree; stacks?: string[] } = {},
 ) {
-  const result = runPrivately(t, [INDEX, kinds, ...stacks], { ...LAYERS, ...files }, { ...TOOLS, ...tools })
-  const { 'hostext.decision': decision, calls = '' } = result.run
+  const inBase = Object.entries(tools).map(([name, text]) => [`hostext/base/usr/sbin/${name}*`, text])
+  const all = { ...LAYERS, ...Object.fromEntries(inBase), ...files }
+  const result = runPrivately(t, [INDEX, kinds, ...stacks], all, {})
+  const { 'hostext.decision': decision, 'hostext/index/root/calls': calls = '' } = result.run
   return { ...result, decision, calls: calls.split('\n').filter(Boolean) }
 }
 
@@ -58,12 +60,8 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
       { status, stderr, kernelLog, decision },
       { status: 0, stderr: '', kernelLog: '', decision: 'stacking\n' },
     )
-    t.same(calls, [
-      `depmod -b ${MERGED} ${release()}`,
-      `ldconfig -r ${MERGED}`,
-      `systemd-hwdb --root=${MERGED} --usr update`,
-    ])
-    t.equal(run.seen, 'extension\nroot\n')
+    t.same(calls, [`depmod ${release()}`, 'ldconfig ', 'systemd-hwdb --usr update'])
+    t.equal(run['hostext/index/root/seen'], 'extension\nroot\n')
     t.equal(run['hostext/index/root/usr/lib/modules/modules.dep'], 'new\n')
     t.equal(run['hostext/index/etc/ld.so.cache'], 'new\n', 'that of /etc is a layer of /etc')
     t.equal(run['hostext/base/etc/ld.so.cache'], 'old\n', 'the root keeps its own')
@@ -87,7 +85,7 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
 
   t.test('an index of hardware in /etc is the one that is read, so it is the one that is made', async (t) => {
     const { calls } = index(t, 'hardware', { files: { 'hostext/base/etc/udev/hwdb.bin': '' } })
-    t.same(calls, [`systemd-hwdb --root=${MERGED} update`])
+    t.same(calls, ['systemd-hwdb update'])
   })
 
   t.test('a tool that fails is named, and the others run', async (t) => {
@@ -99,7 +97,7 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
       ],
       ['systemd-hwdb', 'systemd-hwdb failed: hardware data of extensions may not be found'],
     ] as const) {
-      const result = index(t, 'hardware,libraries,modules', { tools: { [tool]: FAILS } })
+      const result = index(t, 'hardware,libraries,modules', { tools: { ...TOOLS, [tool]: FAILS } })
       t.equal(result.status, 1)
       t.equal(result.decision, `stacking\nwarning: ${line}\n`)
       t.equal(result.kernelLog, `<4>hostext: ${line}\n`)
@@ -111,12 +109,62 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
   })
 
   t.test('layers that cannot be looked at: no tool runs on half of a root', async (t) => {
-    const { status, calls, decision } = index(t, 'modules', { stacks: ['/=0:base', '/etc=nowhere:base/etc'] })
+    const { status, calls, decision } = index(t, 'modules', {
+      stacks: ['/=0:base:/', '/etc=nowhere:base/etc'],
+    })
     t.equal(status, 1)
     t.same(calls, [])
     t.equal(
       decision,
       'stacking\nwarning: the indexes were not rebuilt: the files of the extensions could not be looked at together\n',
     )
+  })
+
+  /** What is on the machine, and would be written to by whoever follows an absolute link of an image there. */
+  const OUTSIDE: Tree = {
+    'outside/modules/x': 'outside\n',
+    'outside/etc/x': 'outside\n',
+    'outside/udev/x': 'outside\n',
+  }
+  /** Where the same links lead in the new root. */
+  const INSIDE: Tree = {
+    'hostext/0/run/outside/modules/kernel/hostext-test.ko': '',
+    'hostext/0/run/outside/etc/x': '',
+    'hostext/0/run/outside/udev/x': '',
+  }
+  const isOutside = (path: string): boolean => path.startsWith('outside/')
+
+  t.test('an absolute link leads depmod into the new root', async (t) => {
+    const link = { [`hostext/0/usr/lib/modules/${release()}`]: '-> /run/outside/modules' }
+    const { run, status, stderr } = index(t, 'modules', {
+      files: { ...OUTSIDE, ...INSIDE, ...link },
+      tools: {},
+    })
+    t.same(Object.keys(run).filter(isOutside), Object.keys(OUTSIDE).sort(), 'nothing is written outside')
+    t.ok('hostext/index/root/run/outside/modules/modules.dep' in run)
+    t.equal(status, 0, stderr)
+  })
+
+  t.test('an absolute link leads ldconfig into the new root', async (t) => {
+    const { 'hostext/0/etc/a': _, ...layers } = LAYERS
+    const files = { ...layers, ...OUTSIDE, ...INSIDE, 'hostext/0/etc': '-> /run/outside/etc' }
+    const { run, status, stderr } = runPrivately(t, [INDEX, 'libraries', '/=0:/'], files, {})
+    t.same(Object.keys(run).filter(isOutside), Object.keys(OUTSIDE).sort(), 'nothing is written outside')
+    t.ok('hostext/index/root/run/outside/etc/ld.so.cache' in run)
+    t.equal(status, 0, stderr)
+  })
+
+  t.test('an absolute link leads systemd-hwdb into the new root', async (t) => {
+    // As the real one of systemd 252, which opens its directories below --root= as they are.
+    const hwdb = `#!/bin/sh
+root=
+for word; do case $word in --root=*) root=\${word#--root=} ;; esac; done
+echo new >"$root/usr/lib/udev/hwdb.bin"
+`
+    const files = { ...OUTSIDE, ...INSIDE, 'hostext/0/usr/lib/udev': '-> /run/outside/udev' }
+    const { run, status, stderr } = index(t, 'hardware', { files, tools: { 'systemd-hwdb': hwdb } })
+    t.same(Object.keys(run).filter(isOutside), Object.keys(OUTSIDE).sort(), 'nothing is written outside')
+    t.equal(run['hostext/index/root/run/outside/udev/hwdb.bin'], 'new\n')
+    t.equal(status, 0, stderr)
   })
 })
