@@ -1,6 +1,7 @@
 import minimist from 'minimist'
 import { inputRoot, readText } from '../machine/files.js'
 import { DECISION } from '../machine/run-directory.js'
+import { cut, oneLine } from '../text/printable.js'
 import { hold } from '../trial/hold.js'
 import { watch } from '../trial/watch.js'
 import { describeChange, readChanges } from './changes.js'
@@ -74,17 +75,21 @@ const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>>
     return watch(inputRoot(process.env), seconds, where === 'container')
   },
   status() {
-    const text = readText(inputRoot(process.env), DECISION)
+    const text = readText(inputRoot(process.env), DECISION, LARGEST_DECISION)
     if (text instanceof Error) throw text
-    process.stdout.write(text ?? 'hostext has not run in this boot\n')
-    return 0
+    return print((text ?? 'hostext has not run in this boot\n').replace(/\n$/, '').split('\n'))
   },
 }
 
 function print(lines: readonly string[]): number {
-  process.stdout.write(lines.map((line) => `${line}\n`).join(''))
+  process.stdout.write(lines.map((line) => `${oneLine(cut(line, LONGEST_LINE))}\n`).join(''))
   return 0
 }
+
+/** A line for each of ten thousand containers, each of the longest. */
+const LARGEST_DECISION = 16 << 20
+/** Characters of a line, which scripts may have written: more than any that is meant to be read. */
+const LONGEST_LINE = 4096
 
 /** Set by the build from package.json. */
 declare const HOSTEXT_VERSION: string

@@ -18,6 +18,8 @@ export const FALLBACK = `${RUN_DIRECTORY}/fallback`
 export const MARKED_GOOD = `${RUN_DIRECTORY}/good`
 /** What mount(8) has to say goes here: the journal is not there yet. */
 export const MOUNT_LOG = `${RUN_DIRECTORY}/mount.log`
+/** What the tools that make the indexes have to say, apart: names of images' files are in it. */
+export const INDEX_LOG = `${RUN_DIRECTORY}/index.log`
 /** The record of the stack on trial, to be copied to the disk. */
 export const RECORD_FILE = 'trial'
 /** What a rollback says. */

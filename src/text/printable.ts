@@ -18,7 +18,7 @@ export function printable(text: string, longest = 300): string {
 }
 
 /** At most the first `longest` characters, and no half of a pair. */
-function cut(text: string, longest: number): string {
+export function cut(text: string, longest: number): string {
   return text.length > longest ? text.slice(0, longest).replace(/[\ud800-\udbff]$/, '') : text
 }
 

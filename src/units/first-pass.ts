@@ -1,6 +1,6 @@
 import { CHANGES } from '../machine/etc-changes.js'
 import { remountOptions } from '../machine/fstab.js'
-import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
+import { INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Boot, Plan } from '../stack/plan.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, SWITCH_ENDS } from './layer.js'
@@ -156,7 +156,7 @@ PrivateMounts=yes
 ${MOUNT_ENVIRONMENT}
 TimeoutStartSec=${Math.ceil(plan.timeout * 0.75)}
 StandardOutput=null
-StandardError=append:${MOUNT_LOG}
+StandardError=append:${INDEX_LOG}
 `,
   }
 }

@@ -12,7 +12,7 @@ export const cannotMount =
 
 /**
  * Runs `command` in a mount namespace of its own, with nothing in /run but `files`, and in /dev nothing but a
- * null and a file in place of the kernel's log; `tools` stand before those of the system. Returns what is in
+ * null and a pipe in place of the kernel's log; `tools` stand before those of the system. Returns what is in
  * /run afterwards, without what is mounted there, and the kernel's log.
  */
 export function runPrivately(
@@ -32,13 +32,16 @@ cp -a "$0/run/." /run
 mount --bind "$0" /mnt
 mount -t tmpfs tmpfs /dev
 mknod -m 666 /dev/null c 1 3
-: >/dev/kmsg
+mkfifo -m 666 /dev/kmsg
+cat /dev/kmsg >/mnt/kmsg 2>/mnt/kmsg.err &
+exec 9>/dev/kmsg
 PATH=/mnt/bin:$PATH
 status=0
-"$@" || status=$?
+"$@" 9>&- || status=$?
+exec 9>&-
+wait
 mkdir /mnt/after
 tar -C /run --one-file-system -cf - . | tar -C /mnt/after -xf -
-cp /dev/kmsg /mnt/kmsg
 exit "$status"`
   const { status, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, work, ...command], {
     encoding: 'utf8',

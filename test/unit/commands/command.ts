@@ -9,6 +9,7 @@ function hostext(t: Test, files: Tree, ...words: string[]) {
   copyTree(join(DATA_ROOTS, 'standard'), join(root, 'var/lib/docker'))
   const { status, stdout, stderr } = spawnSync(process.execPath, [BUNDLE, ...words], {
     encoding: 'utf8',
+    maxBuffer: 64 << 20,
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
   })
   return { status, stdout, stderr }
@@ -37,6 +38,21 @@ writable: /var
   t.equal(
     off.stdout,
     'warning: /etc/hostext.conf:1: not a setting: x\nplain root: balena.nohostext on the kernel command line\n',
+  )
+})
+
+t.test('status shows nothing that a terminal could take for its own', async (t) => {
+  const { stdout } = hostext(
+    t,
+    { 'run/hostext.decision': `a\u001b[2J\u009b\n${'x'.repeat(9000)}\nplain root: no\n` },
+    'status',
+  )
+  t.equal(stdout, `a\\x1b[2J\\x9b\n${'x'.repeat(4096)}\nplain root: no\n`)
+  const long = `warning: left out: a container: ${'x'.repeat(500)}\n`.repeat(10_000)
+  t.equal(
+    hostext(t, { 'run/hostext.decision': long }, 'status').stdout,
+    long,
+    'a line for each of ten thousand',
   )
 })
 

@@ -57,8 +57,8 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
   t.test('each tool works on all layers, and what it writes is the uppermost layer', async (t) => {
     const { status, stderr, calls, run, decision, kernelLog } = index(t, 'hardware,libraries,modules')
     t.same(
-      { status, stderr, kernelLog, decision },
-      { status: 0, stderr: '', kernelLog: '', decision: 'stacking\n' },
+      { status, stderr, kernelLog, decision, log: run['hostext/index.log'] },
+      { status: 0, stderr: '', kernelLog: '', decision: 'stacking\n', log: '' },
     )
     t.same(calls, [`depmod ${release()}`, 'ldconfig ', 'systemd-hwdb --usr update'])
     t.equal(run['hostext/index/root/seen'], 'extension\nroot\n')
@@ -90,12 +90,15 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
 
   t.test('a tool that fails is named, and the others run', async (t) => {
     for (const [tool, line] of [
-      ['depmod', 'depmod failed: kernel modules of extensions may not be found'],
+      ['depmod', 'depmod failed: kernel modules of extensions may not be found: /run/hostext/index.log'],
       [
         'ldconfig',
-        'ldconfig failed: libraries of extensions outside the default directories may not be found',
+        'ldconfig failed: libraries of extensions outside the default directories may not be found: /run/hostext/index.log',
       ],
-      ['systemd-hwdb', 'systemd-hwdb failed: hardware data of extensions may not be found'],
+      [
+        'systemd-hwdb',
+        'systemd-hwdb failed: hardware data of extensions may not be found: /run/hostext/index.log',
+      ],
     ] as const) {
       const result = index(t, 'hardware,libraries,modules', { tools: { ...TOOLS, [tool]: FAILS } })
       t.equal(result.status, 1)
@@ -107,6 +110,27 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
       )
     }
   })
+
+  t.test(
+    'what a tool says of the files of images is for its own log: readable, and no more than a screenful of screens',
+    async (t) => {
+      const says = `#!/bin/sh
+printf '\\033]0;title\\007\\302\\233\\r is a file\\n' >&2
+yes 'a file with a name' | head -n 100000 >&2
+echo unheard
+exit 3
+`
+      const { status, stderr, run, kernelLog, decision } = index(t, 'modules', { tools: { depmod: says } })
+      t.equal(status, 1)
+      t.equal(stderr, '')
+      const log = run['hostext/index.log'] as string
+      t.match(log, /^\?\]0;title\?\?\?\? is a file\na file with a name\n/)
+      t.match(log, /^[\n -~]*$/)
+      t.notMatch(log, /unheard/)
+      t.equal(log.length, 65536)
+      for (const text of [kernelLog, decision as string]) t.notMatch(text, /title|a file with/)
+    },
+  )
 
   t.test('layers that cannot be looked at: no tool runs on half of a root', async (t) => {
     const { status, calls, decision } = index(t, 'modules', {
