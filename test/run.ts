@@ -1,20 +1,49 @@
 /**
- * The tests: `tsx test/run.ts [unit|full]`. One tier after the other, so that emulated machines have the
- * processors to themselves: units, boots in containers, boots in virtual machines. `full` boots every case on every
- * release in both. What was skipped fails the run where CI=true.
+ * The tests: `tsx test/run.ts [unit|full]`. One tier after the other, so that machines have the processors to
+ * themselves: units, boots in containers, in user-mode Linux, in emulation. `full` boots every case on every
+ * release. What was skipped fails the run where CI=true. HOSTEXT_TEST_TIMES=1: a line a case on where the time goes.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync, statfsSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { failures } from './boot/brief.js'
 import { prepareHost } from './boot/packages.js'
+import { RELEASES } from './boot/rootfs.js'
+import { summary, table, timesIn } from './boot/times.js'
+import { inMemory } from './support/memory.js'
 
-const TEST = import.meta.dirname
-
+const PROJECT = join(import.meta.dirname, '..')
 const TIERS: Record<string, string[]> = {
   unit: ['test/unit.ts'],
   container: ['test/boot/tiers/container.ts'],
+  uml: ['test/boot/tiers/uml.ts'],
   vm: ['test/boot/tiers/vm.ts', 'test/boot/tiers/power-cuts.ts'],
+}
+
+const begun = Date.now()
+const secondsSince = (start: number): number => Math.round((Date.now() - start) / 1000)
+
+/** Runs a program until it ends; `output` is what it prints, where that is not ours. */
+async function command(words: string[], env = process.env, isSeen = false) {
+  const [program = '', ...rest] = words
+  const stdio = ['ignore', isSeen ? 'inherit' : 'pipe', 'inherit'] as const
+  const child = spawn(program, rest, { cwd: PROJECT, env, stdio: [...stdio] })
+  const chunks: Buffer[] = []
+  child.stdout?.on('data', (chunk) => chunks.push(chunk))
+  const [status] = (await once(child, 'close')) as [number | null]
+  return { status, output: Buffer.concat(chunks).toString() }
+}
+
+/** Makes what machines are made of, all at once: mostly it waits for packages. */
+async function prepare(): Promise<void> {
+  const names = [...RELEASES, 'uml']
+  const made = await Promise.all(
+    names.map((name) =>
+      command(['npx', '--no', '--', 'tsx', 'test/boot/prepare.ts', name], process.env, true),
+    ),
+  )
+  for (const [index, { status }] of made.entries())
+    if (status !== 0) throw new Error(`${names[index]} could not be made: status ${status}`)
 }
 
 // Before the first tier: its tests use some of it, too.
@@ -25,19 +54,17 @@ const [mode = 'all'] = process.argv.slice(2)
 if (!['all', 'unit', 'full'].includes(mode)) throw new Error(`no tier ${mode}; unit or full`)
 if (mode === 'full') process.env.HOSTEXT_TEST_FULL = '1'
 
-/** Thousands of small trees are made and removed; a disk takes seven times as long over them. */
-function inMemory(): { TMPDIR?: string } {
-  const memory = '/dev/shm'
-  if (!existsSync(memory)) return {}
-  const { bavail, bsize } = statfsSync(memory)
-  return bavail * bsize > 2 ** 30 ? { TMPDIR: memory } : {}
-}
+// While the units are tested.
+const prepared = (problem || mode === 'unit' ? Promise.resolve() : prepare()).then(() => secondsSince(begun))
+prepared.catch(() => {})
 
 const total = { pass: 0, fail: 0, skip: 0 }
 const failedTests: string[] = []
+const tiers: string[] = []
 let failed = false
 for (const [tier, files] of Object.entries(TIERS)) {
   if (mode === 'unit' && tier !== 'unit') continue
+  if (tier === 'container') console.log(`\n=== the root filesystems were there after ${await prepared} s`)
   console.log(`\n=== ${tier}`)
   const started = Date.now()
   const words = [
@@ -50,22 +77,20 @@ for (const [tier, files] of Object.entries(TIERS)) {
     `--jobs=${mode === 'full' && tier === 'vm' ? 1 : 2}`,
     '--reporter=tap',
   ]
-  const { stdout, status } = spawnSync('npx', ['--no', '--', ...words, ...files], {
-    cwd: join(TEST, '..'),
-    encoding: 'utf8',
-    env: tier === 'unit' ? { ...process.env, ...inMemory() } : process.env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    maxBuffer: 1 << 30,
-  })
+  const env = tier === 'unit' ? { ...process.env, ...inMemory() } : process.env
+  const { output, status } = await command(['npx', '--no', '--', ...words, ...files], env)
   // All of it where something failed: the console of a machine is the only witness.
-  const seconds = Math.round((Date.now() - started) / 1000)
-  const summary = stdout.split('\n').filter((line) => /^ {0,4}(?:not )?ok /.test(line))
-  console.log(status === 0 ? summary.join('\n') : stdout)
-  const counts = /^# \{ (total: .*) \}$/m.exec(stdout)?.[1] ?? ''
+  const summaryLines = output.split('\n').filter((line) => /^ {0,4}(?:not )?ok /.test(line))
+  console.log(status === 0 ? summaryLines.join('\n') : output)
+  const counts = /^# \{ (total: .*) \}$/m.exec(output)?.[1] ?? ''
   for (const key of ['pass', 'fail', 'skip'] as const)
     total[key] += Number(new RegExp(`${key}: (\\d+)`).exec(counts)?.[1] ?? 0)
-  console.log(`=== ${tier}: ${counts}, ${seconds} s`)
-  if (status !== 0) failedTests.push(`\n=== failed in ${tier}`, ...failures(stdout))
+  const times = timesIn(output)
+  if (process.env.HOSTEXT_TEST_TIMES === '1' && times.length > 0) console.log(table(times))
+  const line = [`${tier}: ${counts}, ${secondsSince(started)} s`, summary(times)].filter(Boolean).join('; ')
+  tiers.push(line)
+  console.log(`=== ${line}`)
+  if (status !== 0) failedTests.push(`\n=== failed in ${tier}`, ...failures(output))
   failed ||= status !== 0
 }
 
@@ -75,5 +100,6 @@ if (process.env.CI === 'true' && total.skip > 0) {
 }
 // Once more and in short: of a long output often only the end is seen.
 if (failed) console.log(failedTests.join('\n'))
+console.log(`\n=== where the ${secondsSince(begun)} s went\n${tiers.join('\n')}`)
 console.log(`\n${total.pass} passed, ${total.fail} failed, ${total.skip} skipped`)
 process.exit(failed ? 1 : 0)

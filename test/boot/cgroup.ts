@@ -56,14 +56,30 @@ export function ownCgroup(): { words: string[]; remove: () => Promise<void> } {
 
 /** Removes a group with all below it. What was killed in it takes a moment to go; what stays longer is left. */
 async function removeGroup(group: string): Promise<void> {
-  for (const { name } of readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory()))
-    await removeGroup(join(group, name))
   for (let tries = 20; tries > 0; tries--) {
+    for (const name of groupsIn(group)) await removeGroup(join(group, name))
     try {
       rmdirSync(group)
       return
-    } catch {
+    } catch (error) {
+      if (isGone(error)) return
       await setTimeout(250)
     }
   }
+}
+
+/** The groups in a group, which may go at any time: systemd-nspawn removes its own. */
+function groupsIn(group: string): string[] {
+  try {
+    const entries = readdirSync(group, { withFileTypes: true })
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  } catch (error) {
+    if (isGone(error)) return []
+    throw error
+  }
+}
+
+/** kernfs says ENODEV of what goes while it is read. */
+function isGone(error: unknown): boolean {
+  return ['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')
 }

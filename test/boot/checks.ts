@@ -1,27 +1,26 @@
 import type { Test } from 'tap'
 import { type Machine, type Outcome, reported } from './machine.js'
-
-/** The ways to boot, the cheapest first: systemd-nspawn, user-mode Linux (uml.ts), emulation (qemu.ts). */
-export type Way = 'container' | 'uml' | 'vm'
+import type { Where } from './ways.js'
 
 /** A machine, and what must be true of it when it has booted. */
 export type Case = {
   name: string
-  /**
-   * The cheapest way that can show it; each run boots it so on one release, in turn. Of a main case: all ways in which
-   * each run boots it, on each release, with all that Debian has; other machines with disks are lean.
-   */
-  boot: Way | Way[]
+  /** Where it is booted. The disks of a main case have all that Debian has, others are lean. */
+  boot: Where
   machine: Omit<Machine, 'release'>
   /** What to type when the console shows the first string: [expect, send]. */
   dialogue?: [string, string][]
   check: (t: Test, outcome: Outcome) => void
 }
 
-/** Lines of a script that wait until the boot is complete; on a host that is busy that may take minutes. */
+/**
+ * Lines of a script that wait until the boot is complete; on a host that is busy that may take minutes. No unit waits
+ * for what udev makes; a container has no udev.
+ */
 export const COMPLETE = `
 timeout 180 systemctl is-system-running --wait
 for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|starting" || break; sleep 0.1; done
+udevadm settle --timeout=60
 `
 
 /** A shell function: waits until the stack of this boot is marked good. */

@@ -145,7 +145,7 @@ export function withEngine(data: string, use: (engine: Engine) => void, more: re
     waitFor('dockerd', log, () => existsSync(`${run}/docker.sock`) && docker('version') !== '')
     use({ docker, build, socket: `${run}/docker.sock` })
   } finally {
-    const pid = existsSync(`${run}/pid`) ? readFileSync(`${run}/pid`, 'utf8').trim() : String(engine.pid)
+    const pid = String(engine.pid)
     execFileSync('sh', [
       '-c',
       `kill ${pid} 2>/dev/null; while [ -d /proc/${pid} ] && ! grep -q '^State:.Z' /proc/${pid}/status; do sleep 0.1; done`,

@@ -35,10 +35,10 @@ export type Kind = 'plain' | 'device'
  * With what `docker run` and `docker build` need of the recommended packages: Debian 12's engine wants
  * apparmor_parser, and has BuildKit without buildx.
  */
-const ENGINE_PACKAGES: Record<Release, string> = {
-  bookworm: 'docker.io,apparmor',
-  trixie: 'docker.io,docker-cli,docker-buildx',
-  forky: 'docker.io,docker-cli,docker-buildx',
+const ENGINE_PACKAGES: Record<Release, string[]> = {
+  bookworm: ['docker.io', 'apparmor'],
+  trixie: ['docker.io', 'docker-cli', 'docker-buildx'],
+  forky: ['docker.io', 'docker-cli', 'docker-buildx'],
 }
 const ENGINE_SETTINGS = '{ "iptables": false, "bridge": "none" }\n'
 
@@ -61,8 +61,27 @@ function customize(root: string): void {
   mkdirSync(join(root, 'var/lib/apt/lists'))
 }
 
+/** `sh -c INSTALL sh ROOT PACKAGE…`, with mounts of its own: Debian's packages into a root that has none of their lists. */
+const INSTALL = `set -e
+root=$1
+shift
+mount --rbind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+mount -t tmpfs tmpfs "$root/var/lib/apt/lists"
+mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
+export DEBIAN_FRONTEND=noninteractive
+chroot "$root" apt-get -q -o Acquire::Check-Valid-Until=false update
+chroot "$root" apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install --no-install-recommends "$@"
+chroot "$root" apt-get clean
+`
+
 /** Lets dockerd run without iptables and a bridge. Debian's package has enabled it. */
-function addEngine(root: string): void {
+function addEngine(release: Release, root: string): void {
+  execFileSync(
+    'unshare',
+    ['--mount', '--propagation', 'private', 'sh', '-c', INSTALL, 'sh', root, ...ENGINE_PACKAGES[release]],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  )
   mkdirSync(join(root, 'etc/docker'), { recursive: true })
   writeFileSync(join(root, 'etc/docker/daemon.json'), ENGINE_SETTINGS)
   const enabled = readdirSync(join(root, 'etc/systemd/system/multi-user.target.wants'))
@@ -73,16 +92,24 @@ function addEngine(root: string): void {
 export type Rootfs = { root: string; kernel: string; initrd: string; systemd: number }
 
 export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
-  const packages = kind === 'device' ? `${PACKAGES},${ENGINE_PACKAGES[release]}` : PACKAGES
+  const directory = kind === 'device' ? device(release) : plain(release)
+  return {
+    root: join(directory, 'root'),
+    kernel: join(directory, 'vmlinuz'),
+    initrd: join(directory, 'initrd'),
+    systemd: SYSTEMD[release],
+  }
+}
+
+function plain(release: Release): string {
   const recipe = [
     release,
-    packages,
+    PACKAGES,
     readFileSync(import.meta.filename, 'utf8'),
     ...readdirSync(GUEST).map((name) => readFileSync(join(GUEST, name))),
   ]
-  const name = kind === 'device' ? `device-${release}` : release
-  const directory = cached(name, recipe.join('\n'), (made) => {
-    console.error(`# making a Debian ${release} root filesystem${kind === 'device' ? ' with an engine' : ''}`)
+  return cached(release, recipe.join('\n'), (made) => {
+    console.error(`# making a Debian ${release} root filesystem`)
     const archive = join(made, 'root.tar')
     execFileSync(
       'mmdebstrap',
@@ -91,7 +118,7 @@ export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
         '--variant=minbase',
         // A mirror's copy of a release in the making may be older than it is meant to become.
         '--aptopt=Acquire::Check-Valid-Until "false"',
-        `--include=${packages}`,
+        `--include=${PACKAGES}`,
         ...Object.entries(INITRAMFS).map(
           ([path, file]) => `--essential-hook=install -D -m 755 '${join(GUEST, file)}' "$1/${path}"`,
         ),
@@ -111,12 +138,14 @@ export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
       rmSync(join(root, 'boot', file))
     }
     customize(root)
-    if (kind === 'device') addEngine(root)
   })
-  return {
-    root: join(directory, 'root'),
-    kernel: join(directory, 'vmlinuz'),
-    initrd: join(directory, 'initrd'),
-    systemd: SYSTEMD[release],
-  }
+}
+
+function device(release: Release): string {
+  const from = plain(release)
+  return cached(`device-${release}`, from, (made) => {
+    console.error(`# adding an engine to the Debian ${release} root filesystem`)
+    execFileSync('cp', ['-a', '-t', made, ...readdirSync(from).map((name) => join(from, name))])
+    addEngine(release, join(made, 'root'))
+  })
 }

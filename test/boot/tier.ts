@@ -1,25 +1,16 @@
 import t from 'tap'
 import { brief } from './brief.js'
 import { allCases } from './cases.js'
-import type { Case, Way } from './checks.js'
+import type { Case } from './checks.js'
 import { bootContainer } from './container.js'
 import { bootDisks } from './disk-machine.js'
 import type { Boot, Outcome } from './machine.js'
 import { prepareHost } from './packages.js'
 import { qemu } from './qemu.js'
-import { RELEASES, type Release } from './rootfs.js'
+import type { Release } from './rootfs.js'
+import { timeLine } from './times.js'
 import { uml } from './uml.js'
-
-/**
- * On which releases a run boots a case in this way. The full run boots all of them on every release, what a container
- * shows in user-mode Linux as well; `number`: the case's among all.
- */
-export function releasesOf({ boot }: Pick<Case, 'boot'>, way: Way, number: number, full: boolean): Release[] {
-  const ways = [boot].flat()
-  if (full && way === 'uml' && ways.includes('container')) return [...RELEASES]
-  if (!ways.includes(way)) return []
-  return full || Array.isArray(boot) ? [...RELEASES] : [RELEASES[number % RELEASES.length] as Release]
-}
+import { releasesOf, type Way } from './ways.js'
 
 /**
  * A tier of the tests: boots the cases in one way. `HOSTEXT_TEST_FULL=1` is the full run. `HOSTEXT_TEST_CASE=TEXT`
@@ -49,9 +40,13 @@ export async function bootTier(way: Way): Promise<void> {
     const timeout = 300_000 + 700_000 * (testCase.machine.boots?.length ?? 1)
     t.test(name, { buffered: true, timeout }, async (t) => {
       let boots: readonly Boot[] = []
+      const started = Date.now()
       try {
         const outcome = await boot(way, release, testCase)
         boots = outcome.boots
+        const booting = boots.reduce((sum, { seconds }) => sum + seconds, 0)
+        const seconds = (Date.now() - started) / 1000
+        t.comment(timeLine({ way, name, boots: boots.length, booting, seconds }))
         testCase.check(t, outcome)
       } catch (error) {
         t.comment(brief(name, boots, error))

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { cached } from './cache.js'
 import { debian, type Release } from './rootfs.js'
 
@@ -26,9 +27,9 @@ const MODULES = [
 
 /**
  * The kernel that is a process: `root`, a directory to chroot into for usr/bin/linux.uml; `modules`, the directory
- * named after its version, with its modules. Made of Debian's packages once, then cached.
+ * named after its version, with its modules; `config`, what it was built with. Made of Debian's packages once, then cached.
  */
-export function umlKernel(): { root: string; modules: string } {
+export function umlKernel(): { root: string; modules: string; config: string } {
   const recipe = [RELEASE, PACKAGES, readFileSync(import.meta.filename, 'utf8')]
   const directory = cached('uml', recipe.join('\n'), (made) => {
     console.error('# unpacking user-mode Linux')
@@ -61,9 +62,15 @@ export function umlKernel(): { root: string; modules: string } {
       renameSync(join(packed, version, name), join(modules, name))
     }
     rmSync(packed, { recursive: true })
+    const config = readFileSync(join(root, 'usr/share/doc/user-mode-linux/config.gz'))
+    writeFileSync(join(made, 'config'), gunzipSync(config))
   })
   const [version] = readdirSync(join(directory, 'modules')) as [string]
-  return { root: join(directory, 'root'), modules: join(directory, 'modules', version) }
+  return {
+    root: join(directory, 'root'),
+    modules: join(directory, 'modules', version),
+    config: join(directory, 'config'),
+  }
 }
 
 /** Puts the modules of this kernel in the place of those that a tree has. */
@@ -77,7 +84,7 @@ export function addUmlModules(tree: string): void {
 
 /** The initrd that the tools of `release` make for this kernel, as for their own. */
 export function umlInitrd(release: Release): string {
-  const { modules } = umlKernel()
+  const { modules, config } = umlKernel()
   const { root } = debian(release)
   const recipe = [root, modules, readFileSync(import.meta.filename, 'utf8')]
   const directory = cached(`uml-initrd-${release}`, recipe.join('\n'), (made) => {
@@ -85,6 +92,7 @@ export function umlInitrd(release: Release): string {
     const tree = join(made, 'tree')
     execFileSync('cp', ['-al', root, tree])
     addUmlModules(tree)
+    cpSync(config, join(tree, 'boot', `config-${basename(modules)}`))
     const make =
       'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && exec chroot "$1" mkinitramfs -o /initrd "$2"'
     execFileSync(

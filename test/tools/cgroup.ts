@@ -51,3 +51,22 @@ t.test(
     t.same([...first, ...second].filter(existsSync), [], 'nothing is left of them')
   },
 )
+
+t.test(
+  'what goes by itself while it is being removed is gone',
+  { skip: process.getuid?.() !== 0 && 'control groups need root' },
+  async (t) => {
+    const group = ownCgroup()
+    const { console } = await run([...group.words, 'cat', '/proc/self/cgroup', '/proc/self/mountinfo'], {
+      limit: 60,
+    })
+    const own = unitHierarchies(console, console)
+    for (const directory of own)
+      for (const name of ['a.slice/x.service', 'a.slice/y.service', 'b.slice'])
+        mkdirSync(join(directory, name), { recursive: true })
+    // Each takes what the other has seen.
+    await Promise.all([group.remove(), group.remove()])
+    t.same(own.filter(existsSync), [])
+    await group.remove()
+  },
+)

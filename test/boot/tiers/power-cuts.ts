@@ -2,6 +2,7 @@ import t from 'tap'
 import { prepareHost } from '../packages.js'
 import { live } from '../power-cuts.js'
 import { RELEASES, type Release } from '../rootfs.js'
+import { timeLine } from '../times.js'
 
 /**
  * Power cuts across the life of an extension. `HOSTEXT_TEST_CUTS=N` (100 in the full run, otherwise 3 on one release),
@@ -37,11 +38,12 @@ if (problem || !isWanted) {
   for (const { release, cuts, seed } of machines()) {
     const name = `${release}: ${cuts} power cuts (seed ${seed})`
     t.test(name, { buffered: true, timeout: 24 * 3600 * 1000 }, async (t) => {
+      const started = Date.now()
       const done = await live({ release, seed, cuts, tell: (line) => t.comment(line) })
       t.equal(done.cuts, cuts, 'as many cuts as were asked for')
-      t.comment(
-        `${done.boots} boots, ${done.ends} to their end; ${Math.round(done.seconds / done.boots)} s a boot`,
-      )
+      t.comment(`${done.boots} boots, ${done.ends} to their end`)
+      const seconds = (Date.now() - started) / 1000
+      t.comment(timeLine({ way: 'vm', name, boots: done.boots, booting: done.seconds, seconds }))
     })
   }
 }

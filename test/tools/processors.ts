@@ -1,0 +1,37 @@
+import t from 'tap'
+import { run } from '../boot/process.js'
+import { numbersIn, onProcessor, processors } from '../boot/processors.js'
+
+t.test('lists of processors', async (t) => {
+  t.same(numbersIn('0'), [0])
+  t.same(numbersIn('0-2,5,7-8'), [0, 1, 2, 5, 7, 8])
+  t.ok(processors().length > 0)
+})
+
+t.test('a machine has a processor to itself, and the next one waits', async (t) => {
+  const all = processors()
+  const show = 'grep Cpus_allowed_list /proc/self/status; date +%s.%N; sleep 1; date +%s.%N; exit 3'
+  const machines = Array.from({ length: all.length + 1 }, () =>
+    onProcessor((pinned) => run([...pinned, 'sh', '-c', show], { limit: 60 })),
+  )
+  const seen = (await Promise.all(machines)).map(({ console, code, ended }) => {
+    t.equal(code, 3, 'it ends as the command does')
+    t.ok(ended)
+    const [, list = '', from, to] = /:\t(\S+)\n(\S+)\n(\S+)\n/.exec(console) ?? []
+    return { list, from: Number(from), to: Number(to) }
+  })
+  for (const { list } of seen) t.ok(all.includes(Number(list)), `one processor: ${list}`)
+  for (const [index, one] of seen.entries())
+    for (const other of seen.slice(index + 1))
+      t.ok(
+        one.list !== other.list || one.to <= other.from || other.to <= one.from,
+        'never two at once on one',
+      )
+})
+
+t.test('a machine that was ended leaves its processor', async (t) => {
+  for (let count = 0; count <= processors().length; count++) {
+    const { ended } = await onProcessor((pinned) => run([...pinned, 'sleep', '1000'], { limit: 0.2 }))
+    t.notOk(ended)
+  }
+})

@@ -1,0 +1,27 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { RELEASES } from '../boot/rootfs.js'
+import { releasesOf } from '../boot/ways.js'
+
+t.test('where a case is booted', async (t) => {
+  const [first, second, third] = RELEASES
+  const turns = (boot: 'container' | 'uml' | 'vm') =>
+    [0, 1, 2, 3].map((number) => releasesOf({ boot }, boot, number, false))
+  for (const way of ['container', 'uml', 'vm'] as const) {
+    t.same(turns(way), [[first], [second], [third], [first]], `${way}: on one release, in turn`)
+    t.same(releasesOf({ boot: way }, way, 1, true), RELEASES, `${way}: on each in the full run`)
+  }
+  t.same(releasesOf({ boot: 'container' }, 'uml', 0, false), [], 'in no dearer way')
+  t.same(releasesOf({ boot: 'container' }, 'uml', 0, true), RELEASES, 'but in the full run')
+  t.same(releasesOf({ boot: 'container' }, 'vm', 0, true), [])
+  t.same(releasesOf({ boot: 'vm' }, 'uml', 0, true), [], 'nor in one that cannot show it')
+  t.same(releasesOf({ boot: ['uml', 'vm'] }, 'vm', 1, false), RELEASES, 'a main case: on each in every run')
+  t.same(releasesOf({ boot: ['uml', 'vm'] }, 'container', 1, true), [])
+})
+
+t.test('every file with cases exports them by the same name', async (t) => {
+  const directory = join(import.meta.dirname, '../boot/cases')
+  for (const name of readdirSync(directory))
+    t.type((await import(join(directory, name))).cases, 'function', name)
+})
