@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inMemory } from '../support/memory.js'
@@ -79,8 +79,7 @@ export async function withDisks<Result>(
     emulator.addModules,
   )
   if (machine.lean) makeLean(tree)
-  // Two machines and what a cut needs of each.
-  const work = mkdtempSync(join(inMemory(8 * 2 ** 30).TMPDIR ?? tmpdir(), 'hostext-machine-'))
+  const work = workDirectory()
   try {
     const disks = makeDisks(machine, tree, machine.device ? '3G' : '1200M', work, emulator.device)
     rmSync(tree, { recursive: true })
@@ -103,6 +102,17 @@ export async function withDisks<Result>(
     rmSync(tree, { recursive: true, force: true })
     rmSync(work, { recursive: true, force: true })
   }
+}
+
+/** A directory for a machine's disks, in memory if two machines fit there. What a run has left that was killed goes. */
+function workDirectory(): string {
+  const parent = inMemory(8 * 2 ** 30).TMPDIR ?? tmpdir()
+  for (const name of readdirSync(parent)) {
+    const [, pid] = /^hostext-machine-(\d+)-/.exec(name) ?? []
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(parent, name), { recursive: true, force: true })
+  }
+  return mkdtempSync(join(parent, `hostext-machine-${process.pid}-`))
 }
 
 function fstabOf({ fstab, rootFilesystem = 'ext4' }: Machine, root: string): string {

@@ -22,14 +22,15 @@ export type RunOptions = {
   output?: string
 }
 
-/** Runs a machine until it ends. */
+/** Runs a machine until it ends; it does not outlive this process, however that ends. */
 export async function run(
-  [command = '', ...words]: string[],
+  words: string[],
   { limit, watch = () => {}, period = 250, output }: RunOptions,
 ): Promise<Ran> {
   const started = Date.now()
   const file = output === undefined ? 'pipe' : openSync(output, 'w')
-  const child = spawn(command, words, { stdio: ['pipe', file, file], detached: true })
+  const stdio = ['pipe', file, file] as const
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...words], { stdio: [...stdio], detached: true })
   if (typeof file === 'number') closeSync(file)
   const chunks: string[] = []
   child.stdout?.on('data', (chunk) => chunks.push(String(chunk)))
