@@ -8,6 +8,12 @@ import { type Machine, type Outcome, parseReports } from './machine.js'
 import { type Ran, type RunOptions, run } from './process.js'
 
 /**
+ * systemd 258 and later refuse the control groups of version 1 that a host may still have. And nothing here answers
+ * what they ask a terminal.
+ */
+const ENVIRONMENT = ['SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1', 'TERM=dumb']
+
+/**
  * Boots the machine in a container (systemd-nspawn) until it powers off. Hostext is allowed to work there. A cut
  * of a container is a crash of all its processes at once, not of a machine: what they have written is there, flushed
  * or not.
@@ -40,7 +46,7 @@ export async function bootContainer(machine: Machine, limit = 600): Promise<Outc
       const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...commandLine]
       const isTime = options.cut && cutter(options.cut)
       let isCut = false
-      const ran = await runApart(['systemd-nspawn', ...words], {
+      const ran = await runApart(['env', ...ENVIRONMENT, 'systemd-nspawn', ...words], {
         limit: options.limit ?? limit,
         ...(options.cut && { period: CUT_PERIOD }),
         watch({ console, kill }) {
