@@ -1,6 +1,6 @@
 import { cpSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import { BASE_REPORT, type Case, isPlain, isStacked, said } from '../checks.js'
+import { BASE_REPORT, type Case, isPlain, isStacked, MARKED, said } from '../checks.js'
 import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot } from '../extensions.js'
 import { reported } from '../machine.js'
 
@@ -399,6 +399,7 @@ exec sleep 1000
       check: (t, outcome) =>
         isPlain(t, outcome, /stacking failed or took too long: plain root/, [/hostext-switch/]),
     },
+    ...timeoutCases(standard),
     {
       name: 'plain: the switch lands in the old root',
       boot: 'container',
@@ -451,6 +452,69 @@ exec systemctl --no-block switch-root /usr/lib/hostext/nextroot
       (data) => editContainer(data, 'one-layer', (text) => text.replace('"Dead":false', '"Dead":true')),
       /left out: one-layer \(.*\): the engine is removing it \(State\.Dead\)/,
     ),
+  ]
+}
+
+/** A command that takes its time at the words that match `pattern`, in the way of one unit. */
+function slow(unit: string, command: string, pattern: string, seconds: number): Record<string, string> {
+  return {
+    [`usr/lib/test/slow/${command}*`]: `#!/bin/sh
+case "$*" in ${pattern}) sleep ${seconds} ;; esac
+exec /bin/${command} "$@"
+`,
+    ...dropIn([unit], '[Service]\nEnvironment=PATH=/usr/lib/test/slow:/usr/sbin:/usr/bin:/sbin:/bin\n'),
+  }
+}
+
+/**
+ * The time of hostext.target is over while the switch waits for its turn, which comes soon after; or while it is under way.
+ * The other one is made slow, so that each has the time to do what it must not.
+ */
+function timeoutCases(standard: string): Case[] {
+  const machine = (delay: number, files: Record<string, string>): Case['machine'] => ({
+    dataRoot: standard,
+    files: {
+      'etc/hostext.conf': '[Boot]\nTimeout=10s\n[Safety]\nSettle=1s\n',
+      'etc/systemd/system/slow.service': `[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+ExecStart=/bin/sleep ${delay}
+`,
+      'etc/systemd/system/hostext-switch.service.d/slow.conf':
+        '[Unit]\nWants=slow.service\nAfter=slow.service\n',
+      ...files,
+    },
+    script: `${BASE_REPORT}${MARKED}
+[ ! -d /run/hostext/locked ] || [ -e /run/hostext/fallback ] || marked
+report decision-after cat /run/hostext.decision
+report records ls /var/lib/docker/hostext
+report etc-writable touch /etc/written
+`,
+  })
+  return [
+    {
+      name: 'the time is over while the switch is under way',
+      boot: 'container',
+      // It starts two seconds before, and takes five.
+      machine: machine(8, slow('hostext-switch.service', 'systemctl', '*soft-reboot*|*switch-root*', 5)),
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.notMatch(said(outcome), /plain root/)
+        t.match(reported(outcome, 'decision-after'), /marked good/)
+        t.equal(outcome.reports.get('etc-writable.status'), '0', reported(outcome, 'etc-writable'))
+      },
+    },
+    {
+      name: 'plain: the time is over before the switch has its turn',
+      boot: 'container',
+      machine: machine(12, slow('hostext-fallback.service', 'cat', '*mountinfo*', 6)),
+      check(t, outcome) {
+        isPlain(t, outcome, /stacking failed or took too long: plain root/)
+        t.notMatch(reported(outcome, 'records'), /good/)
+        t.notMatch(reported(outcome, 'decision-after'), /marked good/)
+      },
+    },
   ]
 }
 

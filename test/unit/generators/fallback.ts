@@ -4,41 +4,81 @@ import { GENERATORS } from '../../support/paths.js'
 import { cannotMount, runPrivately } from '../../support/private.js'
 import type { Tree } from '../../support/tree.js'
 
-const CALLS = '#!/bin/sh\necho "$(basename "$0") $*" >>/run/calls\n'
-
-/** Runs the script on a machine with this kernel command line, with tools that only say how they were called. */
-function fallback(t: Test, files: Tree, commandLine = 'quiet rw panic=1') {
-  const script = 'echo "$1" >/run/cmdline && mount --bind /run/cmdline /proc/cmdline && exec "$0"'
-  const command = ['sh', '-c', script, join(GENERATORS, 'fallback'), commandLine]
-  const all = { 'hostext/target': 'multi-user.target\n', 'hostext.decision': '', ...files }
-  const tools = { systemctl: CALLS, umount: CALLS, mount: `${CALLS}[ "$1" = -o ] || exec /bin/mount "$@"\n` }
-  const result = runPrivately(t, command, all, tools)
-  return { ...result, calls: (result.run.calls ?? '').split('\n').filter((line) => !/--bind/.test(line)) }
-}
-
-t.test('fallback', { skip: cannotMount }, async (t) => {
-  t.test(
-    'what mount has said goes to the kernel log: readable, and no more than anybody reads',
-    async (t) => {
-      const log = `\u001b[2Jmount: \u009b31m /run/hostext/0\n${'x'.repeat(5000)}\n${'more\n'.repeat(1000)}`
-      const { status, kernelLog, run, calls } = fallback(t, { 'hostext/mount.log': log })
-      t.equal(status, 0)
-      t.match(kernelLog, /^[\n -~]*$/)
-      t.match(kernelLog, /^<3>hostext: \?\[2Jmount: \?\?31m \/run\/hostext\/0\n/)
-      const lines = kernelLog.trimEnd().split('\n')
-      t.equal(lines.length, 51)
-      t.ok(Math.max(...lines.map((line) => line.length)) < 520)
-      const last = 'stacking failed or took too long: plain root, extensions are left out'
-      t.equal(lines.at(-1), `<3>hostext: ${last}`)
-      t.equal(run['hostext.decision'], `error: ${last}\n`)
-      t.match(calls.join('\n'), 'systemctl --no-block isolate multi-user.target')
+/** Runs one of the scripts that end the first pass; `calls` is what they asked of systemctl(1), a line each. */
+function run(t: Test, words: string[], files: Tree = {}, tools: Tree = {}) {
+  const [script = '', ...rest] = words
+  const result = runPrivately(
+    t,
+    [join(GENERATORS, script), ...rest],
+    { 'hostext/target': 'graphical.target\n', 'hostext.decision': 'stacking\n', ...files },
+    {
+      mount: '#!/bin/sh\n',
+      umount: '#!/bin/sh\n',
+      // Every layer is mounted.
+      mountpoint: '#!/bin/sh\n',
+      systemctl: '#!/bin/sh\necho "$@" >>/run/calls\n',
+      ...tools,
     },
   )
+  return { ...result, calls: (result.run.calls ?? '').split('\n').filter(Boolean) }
+}
 
-  t.test('the root is opened again if the switch has closed it, and no other', async (t) => {
-    const remount = 'mount -o remount,rw --target /'
-    t.ok(fallback(t, { 'hostext/closed': '' }).calls.includes(remount))
-    t.notOk(fallback(t, { 'hostext/closed': '' }, 'quiet ro').calls.includes(remount), 'fstab opens it')
-    t.notOk(fallback(t, {}).calls.includes(remount), 'a container has the command line of its host')
-  })
-})
+/** The state of a boot that somebody has taken the end of: a directory shows as what is in it. */
+const TAKEN = { 'hostext/attempted/x': '' }
+const WAY = ['switch', 'switch-root', '/run']
+
+t.test(
+  'the switch and the fallback: who comes first goes on, the other ends',
+  { skip: cannotMount },
+  async (t) => {
+    t.test('the switch', async (t) => {
+      const first = run(t, WAY)
+      t.match(first, { status: 0, calls: ['--no-block switch-root /run'] })
+      const late = run(t, WAY, TAKEN)
+      t.match(late, { status: 0, kernelLog: '' }, 'it is no failure')
+      t.same(late.calls, [])
+      const soft = run(t, ['switch', 'soft-reboot', '/run'])
+      t.same(soft.calls, ['--no-block --job-mode=replace-irreversibly start soft-reboot.target'])
+    })
+    t.test('the fallback', async (t) => {
+      const first = run(t, ['fallback'])
+      t.equal(first.status, 0)
+      t.match(first.run['hostext.decision'], /plain root/)
+      t.equal(first.run['hostext/fallback'], '')
+      t.same(first.calls, [
+        'kill --signal=KILL hostext-collect.service hostext-switch.service',
+        '--no-block stop hostext-watch.service',
+        'daemon-reload',
+        '--no-block isolate graphical.target',
+      ])
+      const late = run(t, ['fallback'], { ...TAKEN, 'hostext/etc/upper/kept': '' })
+      t.match(late, { status: 0, kernelLog: '' })
+      t.same(late.calls, [])
+      t.equal(late.run['hostext.decision'], 'stacking\n', 'nothing says "plain root" on an extended machine')
+      t.notOk('hostext/fallback' in late.run)
+      t.ok('hostext/etc/upper/kept' in late.run, 'its /etc stays')
+    })
+    t.test('a switch that is refused goes on to the plain root itself', async (t) => {
+      const systemctl = '#!/bin/sh\necho "$@" >>/run/calls\n[ "$2" != switch-root ]\n'
+      const refused = run(t, WAY, {}, { systemctl })
+      t.equal(refused.status, 1)
+      t.match(refused.kernelLog, /plain root/)
+      t.match(refused.calls.at(-1), 'isolate graphical.target')
+      t.same(run(t, ['fallback'], TAKEN).calls, [], 'the one that its failure asks for finds nothing to do')
+    })
+    t.test('where no directory can be made, the boot goes on', async (t) => {
+      const mkdir = '#!/bin/sh\n[ "$1" != /run/hostext/attempted ] || exit 1\nexec /bin/mkdir "$@"\n'
+      t.match(run(t, WAY, {}, { mkdir }), { status: 1, calls: [] }, 'not to a new root')
+      t.match(run(t, ['fallback'], {}, { mkdir }).calls.at(-1), 'isolate graphical.target')
+      t.match(run(t, ['collect'], {}, { mkdir }).calls.at(-1), 'isolate graphical.target')
+    })
+    t.test('what has mounted the data, and finds nothing to stack', async (t) => {
+      t.same(run(t, ['collect']).calls, ['daemon-reload', '--no-block isolate graphical.target'])
+      t.same(run(t, ['collect'], TAKEN).calls, ['daemon-reload'], 'the boot has gone on without it')
+      const systemctl = '#!/bin/sh\n[ "$1" = daemon-reload ]\n'
+      const refused = run(t, ['collect'], {}, { systemctl })
+      t.equal(refused.status, 1)
+      t.match(run(t, ['fallback'], refused.run).calls.at(-1), 'isolate', 'the fallback can still have it')
+    })
+  },
+)

@@ -105,6 +105,12 @@ t.test('good', { skip: cannotMount }, async (t) => {
     t.same(gone.records, marks, 'no mark is lost')
     t.match(gone.kernelLog, /the record of the trial is gone/)
   })
+  t.test('a boot that has gone back to the plain root marks nothing', async (t) => {
+    const records = { good: 'old\n', 'trial.1': 'new\n' }
+    const gone = run(t, 'good', ['1', DIRECTORY], { ...before(records), 'hostext/fallback': '' })
+    t.same(gone.records, records)
+    t.match(gone.kernelLog, /not marked good: this boot has gone back to the plain root/)
+  })
   t.test('a device manager that does not come to rest is no good boot', async (t) => {
     const udevadm = '#!/bin/sh\nexit 1\n'
     const {
