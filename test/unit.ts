@@ -12,6 +12,8 @@ import { PROJECT } from './support/paths.js'
 /** Those that take longest start first, so that the end does not wait for one of them alone. */
 const LONGEST = ['broken', 'trial/hold', 'generators/hostext-generator', 'trial/watch']
 
+const STRICT = `--import=${join(PROJECT, 'test/support/strict.mjs')}`
+
 const wanted = process.env.HOSTEXT_TEST_FILE ?? ''
 const files = ['test/unit', 'test/tools']
   .flatMap((directory) =>
@@ -33,6 +35,6 @@ t.ok(files.length > 0, `files named ${wanted || 'anything'}`)
 for (const file of new Set([...first, ...files])) {
   const compiled = join(out, file.replace(/\.ts$/, '.js'))
   // Without NODE_OPTIONS, in which the test runner loads itself into every process that a test starts.
-  const words = ['-u', 'NODE_OPTIONS', process.execPath, '--enable-source-maps', compiled]
+  const words = ['-u', 'NODE_OPTIONS', process.execPath, '--enable-source-maps', STRICT, compiled]
   t.spawn('env', words, { buffered: true }, file)
 }

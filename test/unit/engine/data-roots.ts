@@ -13,7 +13,7 @@ t.test('in order: daemon.json, balenaOS, Docker', async (t) => {
     ...engine('mnt/data/docker'),
     ...engine('var/lib/docker'),
   }
-  t.match(find(t, all), {
+  t.same(find(t, all), {
     candidates: ['/data/docker', '/mnt/data/docker', '/var/lib/docker'],
     exposed: new Map(),
     messages: [],

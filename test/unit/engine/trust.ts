@@ -46,7 +46,7 @@ t.test('what belongs to somebody else', { skip: !isRoot && 'only root gives file
   const { exposed } = findDataRoots(machine, DATA)
   t.same(exposed, { [DATA]: `${DATA} belongs to user 1000, not to root` })
   t.match(read(machine, exposed), {
-    extensions: [],
+    extensions: { length: 0 },
     leftOut: [{ who: `all that the engine has in ${DATA}`, why: 'belongs to user 1000' }],
   })
 })
@@ -95,7 +95,10 @@ t.test('the directories of the engine and of the records', async (t) => {
     renameSync(join(data, name), join(data, 'moved'))
     symlinkSync(join(data, 'moved'), join(data, name))
     t.equal(findUnfitDataRoot(root, DATA), `${DATA}/${name}: not a directory but a symbolic link`)
-    t.match(read(root), { extensions: [], leftOut: [{ who: `all that the engine has in ${DATA}` }] })
+    t.match(read(root), {
+      extensions: { length: 0 },
+      leftOut: [{ who: `all that the engine has in ${DATA}` }],
+    })
   }
 })
 

@@ -105,7 +105,7 @@ t.test('one main file; drop-ins by name, the first directory’s of a name', asy
       'etc/hostext.conf.d/60.txt': '[Boot]\nTimeout=6\n',
     }),
   }
-  t.match(readConfiguration(root), { configuration: { timeout: 4, container: false }, messages: [] })
+  t.same(readConfiguration(root), { configuration: { ...DEFAULTS, timeout: 4 }, messages: [] })
 })
 
 t.test('a file that cannot be read is named, the rest holds', async (t) => {

@@ -11,14 +11,14 @@ t.test('a machine of which nothing can be read', async (t) => {
   t.match(machine(t, {}), {
     commandLine: { target: 'default.target' },
     inContainer: false,
-    mounts: [],
-    fstab: [],
+    mounts: { length: 0 },
+    fstab: { length: 0 },
     softReboot: false,
     hasNextRoot: false,
     updateWaits: false,
     release: '',
     collected: false,
-    messages: [],
+    messages: { length: 0 },
   })
   const { fstab, messages } = machine(t, { 'etc/fstab/x': '' })
   t.same(fstab, [])

@@ -40,7 +40,7 @@ t.test('a record can be read again, whatever texts its containers have', async (
   const { root, data } = copyDataRoot(t)
   mkdirSync(join(data, 'hostext'))
   writeFileSync(join(data, 'hostext/trial.1'), stackText(most))
-  t.match(readRecords(root, DATA), { tried: [{ attempts: 1 }], problems: [] })
+  t.match(readRecords(root, DATA), { good: { length: 0 }, tried: [{ attempts: 1 }], problems: { length: 0 } })
   const old = stackText(stack('wifi')).replace('"labels":[],', '')
   t.same(parseStack(old), stack('wifi'), 'a record from before it had labels')
 })
@@ -95,7 +95,7 @@ t.test('records of a data root', async (t) => {
   t.match(readRecords(root, DATA), {
     good: [{ extensions: [{ name: 'good' }] }, { extensions: [{ name: 'previous' }] }],
     tried: [{ attempts: 2, stack: { extensions: [{ name: 'tried' }] } }],
-    problems: [],
+    problems: { length: 0 },
   })
   write('good', 'garbage')
   mkdirSync(join(data, 'hostext/trial.1'))

@@ -35,7 +35,7 @@ ExecStart=/bin/mount -o remount --target /proc
 t.test('nothing to remount: systemd-remount-fs is passed over', async (t) => {
   const files = units({ state: [] })
   t.match(textOf(files, REMOUNT), '\nConditionPathExists=!/run/hostext\n')
-  t.throws(() => textOf(files, 'normal/local-fs.target.wants/systemd-remount-fs.service'))
+  t.throws(() => textOf(files, 'normal/local-fs.target.wants/systemd-remount-fs.service'), /^no /)
 })
 
 t.test('a file system that is to grow does so through the state', async (t) => {
@@ -49,7 +49,7 @@ t.test('a /tmp of last resort', async (t) => {
     textOf(units({ tmp: true }), 'late/tmp.mount'),
     '\nOptions=mode=1777,strictatime,nosuid,nodev,size=50%%,nr_inodes=1m\n',
   )
-  t.throws(() => textOf(units({ tmp: false }), 'late/tmp.mount'))
+  t.throws(() => textOf(units({ tmp: false }), 'late/tmp.mount'), /^no /)
 })
 
 t.test('state stays mounted until the end', async (t) => {
@@ -74,8 +74,8 @@ t.test('/etc and /usr say what they are', async (t) => {
   t.match(textOf(files, 'normal/usr.mount'), '\nWhat=hostext-usr\n')
   const inFstab = units({ separateUsr: { hasUnit: true } })
   t.match(textOf(inFstab, 'normal/usr.mount.d/50-hostext.conf'), '\nDescription=/usr with host extensions\n')
-  t.throws(() => textOf(inFstab, 'normal/usr.mount'), 'fstab has the unit')
-  t.throws(() => textOf(inFstab, 'normal/etc.mount'))
+  t.throws(() => textOf(inFstab, 'normal/usr.mount'), /^no /, 'fstab has the unit')
+  t.throws(() => textOf(inFstab, 'normal/etc.mount'), /^no /)
 })
 
 t.test(
@@ -88,6 +88,10 @@ t.test(
     t.match(textOf(ships, path('systemd-hwdb-update')), '\nConditionPathExists=!/run/hostext\n')
     t.match(textOf(units({ upToDate: true }), path('systemd-sysusers')), 'ConditionPathExists')
     for (const unit of ['systemd-sysusers', 'ldconfig', 'systemd-hwdb-update'])
-      t.throws(() => textOf(units({ upToDate: false }), path(unit)), 'a root that is not does as ever')
+      t.throws(
+        () => textOf(units({ upToDate: false }), path(unit)),
+        /^no /,
+        'a root that is not does as ever',
+      )
   },
 )
