@@ -30,10 +30,10 @@ t.test('switch', { skip: cannotMount }, async (t) => {
         line,
         /^warning: left out: Host extension 100% wifi \(wifi:1\): its layers did not mount \(exit-code\): \?\[2J\?\?31m wrong fs type: /,
       )
-      t.match(line, /^[ -~]*\n$/)
+      t.notMatch(line, /[^ -~]./)
       t.notMatch(line, /other/)
       t.ok(line.length < 1000)
-      t.match(kernelLog, /^[ -~\n]*$/)
+      t.notMatch(kernelLog, /[^ -~\n]/)
       t.ok('hostext/incomplete' in run)
     },
   )
