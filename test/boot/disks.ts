@@ -28,6 +28,8 @@ export type DiskOptions = {
   /** The root is a GPT partition, the first of its disk. */
   partitioned?: true
   disks?: Disk[]
+  /** Of the root disk, what is left free behind its file system: `200M`. */
+  spare?: string
 }
 
 /** Of the root's file system: ext4 and btrfs have both, erofs the UUID, squashfs neither. */
@@ -63,6 +65,7 @@ export function makeDisks(
   const filesystem = options.rootFilesystem ?? 'ext4'
   let file = join(directory, 'root')
   makeRoot(filesystem, tree, rootSize, file)
+  if (options.spare) tool('truncate', '-s', `+${options.spare}`, file)
   if (options.partitioned) file = partition(file)
   const root = { file, filesystem, offset: options.partitioned ? START : 0 }
   const others = disks.filter(({ absent }) => !absent).map((disk) => made.get(disk) as MadeDisk)
