@@ -1,5 +1,5 @@
-import { posix } from 'node:path'
 import type { Machine } from '../machine/machine.js'
+import { matchesGlob } from '../text/glob.js'
 import { printable } from '../text/printable.js'
 
 /** What an image may ask for of the machine that it becomes part of, and what the machine asks of it. */
@@ -31,48 +31,80 @@ const KERNEL_ABI_LABEL = 'io.balena.image.kernel-abi-id'
 const OS_VERSION_LABEL = 'io.balena.image.os-version'
 export const COMPATIBILITY_LABELS = [KERNEL_VERSION_LABEL, KERNEL_ABI_LABEL, OS_VERSION_LABEL]
 
-/**
- * Why an image does not fit this machine, by its labels: what it wants and what the machine has; undefined if it fits.
- * `carriesModules`: it has modules for the running kernel, which the ABI is for. A label that is not there asks for nothing.
- */
-export function findIncompatibility(
+/** Of an image's files: whether it has modules for the running kernel, and whether it has the kernel with this ABI ID itself. */
+export type Carried = { modules: boolean; kernel: (id: string) => boolean }
+
+/** Why an image does not fit this machine: what it wants and what the machine has. Or that it does, and what is odd about it. */
+export type Fit = { unfit: string } | { warnings: string[] }
+
+/** The labels that say which machine an image is for. One that is not there, or is empty, asks for nothing. */
+export function judgeFit(labels: ReadonlyMap<string, string>, carried: Carried, host: Host): Fit {
+  const warnings: string[] = []
+  for (const judge of [judgeKernelVersion, judgeKernelAbi, judgeOsVersion]) {
+    const found = judge(labels, host, carried)
+    if (found && 'unfit' in found) return found
+    if (found) warnings.push(found.warning)
+  }
+  return { warnings }
+}
+
+type Judge = (
   labels: ReadonlyMap<string, string>,
-  carriesModules: boolean,
   host: Host,
-): string | undefined {
-  const kernelVersion = labels.get(KERNEL_VERSION_LABEL)
-  const running = host.release.split('-', 1)[0] as string
-  if (kernelVersion !== undefined && kernelVersion !== running)
-    return `it is for kernel ${printable(kernelVersion, 80)}, and ${printable(running)} is running`
+  carried: Carried,
+) => { unfit: string } | { warning: string } | undefined
 
-  const abi = labels.get(KERNEL_ABI_LABEL)
-  if (abi !== undefined && carriesModules && abi !== host.kernelAbi)
-    return `its modules are for kernel ABI ${printable(abi, 80)}, and the kernel command line has ${
-      host.kernelAbi === undefined
-        ? 'no balena_kernel_abi='
-        : `balena_kernel_abi=${printable(host.kernelAbi, 80)}`
-    }`
+const judgeKernelVersion: Judge = (labels, { release }) => {
+  const version = labels.get(KERNEL_VERSION_LABEL)
+  const running = release.split('-', 1)[0] as string
+  if (!version || version === running) return undefined
+  return { unfit: `it is for kernel ${printable(version, 80)}, and ${printable(running)} is running` }
+}
 
-  const globs = labels.get(OS_VERSION_LABEL)
-  if (globs === undefined) return undefined
-  const { versionId } = host
-  if (versionId !== undefined && globs.split(',').some((glob) => matches(versionId, glob.trim())))
+/**
+ * Modules are for the kernel that they were built with. Where the boot loader says which is running (balenaOS), the kernel that
+ * the image has beside them tells, and the label nothing; where it does not, modules that ask for one are for a machine that does.
+ */
+const judgeKernelAbi: Judge = (labels, { kernelAbi }, { modules, kernel }) => {
+  if (!modules) return undefined
+  const label = labels.get(KERNEL_ABI_LABEL)
+  if (kernelAbi === undefined) {
+    if (!label) return undefined
+    const unfit = `its modules are for kernel ABI ${printable(label, 80)}, and the kernel command line has no balena_kernel_abi=`
+    return { unfit }
+  }
+  const running = printable(kernelAbi, 80)
+  if (!kernel(kernelAbi)) {
+    const unfit = `its modules are for another kernel: no file in its /boot has the sha256 of balena_kernel_abi=${running}`
+    return { unfit }
+  }
+  if (label === kernelAbi) return undefined
+  const differs = label ? `is ${printable(label, 80)}` : 'is missing'
+  return { warning: `its kernel is that of balena_kernel_abi=${running}, but ${KERNEL_ABI_LABEL} ${differs}` }
+}
+
+/** Characters of the list of globs: each is tried, in each boot. */
+export const LONGEST_LIST = 1024
+
+const judgeOsVersion: Judge = (labels, { versionId }) => {
+  const list = labels.get(OS_VERSION_LABEL) ?? ''
+  if (list.trim() === '') return undefined
+  if (list.length > LONGEST_LIST)
+    return { unfit: `${OS_VERSION_LABEL} has ${list.length} characters, more than ${LONGEST_LIST}` }
+  const globs = list
+    .split(',')
+    .map((glob) => glob.trim())
+    .filter((glob) => GLOB.test(glob) && !glob.startsWith('!'))
+  if (globs.length === 0)
+    return {
+      warning: `${OS_VERSION_LABEL}=${printable(list, 200)} has no pattern that can be read: it counts as none`,
+    }
+  if (globs.some((glob) => glob === '*' || (versionId !== undefined && matchesGlob(versionId, glob))))
     return undefined
   const here =
     versionId === undefined ? 'os-release has no VERSION_ID' : `this is ${printable(versionId, 80)}`
-  return `it is for OS version ${printable(globs, 200)}, and ${here}`
+  return { unfit: `it is for OS version ${printable(list, 200)}, and ${here}` }
 }
 
-/** What VERSION_ID may have, os-release(5), and the wildcards of glob(7); and no more than a matcher takes in no time. */
-const GLOB = /^(?=[^*]*(?:\*[^*]*){0,8}$)[A-Za-z0-9._~^+*?[\]!-]{1,64}$/
-const LONGEST_VERSION = 64
-
-/** glob(7); `*` matches dots, too. What is no such pattern matches nothing. */
-function matches(version: string, glob: string): boolean {
-  return (
-    GLOB.test(glob) &&
-    !glob.startsWith('!') &&
-    version.length <= LONGEST_VERSION &&
-    posix.matchesGlob(version, glob)
-  )
-}
+/** What VERSION_ID may have, os-release(5), and the wildcards of glob(7). */
+const GLOB = /^[A-Za-z0-9._~^+*?[\]!-]{1,64}$/

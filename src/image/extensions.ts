@@ -39,8 +39,9 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
       void found.messages.push({ level: 'warning', text: `${who}: ${text}` })
     try {
       if ('why' in flagged) throw new Error(flagged.why)
-      const extension = readExtension(root, dataRoot, container, flagged.rank, look)
+      const { extension, warnings } = readExtension(root, dataRoot, container, flagged.rank, look)
       if (flagged.warning) warn(flagged.warning)
+      warnings.forEach(warn)
       if (extension.below !== undefined)
         warn(
           `it would replace ${printable(extension.below)}, which the machine needs to boot: it goes below the root, and only adds`,
@@ -53,14 +54,14 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
   return found
 }
 
-/** Reads one. Throws an Error that says why it is left out. */
+/** Reads one; `warnings`: what is odd about it. Throws an Error that says why it is left out. */
 function readExtension(
   root: Root,
   dataRoot: string,
   container: Container,
   rank: Rank,
   look: Look,
-): Extension {
+): { extension: Extension; warnings: string[] } {
   const { id, name, image, imageId, source, labels, driver, dying } = container
   if (dying) throw new Error(`the engine is removing it (State.${dying})`)
   if (driver !== DRIVER) throw new Error(`its storage driver is "${printable(driver, 40)}", not ${DRIVER}`)
@@ -71,9 +72,9 @@ function readExtension(
   if (unmeant !== undefined) throw new Error(unmeant)
   const layers = readLayers(root, dataRoot, id)
   const isAdditive = rank.kind === 'overlay'
-  const { contents, unfit, replaced, covered } = readImage(root, layers, labels, !isAdditive, look)
+  const { contents, unfit, warnings, replaced, covered } = readImage(root, layers, labels, !isAdditive, look)
   if (unfit !== undefined) throw new Error(unfit)
-  return {
+  const extension: Extension = {
     container: { id, name, image, imageId, source },
     layers,
     contents,
@@ -85,4 +86,5 @@ function readExtension(
     below: replaced,
     covered,
   }
+  return { extension, warnings }
 }

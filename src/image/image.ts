@@ -1,7 +1,8 @@
 import type { Layers } from '../engine/layers.js'
 import { listDirectory, type Root } from '../machine/files.js'
-import { findIncompatibility, type Host } from './compatibility.js'
+import { type Host, judgeFit } from './compatibility.js'
 import { type Contents, makeList, readContents } from './contents.js'
+import { hasKernel } from './kernel.js'
 import type { FindReplaced } from './replaced.js'
 
 /** What an image is read for. */
@@ -18,6 +19,8 @@ export type Image = {
   contents: Contents
   /** Why it does not fit this machine. */
   unfit: string | undefined
+  /** What is odd about how it says which machine it is for. */
+  warnings: string[]
   /** What it would replace of the root and must not, if it stood above it. */
   replaced: string | undefined
   /** Those of the places that it has files in. */
@@ -40,9 +43,12 @@ export function readImage(
   const isCovered = (place: string): boolean =>
     contents.top.includes(place.split('/', 2)[1] as string) &&
     layers.lower.some((layer) => hasEntries(root, `${layers.directory}/${layer}${place}`))
+  const modules = contents.indexes.includes('modules')
+  const fit = judgeFit(labels, { modules, kernel: (id) => hasKernel(root, layers, list, id) }, host)
   return {
     contents,
-    unfit: findIncompatibility(labels, contents.indexes.includes('modules'), host),
+    unfit: 'unfit' in fit ? fit.unfit : undefined,
+    warnings: 'unfit' in fit ? [] : fit.warnings,
     replaced: canReplace ? findReplaced(layers, list) : undefined,
     covered: places.filter(isCovered),
   }

@@ -1,3 +1,4 @@
+import { LONGEST_LIST } from '../image/compatibility.js'
 import type { Extension } from '../image/extension.js'
 import type { Rank } from '../image/labels.js'
 import { countAbove } from './order.js'
@@ -29,8 +30,8 @@ export function recordStack(stack: readonly Extension[]): RecordedStack {
       id: container.id,
       name: container.name.slice(0, LONGEST),
       image: container.image.slice(0, LONGEST),
-      // A part of a label might fit what the whole does not; nothing fits no text.
-      labels: labels.map(([label, value]) => [label, value.length > LONGEST ? '' : value]),
+      // None that is longer has been stacked, but of those that say nothing beyond being there.
+      labels: labels.map(([label, value]) => [label, value.slice(0, LONGEST_LIST)]),
       imageId: container.imageId,
       rank,
       lower: layers.lower,

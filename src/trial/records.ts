@@ -26,8 +26,8 @@ export const GOOD = 'good'
 export const PREVIOUS = 'previous'
 export const TRIAL = /^trial\.([1-9]\d{0,5})$/
 
-/** 499 extensions of 128 layers each are two megabytes, and as much again with the longest texts, all of them escaped. */
-const LARGEST = 8 << 20
+/** 499 extensions of 128 layers each are two megabytes; the longest texts, all of them escaped, five times as much. */
+const LARGEST = 16 << 20
 /** Reads what {@link stackText} writes; undefined for everything else, a part of it included. */
 export function parseStack(text: string): RecordedStack | undefined {
   const lines = text.split('\n')

@@ -108,7 +108,9 @@ function keep(from: string, name: string): void {
         const path = join('overlay2', layer, entry)
         if (!/^(?:diff(?:\/|$)|lower$|link$)/.test(entry) || !lstatSync(join(from, path)).isFile()) continue
         mkdirSync(join(to, path, '..'), { recursive: true })
-        if (entry.startsWith('diff') && !entry.endsWith('.dockerenv')) writeFileSync(join(to, path), '')
+        // A kernel is known by what is in it.
+        const isEmptied = entry.startsWith('diff') && !/\.dockerenv$|^diff\/boot\//.test(entry)
+        if (isEmptied) writeFileSync(join(to, path), '')
         else cpSync(join(from, path), join(to, path))
       }
       const diff = join(to, 'overlay2', layer, 'diff')

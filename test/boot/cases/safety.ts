@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cached } from '../cache.js'
@@ -26,20 +27,32 @@ function image(
   }
 }
 
-/** Images that fit a machine of this kernel and these `balena_kernel_abi=` and VERSION_ID, and images that do not. */
+/** What stands for the running kernel in images, and what balenaOS would have on its kernel command line. */
+const KERNEL = 'the kernel\n'
+export const KERNEL_ABI = createHash('sha256').update(KERNEL).digest('hex')
+
+/** Images that fit a machine of this kernel, {@link KERNEL_ABI} and VERSION_ID 12 or 13, and images that do not. */
 export function labelSources(release: string): { fit: ExtensionSource[]; unfit: ExtensionSource[] } {
   const version = release.split('-', 1)[0] as string
   const modules = { [`/usr/lib/modules/${release}/extra/x.ko`]: 'x\n' }
   return {
     fit: [
       image('kernel-fits', { 'kernel-version': version }),
-      image('abi-fits', { 'kernel-abi-id': 'abi-1' }, modules),
+      image('abi-fits', { 'kernel-abi-id': KERNEL_ABI }, { ...modules, '/boot/vmlinuz': KERNEL }),
+      image('abi-label-differs', { 'kernel-abi-id': 'abi-2' }, { ...modules, '/boot/vmlinuz': KERNEL }),
       image('abi-without-modules', { 'kernel-abi-id': 'abi-2' }),
       image('os-fits', { 'os-version': '2.*,1[23]' }),
+      image('os-unreadable', { 'os-version': '{12,13}' }),
+      image('empty-labels', { 'kernel-version': '', 'kernel-abi-id': '', 'os-version': '' }),
     ],
     unfit: [
       image('kernel-differs', { 'kernel-version': '1.2.3' }),
-      image('abi-differs', { 'kernel-abi-id': 'abi-2' }, modules),
+      image(
+        'abi-differs',
+        { 'kernel-abi-id': KERNEL_ABI },
+        { ...modules, '/boot/vmlinuz': 'another kernel\n' },
+      ),
+      image('abi-without-kernel', { 'kernel-abi-id': KERNEL_ABI }, modules),
       image('os-differs', { 'os-version': '2.*,3.*' }),
     ],
   }
@@ -113,7 +126,7 @@ export function cases(): Case[] {
           const { fit, unfit } = labelSources(kernel)
           return dataRoot(`labels-${release}`, [...fit, ...unfit])
         },
-        commandLine: ['balena_kernel_abi=abi-1'],
+        commandLine: [`balena_kernel_abi=${KERNEL_ABI}`],
         script: `${BASE_REPORT}\nreport here ls /usr/share/safety\nreport release uname -r\nreport version sh -c '. /etc/os-release; echo "$VERSION_ID"'\n`,
       },
       check(t, outcome) {
@@ -129,6 +142,11 @@ export function cases(): Case[] {
         t.same(reported(outcome, 'here').split('\n').sort(), here.sort())
         for (const name of leftOut)
           t.match(reported(outcome, 'decision'), new RegExp(`warning: left out: ${name} \\(.*\\): .* for `))
+        for (const [name, odd] of [
+          ['abi-label-differs', 'its kernel is that of balena_kernel_abi=.*, but .*kernel-abi-id is abi-2'],
+          ['os-unreadable', '.*os-version={12,13} has no pattern that can be read'],
+        ])
+          t.match(reported(outcome, 'decision'), new RegExp(`warning: ${name} \\(.*\\): ${odd}`))
       },
     },
     {

@@ -27,6 +27,7 @@ t.test('a record can be read again, whatever texts its containers have', async (
   const long = '\u0001\ud800'.repeat(1 << 20)
   const labels: [string, string][] = [
     ['io.balena.image.kernel-version', '6.1.0'],
+    ['io.balena.image.kernel-abi-id', long],
     ['io.balena.image.os-version', long],
   ]
   const extension = makeExtension('wifi')
@@ -35,7 +36,8 @@ t.test('a record can be read again, whatever texts its containers have', async (
   const most = recordStack(Array(499).fill({ ...extension, container, layers, labels }))
   t.same(most.extensions[0]?.labels, [
     ['io.balena.image.kernel-version', '6.1.0'],
-    ['io.balena.image.os-version', ''],
+    ['io.balena.image.kernel-abi-id', long.slice(0, 1024)],
+    ['io.balena.image.os-version', long.slice(0, 1024)],
   ])
   const { root, data } = copyDataRoot(t)
   mkdirSync(join(data, 'hostext'))

@@ -1,0 +1,61 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import type { Layers } from '../engine/layers.js'
+import { type Root, reason } from '../machine/files.js'
+import type { List } from './contents.js'
+
+/** Bytes of an image's /boot that are looked through: a kernel and an initrd have a tenth of it, and each boot waits. */
+const MOST_BYTES = 256 << 20
+const CHUNK = 1 << 20
+
+/**
+ * Whether an image has the kernel whose sha256 is `id` (hexadecimal) as a regular file directly in its /boot. The uppermost layer that
+ * has a name says what it is, as in the image's own overlay. Throws an Error that names what cannot be read, or is too much.
+ */
+export function hasKernel(root: Root, { directory, lower }: Layers, list: List, id: string): boolean {
+  const wanted = id.toLowerCase()
+  if (!/^[0-9a-f]{64}$/.test(wanted)) return false
+  const seen = new Set<string>()
+  let left = MOST_BYTES
+  for (const layer of lower) {
+    const top = `${root.prefix}${directory}/${layer}`
+    const boot = list(top).find(({ name }) => name === 'boot')
+    if (!boot) continue
+    // What is no directory hides those below it.
+    if (!boot.isDirectory()) return false
+    for (const entry of list(`${top}/boot`)) {
+      if (seen.has(entry.name)) continue
+      seen.add(entry.name)
+      if (!entry.isFile()) continue
+      const file = `${top}/boot/${entry.name}`
+      const found = hash(file, left)
+      if (found === undefined) throw new Error(`the files in its /boot have more than ${MOST_BYTES} bytes`)
+      if (found.sha256 === wanted) return true
+      left -= found.size
+    }
+  }
+  return false
+}
+
+/** Undefined if the file has more than `most` bytes. */
+function hash(path: string, most: number): { sha256: string; size: number } | undefined {
+  // Asked for only here: no other boot loads it.
+  const sum = process.getBuiltinModule('node:crypto').createHash('sha256')
+  let descriptor: number | undefined
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    const { size } = fstatSync(descriptor)
+    if (size > most) return undefined
+    const chunk = Buffer.allocUnsafe(Math.min(size, CHUNK) || 1)
+    for (let left = size; left > 0; ) {
+      const length = readSync(descriptor, chunk, 0, Math.min(left, chunk.length), null)
+      if (length === 0) break
+      sum.update(chunk.subarray(0, length))
+      left -= length
+    }
+    return { sha256: sum.digest('hex'), size }
+  } catch (error) {
+    throw new Error(`${path}: ${reason(error)}`)
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor)
+  }
+}
