@@ -190,6 +190,8 @@ function runInRoot(root) {
 
 /** Puts all of hostext into the root filesystem at `destdir`. */
 function install(destdir, arch) {
+  // Directories are made as they are to be, whoever installs: for root to write to, for everybody to read.
+  process.umask(0o022)
   const systemd = ['usr/lib/systemd', 'lib/systemd'].map((path) => join(destdir, path)).find(existsSync)
   if (!systemd) fail(`${destdir} is no root filesystem with systemd`)
   const runtime = buildRuntime(arch)

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs'
-import { findDataRoots, OWN_DIRECTORY } from '../engine/data-roots.js'
+import { findDataRoots, findUnfitDataRoot, OWN_DIRECTORY } from '../engine/data-roots.js'
 import { readConfiguration } from '../machine/configuration.js'
 import { listDirectory, type Root } from '../machine/files.js'
 import { TRIAL } from '../trial/records.js'
@@ -7,14 +7,21 @@ import { TRIAL } from '../trial/records.js'
 /** `hostext retry`: forgets what did not boot well, so that the next boot tries it again. Returns what to say. */
 export function retry(root: Root): string[] {
   const { configuration } = readConfiguration(root)
-  const { candidates } = findDataRoots(root, configuration.dataRoot)
+  const { candidates, exposed } = findDataRoots(root, configuration.dataRoot)
+  const refused: string[] = []
   const forgotten = candidates.flatMap((dataRoot) => {
+    // Who could put a link in the place of a directory there would have files removed elsewhere.
+    const problem = exposed[dataRoot] ?? findUnfitDataRoot(root, dataRoot)
+    if (problem) {
+      refused.push(`left alone: ${dataRoot}: ${problem}`)
+      return []
+    }
     const directory = `${dataRoot}/${OWN_DIRECTORY}`
     const names = listDirectory(root, directory).filter((name) => TRIAL.test(name))
     for (const name of names) rmSync(`${root.prefix}${directory}/${name}`)
     return names.map((name) => `forgotten: ${directory}/${name}`)
   })
-  return forgotten.length > 0
-    ? [...forgotten, 'the next boot tries the stack again']
-    : ['nothing is kept from being tried']
+  const last =
+    forgotten.length > 0 ? 'the next boot tries the stack again' : 'nothing is kept from being tried'
+  return [...refused, ...forgotten, last]
 }

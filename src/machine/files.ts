@@ -9,6 +9,7 @@ import {
   type Stats,
   statSync,
 } from 'node:fs'
+import { withoutTrailingSlashes } from '../text/path.js'
 
 /**
  * The input tree: every file the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
@@ -17,7 +18,7 @@ import {
 export type Root = { prefix: string }
 
 export function inputRoot(environment: NodeJS.ProcessEnv): Root {
-  return { prefix: (environment.HOSTEXT_ROOT ?? '').replace(/\/+$/, '') }
+  return { prefix: withoutTrailingSlashes(environment.HOSTEXT_ROOT ?? '') }
 }
 
 /**

@@ -1,3 +1,5 @@
+import { withoutTrailingSlashes } from '../text/path.js'
+
 /** fstab(5): what the machine mounts besides its root. */
 
 export type FstabEntry = {
@@ -17,7 +19,8 @@ export function parseFstab(text: string): FstabEntry[] {
     if (!source || source.startsWith('#') || !mountPoint) continue
     entries.push({
       source: unescapeOctal(source),
-      mountPoint: withoutTrailingSlash(unescapeOctal(mountPoint)),
+      // The root is one slash.
+      mountPoint: withoutTrailingSlashes(unescapeOctal(mountPoint)) || '/',
       type: type ?? 'auto',
       options: unescapeOctal(options ?? 'defaults')
         .split(',')
@@ -67,8 +70,4 @@ export function unescapeOctal(text: string): string {
     .toString('latin1')
     .replace(/\\((?!000)[0-3][0-7]{2})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))
   return Buffer.from(bytes, 'latin1').toString('utf8')
-}
-
-function withoutTrailingSlash(path: string): string {
-  return path.length > 1 ? path.replace(/\/+$/, '') || '/' : path
 }

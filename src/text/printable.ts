@@ -1,11 +1,13 @@
 /**
- * What a terminal, a log or a parser could take for its own, or what nobody sees: controls and formats, those of
- * the direction of text included, separators of lines, selectors, tags, halves of surrogate pairs.
+ * What a terminal, a log or a parser could take for its own, or what nobody sees: controls, formats (those of the direction of text
+ * among them), separators, blanks other than the space, halves of surrogate pairs, what a font need not show
+ * (Default_Ignorable_Code_Point), and what it shows as nothing: the blank of Braille, the object replacement character, fillers.
+ * By Unicode 17, written out: a runtime without ICU has no \p{…}.
  */
 const UNSEEN =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
   // biome-ignore lint/suspicious/noMisleadingCharacterClass: and single characters of what makes up others
-  /[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu
+  /[\x00-\x1f\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\u{110bd}\u{110cd}\u{13430}-\u{1343f}\u{13441}\u{13442}\u{16fe4}\u{1bca0}-\u{1bca3}\u{1d159}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu
 
 /**
  * Text from metadata as it may appear in a log line or a unit's description: one line of printable

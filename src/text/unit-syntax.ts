@@ -1,5 +1,7 @@
 /** How text goes into unit files: systemd.syntax(7), systemd.unit(5) ("Specifiers", "String escaping"). */
 
+import { withoutTrailingSlashes } from './path.js'
+
 /** A file of a generator directory: `path` is `normal/…`, `early/…` or `late/…`; a unit, a drop-in or a link. */
 export type UnitFile = { path: string; text: string } | { path: string; link: string }
 
@@ -23,7 +25,7 @@ export function literal(text: string): string {
  * path is the instance of it.
  */
 export function unitName(path: string, type: string, template = ''): string {
-  const trimmed = path.replace(/^\/+|\/+$/g, '')
+  const trimmed = withoutTrailingSlashes(path).replace(/^\/+/, '')
   if (!trimmed) return `${template}-.${type}`
   const bytes = Buffer.from(trimmed, 'utf8').toString('latin1')
   const escaped = bytes.replace(

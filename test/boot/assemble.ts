@@ -29,10 +29,9 @@ function installed(release: Release, kind: Kind): string {
   const name = kind === 'device' ? `installed-device-${release}` : `installed-${release}`
   return cached(name, hash.digest('hex'), (directory) => {
     execFileSync('cp', ['-a', `${root}/.`, directory])
-    execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', directory], {
-      cwd: PROJECT,
-      stdio: 'pipe',
-    })
+    // By somebody whose umask takes from others what they are to have, and leaves them what they are not to have.
+    const script = 'umask 005 && exec "$0" build.mjs install --destdir "$1"'
+    execFileSync('sh', ['-c', script, process.execPath, directory], { cwd: PROJECT, stdio: 'pipe' })
   })
 }
 

@@ -62,6 +62,8 @@ report verify sh -c 'systemd-analyze verify --man=no /run/systemd/generator/host
 report verify-first sh -c 'systemd-analyze verify --man=no /run/hostext/first/normal/* /run/hostext/first/early/*.service /run/hostext/layers/normal/*'
 report mounted findmnt -rno TARGET,SOURCE,FSTYPE
 report etc-left find /etc -maxdepth 1 -name upper -o -maxdepth 1 -name work
+report writable find /usr/lib/hostext /etc/hostext.conf.d /usr/share/man/man7 /usr/bin/hostext -perm /022 ! -type l
+report user-command setpriv --reuid=1000 --regid=1000 --clear-groups hostext status
 report status-command hostext status
 report plan-command hostext plan
 `,
@@ -117,6 +119,8 @@ report plan-command hostext plan
           '',
           'PID 1 makes no directories of an overlay in the base root',
         )
+        t.equal(reported(outcome, 'writable'), '', 'whatever umask it was installed with')
+        t.match(reported(outcome, 'user-command'), 'stacking 4 host extensions over the root')
         t.match(reported(outcome, 'status-command'), 'stacking 4 host extensions over the root')
         t.match(reported(outcome, 'plan-command'), 'the root is stacked already')
       },

@@ -1,3 +1,5 @@
+import { chmodSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { retry } from '../../../src/commands/retry.js'
 import { makeTree, readTree } from '../../support/tree.js'
@@ -13,4 +15,28 @@ t.test('retry forgets what did not boot well, and nothing else', async (t) => {
   ])
   t.same(readTree(root.prefix), files)
   t.same(retry(root), ['nothing is kept from being tried'])
+})
+
+t.test('retry removes nothing where others than root could have put a link', async (t) => {
+  const trial = 'elsewhere/trial.1'
+  for (const [what, damage, why] of [
+    [
+      'records that are elsewhere',
+      (data: string) => symlinkSync('../../../elsewhere', join(data, 'hostext')),
+      'left alone: /var/lib/docker: /var/lib/docker/hostext: not a directory but a symbolic link',
+    ],
+    [
+      'a data root that everybody writes to',
+      (data: string) => {
+        symlinkSync('../../../elsewhere', join(data, 'hostext'))
+        chmodSync(data, 0o777)
+      },
+      'left alone: /var/lib/docker: /var/lib/docker can be written by others than root (mode 0777)',
+    ],
+  ] as const) {
+    const root = { prefix: makeTree(t, { [trial]: 'x', 'var/lib/docker/x': '' }) }
+    damage(join(root.prefix, 'var/lib/docker'))
+    t.same(retry(root), [why, 'nothing is kept from being tried'], what)
+    t.equal(readTree(root.prefix)[trial], 'x', what)
+  }
 })

@@ -13,3 +13,19 @@ t.equal(printableList(['a\nb', 'c']), 'a\\x0ab, c')
 t.equal(printableList(['x'.repeat(61), 'y']), `${'x'.repeat(60)}…, y`)
 t.equal(printableList(['abc', 'def'], 5), 'abc, …')
 t.equal(printableList(['\u{10000}', 'x'], 1), '…', 'no half of a pair')
+
+t.test('every character is seen, or escaped', async (t) => {
+  // Unicode's own lists, and what it has as blank or as a filler by name only.
+  const unseen =
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800\ufffc\u{13441}\u{13442}\u{16fe4}\u{1d159}]/u
+  const wrong: string[] = []
+  for (let code = 0; code <= 0x10ffff; code++) {
+    const character = String.fromCodePoint(code)
+    const isShown = printable(character) === character
+    if (isShown === (character !== ' ' && (unseen.test(character) || character === '\\')))
+      wrong.push(code.toString(16))
+  }
+  t.same(wrong, [])
+  for (const character of ['\u034f', '\u2800', '\u00a0', '\ufffc', '\u3000', '\u115f', '\u{1d159}'])
+    t.match(printable(`wifi${character}`), /^wifi\\[xu]/)
+})
