@@ -1,14 +1,14 @@
 import { directoryPath } from '../machine/configuration.js'
-import { type Root, readText, resolveLinks, statLink } from '../machine/files.js'
+import { type Root, resolveLinks, statLink } from '../machine/files.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
+import { DAEMON_JSON, readDaemonJson } from './daemon.js'
 import { findStranger, findUnfitDirectory, isOpen } from './trust.js'
 
 /** What hostext keeps in a data root: the records of the stacks that were booted. */
 export const OWN_DIRECTORY = 'hostext'
 
-const DAEMON_JSON = '/etc/docker/daemon.json'
 /** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
 const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
 
@@ -81,20 +81,15 @@ export function findUnfitDataRoot(root: Root, dataRoot: string): string | undefi
 }
 
 function daemonDataRoot(root: Root, messages: Message[]): string | undefined {
-  const text = readText(root, DAEMON_JSON)
-  if (text === undefined) return undefined
   const warn = (problem: string): undefined => {
     messages.push({ level: 'warning', text: `${DAEMON_JSON}: ${problem}; ignored` })
   }
-  if (text instanceof Error) return warn(text.message.slice(DAEMON_JSON.length + 2))
-  let json: unknown
+  let value: unknown
   try {
-    json = JSON.parse(text)
-  } catch {
-    return warn('not valid JSON')
+    value = readDaemonJson(root)?.['data-root']
+  } catch (error) {
+    return warn((error as Error).message)
   }
-  const value =
-    typeof json === 'object' && json !== null ? (json as Record<string, unknown>)['data-root'] : undefined
   if (value === undefined || value === '') return undefined
   if (typeof value !== 'string') return warn('data-root is no absolute path: it is no text')
   return directoryPath(value) ?? warn(`data-root is no absolute path: ${printable(value)}`)

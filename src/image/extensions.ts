@@ -1,5 +1,6 @@
 import { type Container, describeContainer, readContainers, readHostConfig } from '../engine/container.js'
 import { readLayers } from '../engine/layers.js'
+import { chooseStore, findStale, readStoreSettings } from '../engine/store.js'
 import type { Root } from '../machine/files.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
@@ -26,12 +27,17 @@ export type Found = {
  */
 export function readExtensions(root: Root, dataRoot: string, look: Look): Found {
   const found: Found = { extensions: [], leftOut: [], messages: [], hasHolders: false }
-  for (const container of readContainers(root, dataRoot)) {
+  const containers = readContainers(root, dataRoot)
+  const drivers = new Set(containers.flatMap((container) => ('driver' in container ? container.driver : [])))
+  const store = chooseStore(readStoreSettings(root), drivers)
+  for (const container of containers) {
     if ('problem' in container) {
       found.leftOut.push({ who: 'a container', why: `${container.source}: ${container.problem}` })
       continue
     }
-    if (container.labels.has(HOLDER_LABEL)) found.hasHolders = true
+    const stale = findStale(container.driver, store)
+    // What the engine does not list it cannot let go of either.
+    if (container.labels.has(HOLDER_LABEL) && !stale) found.hasHolders = true
     const flagged = readRank(container.labels)
     if (!flagged) continue
     const who = describeContainer(container)
@@ -39,6 +45,7 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
       void found.messages.push({ level: 'warning', text: `${who}: ${text}` })
     try {
       if ('why' in flagged) throw new Error(flagged.why)
+      if (stale) throw new Error(stale)
       const { extension, warnings } = readExtension(root, dataRoot, container, flagged.rank, look)
       if (flagged.warning) warn(flagged.warning)
       warnings.forEach(warn)
