@@ -8,7 +8,11 @@ const DIRECTORY = join(import.meta.dirname, 'cases')
 export async function allCases(): Promise<Case[]> {
   const names = readdirSync(DIRECTORY).filter((name) => name.endsWith('.ts'))
   const files = await Promise.all(
-    names.sort().map(async (name): Promise<{ cases: () => Case[] }> => import(join(DIRECTORY, name))),
+    names
+      .sort()
+      .map(
+        async (name): Promise<{ cases: () => Case[] }> => import(`./cases/${name.replace(/\.ts$/, '.js')}`),
+      ),
   )
   return files.flatMap(({ cases }) => cases())
 }
