@@ -116,8 +116,8 @@ function ext4(label: string, uuid: string, size: string, file: string, tree?: st
  */
 function btrfs(tree: string, size: string, file: string): void {
   const { root } = debian('trixie')
-  const parent = `${file}.rootdir`
   // mkfs.btrfs makes a subvolume of a directory below its --rootdir.
+  const parent = `${tree}.rootdir`
   mkdirSync(parent)
   renameSync(tree, join(parent, '@'))
   empty(file, size)
