@@ -6,11 +6,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { failures } from './boot/brief.js'
+import { countsOf, failures } from './boot/brief.js'
 import { prepareHost } from './boot/packages.js'
 import { RELEASES } from './boot/rootfs.js'
 import { summary, table, timesIn } from './boot/times.js'
 import { inMemory } from './support/memory.js'
+import { ROTATING_SEED } from './support/seeded.js'
 
 const PROJECT = join(import.meta.dirname, '..')
 const TIERS: Record<string, string[]> = {
@@ -58,6 +59,13 @@ if (mode === 'full') process.env.HOSTEXT_TEST_FULL = '1'
 const prepared = (problem || mode === 'unit' ? Promise.resolve() : prepare()).then(() => secondsSince(begun))
 prepared.catch(() => {})
 
+const inWords = ({ pass, fail, skip }: typeof total): string =>
+  `${pass} passed, ${fail} failed, ${skip} skipped`
+
+// The same for all tiers, and known where one of them failed.
+process.env.HOSTEXT_TEST_SEED ??= String(ROTATING_SEED)
+console.log(`HOSTEXT_TEST_SEED=${ROTATING_SEED}`)
+
 const total = { pass: 0, fail: 0, skip: 0 }
 const failedTests: string[] = []
 const tiers: string[] = []
@@ -82,12 +90,13 @@ for (const [tier, files] of Object.entries(TIERS)) {
   // All of it where something failed: the console of a machine is the only witness.
   const summaryLines = output.split('\n').filter((line) => /^ {0,4}(?:not )?ok /.test(line))
   console.log(status === 0 ? summaryLines.join('\n') : output)
-  const counts = /^# \{ (total: .*) \}$/m.exec(output)?.[1] ?? ''
-  for (const key of ['pass', 'fail', 'skip'] as const)
-    total[key] += Number(new RegExp(`${key}: (\\d+)`).exec(counts)?.[1] ?? 0)
+  const counts = countsOf(output)
+  for (const key of ['pass', 'fail', 'skip'] as const) total[key] += counts[key]
   const times = timesIn(output)
   if (process.env.HOSTEXT_TEST_TIMES === '1' && times.length > 0) console.log(table(times))
-  const line = [`${tier}: ${counts}, ${secondsSince(started)} s`, summary(times)].filter(Boolean).join('; ')
+  const line = [`${tier}: ${inWords(counts)}, ${secondsSince(started)} s`, summary(times)]
+    .filter(Boolean)
+    .join('; ')
   tiers.push(line)
   console.log(`=== ${line}`)
   if (status !== 0) failedTests.push(`\n=== failed in ${tier}`, ...failures(output))
@@ -101,5 +110,5 @@ if (process.env.CI === 'true' && total.skip > 0) {
 // Once more and in short: of a long output often only the end is seen.
 if (failed) console.log(failedTests.join('\n'))
 console.log(`\n=== where the ${secondsSince(begun)} s went\n${tiers.join('\n')}`)
-console.log(`\n${total.pass} passed, ${total.fail} failed, ${total.skip} skipped`)
+console.log(`\n${inWords(total)}`)
 process.exit(failed ? 1 : 0)

@@ -41,6 +41,20 @@ export function brief(name: string, boots: readonly Boot[], error?: unknown): st
   return lines.map((line) => MARK + line.slice(0, MOST_CHARACTERS)).join('\n')
 }
 
+/**
+ * From the output of a tier (TAP): how many assertions passed, failed, were left out. Throws where the runner does not say so in the way
+ * that is known here: without a count nothing would be skipped.
+ */
+export function countsOf(tap: string): { pass: number; fail: number; skip: number } {
+  const [, text] = /^# \{ (total: [^}]*) \}$/m.exec(tap) ?? []
+  if (text === undefined) throw new Error(`the runner has not counted its tests:\n${tap.slice(-2000)}`)
+  const counts = new Map(text.split(', ').map((pair) => pair.split(': ') as [string, string]))
+  const number = (key: string): number => Number(counts.get(key) ?? 0)
+  const [pass, fail, skip] = [number('pass'), number('fail'), number('skip') + number('todo')]
+  if (pass + fail + skip !== number('total')) throw new Error(`counts that do not add up: ${text}`)
+  return { pass, fail, skip }
+}
+
 /** From the output of a tier (TAP): each test that failed, behind those it is part of, and the briefs in it. */
 export function failures(tap: string): string[] {
   const path: string[] = []

@@ -1,5 +1,13 @@
 import { seeded as numbers } from '../boot/cut.js'
 
+/** The seed of what is the same in each run. */
+export const FIXED_SEED = 4
+
+/** Another in each run, beside the fixed one; that of an earlier run with `HOSTEXT_TEST_SEED=N`. */
+export const ROTATING_SEED = Number(process.env.HOSTEXT_TEST_SEED ?? 1 + Math.floor(Math.random() * 999_999))
+if (!Number.isSafeInteger(ROTATING_SEED) || ROTATING_SEED < 0)
+  throw new Error(`HOSTEXT_TEST_SEED=${process.env.HOSTEXT_TEST_SEED} is not a seed`)
+
 /** Choices that look random and are the same in each run, of a seed. */
 export type Random = {
   /** A whole number from 0 to `below` - 1. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { brief, failures } from '../boot/brief.js'
+import { brief, countsOf, failures } from '../boot/brief.js'
 import type { Boot } from '../boot/machine.js'
 
 function boot(reports: Record<string, string>, console: string): Boot {
@@ -77,3 +77,14 @@ not ok 2 - test/crashed.ts # time=3ms
     'not ok: test/crashed.ts',
   ])
 })
+
+t.test(
+  'how many there were, or an error: a format that is not known would hide what was skipped',
+  async (t) => {
+    const count = (line: string) => countsOf(`ok 1 - x\n\n${line}\n# time=3ms\n`)
+    t.same(count('# { total: 9, pass: 2, fail: 1, todo: 2, skip: 4 }'), { pass: 2, fail: 1, skip: 6 })
+    t.same(count('# { total: 1, pass: 1 }'), { pass: 1, fail: 0, skip: 0 })
+    t.throws(() => count('# 9 assertions, 4 skipped'), /^the runner has not counted its tests:\nok 1 - x/)
+    t.throws(() => count('# { total: 9, pass: 5, skipped: 4 }'), /^counts that do not add up: /)
+  },
+)

@@ -1,6 +1,7 @@
 /**
  * Engine data that is damaged in every way: a real data root, and thousands of cases of something wrong in it, each
- * made by its number. `HOSTEXT_TEST_CASE=N` runs one of them, `HOSTEXT_TEST_CASES=N` as many.
+ * made by its number; a tenth as many by the seed of this run. `HOSTEXT_TEST_CASE=N` runs one of them,
+ * `HOSTEXT_TEST_CASES=N` as many.
  */
 import { spawnSync } from 'node:child_process'
 import fs, {
@@ -16,7 +17,7 @@ import fs, {
 import { syncBuiltinESMExports } from 'node:module'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { generate } from '../../src/generator.js'
 import { type RecordedExtension, type RecordedStack, stackText } from '../../src/stack/record.js'
 import { printable } from '../../src/text/printable.js'
@@ -24,11 +25,10 @@ import { parseStack } from '../../src/trial/records.js'
 import { damage } from '../support/damage.js'
 import { DATA } from '../support/data-root.js'
 import { CASES, DATA_ROOTS } from '../support/paths.js'
-import { seeded } from '../support/seeded.js'
+import { FIXED_SEED, ROTATING_SEED, seeded } from '../support/seeded.js'
 import { copyTree, entriesOf, makeTree, type Tree, takeTree, walk, writeEntry } from '../support/tree.js'
 import { cannotVerify, verify } from '../support/verify.js'
 
-const SEED = 4
 const TREES = Number(process.env.HOSTEXT_TEST_CASES ?? 2400)
 const ONE = process.env.HOSTEXT_TEST_CASE
 
@@ -74,11 +74,16 @@ function run(): Tree {
   said = ''
   for (const path of ['root/run', 'out/normal', 'out/early', 'out/late'])
     mkdirSync(join(work, path), { recursive: true, mode: 0o755 })
-  generate(
-    { HOSTEXT_ROOT: root },
-    ...(['normal', 'early', 'late'].map((name) => join(work, 'out', name)) as [string, string, string]),
-  )
-  return { ...takeTree(join(work, 'out')), ...takeTree(join(root, 'run')) }
+  let written: Tree = {}
+  try {
+    generate(
+      { HOSTEXT_ROOT: root },
+      ...(['normal', 'early', 'late'].map((name) => join(work, 'out', name)) as [string, string, string]),
+    )
+  } finally {
+    written = { ...takeTree(join(work, 'out')), ...takeTree(join(root, 'run')) }
+  }
+  return written
 }
 
 /**
@@ -282,15 +287,17 @@ function outcomeOf(written: Tree): 'whole' | 'part' | 'plain' | 'back' {
   return layers > 0 ? 'part' : 'plain'
 }
 
-t.test(`${TREES} cases of damage, by seed ${SEED}`, async (t) => {
+addRecords()
+const whole = walk(data)
+const intact = allOf(data)
+
+/** Runs `trees` cases of this seed; returns how many came to what. */
+function damagedBy(t: Test, seed: number, trees: number): Record<ReturnType<typeof outcomeOf>, number> {
   const started = Date.now()
   const outcomes = { whole: 0, part: 0, plain: 0, back: 0 }
   let failures = 0
-  addRecords()
-  const whole = walk(data)
-  const intact = allOf(data)
-  for (let number = ONE ? Number(ONE) : 0; number < (ONE ? Number(ONE) + 1 : TREES); number++) {
-    const random = seeded(SEED * 1_000_003 + number)
+  for (let number = ONE ? Number(ONE) : 0; number < (ONE ? Number(ONE) + 1 : trees); number++) {
+    const random = seeded(seed * 1_000_003 + number)
     const done: string[] = []
     const touched = new Set<string>()
     for (let left = 1 + random.number(5), tries = 0; left > 0 && tries < 20; tries++) {
@@ -320,8 +327,13 @@ t.test(`${TREES} cases of damage, by seed ${SEED}`, async (t) => {
     failures++
     if (failures <= 20) t.fail(`case ${number}: ${done.join('; ')}: ${found.join('; ')}`)
   }
-  t.equal(failures, 0, `cases that fail, of ${TREES}`)
+  t.equal(failures, 0, `cases that fail, of ${trees} by seed ${seed}`)
   t.comment(`${JSON.stringify(outcomes)}, ${Math.round((Date.now() - started) / 1000)} s`)
+  return outcomes
+}
+
+t.test(`${TREES} cases of damage, by seed ${FIXED_SEED}`, async (t) => {
+  const outcomes = damagedBy(t, FIXED_SEED, TREES)
   // Damage that nothing comes of, and damage that takes everything along, would test little.
   if (!ONE) t.ok(Math.min(...Object.values(outcomes)) > TREES / 50, JSON.stringify(outcomes))
   t.equal(
@@ -329,6 +341,10 @@ t.test(`${TREES} cases of damage, by seed ${SEED}`, async (t) => {
     4,
     'a sound one',
   )
+})
+
+t.test(`as many as a tenth, by HOSTEXT_TEST_SEED=${ROTATING_SEED}`, async (t) => {
+  damagedBy(t, ROTATING_SEED, Math.ceil(TREES / 10))
 })
 
 t.test('systemd has nothing to say about their units', { skip: cannotVerify }, async (t) => {
