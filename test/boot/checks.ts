@@ -38,15 +38,15 @@ report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
 report decision cat /run/hostext.decision
 report target systemctl is-active multi-user.target
 report kmsg sh -c 'dmesg | grep hostext:'
+report container systemd-detect-virt --container
 report nextroot sh -c 'grep -E "nextroot|/run/hostext" /proc/self/mountinfo'
 report jobs systemctl list-jobs --no-legend
 `
 
 /** The kernel log's lines of ours; a container has no kernel log, only its console and the record. */
 export function said(outcome: Outcome): string {
-  const kernelLog = reported(outcome, 'kmsg')
-  return outcome.reports.get('kmsg.status') === '0'
-    ? kernelLog
+  return reported(outcome, 'container') === 'none'
+    ? reported(outcome, 'kmsg')
     : `${outcome.console}\n${reported(outcome, 'decision')}`
 }
 

@@ -246,6 +246,10 @@ export function judge(
   return wrong
 }
 
+/** How a decision says why `extension` is not stacked: by its name, its ID, or with all that the engine has. */
+const WHY =
+  /left out: (?:extension|[0-9a-f]{12}|all) |rolled back: extension|plain root, extensions are left out|^plain root: (?!no container)/m
+
 /** What is wrong with a boot that came to its end. */
 function judgeWhole(history: History, reports: Map<string, string>): string[] {
   const wrong: string[] = []
@@ -260,10 +264,10 @@ function judgeWhole(history: History, reports: Map<string, string>): string[] {
   const stacked = reports.get('stacked.status') === '0' ? (reports.get('stacked') ?? '') : undefined
   if (stacked !== undefined && history.versions.get(stacked)?.bad)
     wrong.push(`the bad version ${stacked} is stacked, and the machine is up`)
-  // Whatever is not stacked, something says why.
+  // Whatever is not stacked, something says why, of that very extension: that there was none is no reason.
   const decision = reports.get('decision') ?? ''
   const there = /^extension .*$/m.exec(reports.get('containers') ?? '')?.[0]
-  if (stacked === undefined && there && !/left out|rolled back|plain root/.test(decision))
+  if (stacked === undefined && there && !WHY.test(decision))
     wrong.push(`nothing is stacked of ${there}; the decision: ${decision}`)
   return wrong
 }

@@ -7,7 +7,7 @@
 import { Assertions } from '@tapjs/asserts'
 
 /** What an expression is tried on that must not match everything. */
-const SAMPLES = ['', 'any text,\nof two lines']
+const SAMPLES = ['', 'any text,\nof two \u001b[1mlines\u2028 and characters of all kinds: ö\0']
 
 /** Why `pattern` would pass on more than it says, of which `found` may be an example, or undefined. */
 function vague(found, pattern, place = '', seen = new Set()) {
@@ -42,7 +42,7 @@ function refuse(name, find) {
 
 for (const name of ['match', 'matchOnly', 'has', 'hasStrict'])
   refuse(name, (...values) => vague(...values.slice(0, 2)))
-for (const name of ['notMatch', 'notHas', 'notHasStrict'])
+for (const name of ['not', 'notSame', 'notMatch', 'notHas', 'notHasStrict'])
   refuse(name, (found) => (found === undefined || found === null ? `${found} has nothing` : undefined))
 for (const name of ['throws', 'rejects']) {
   refuse(name, (_work, wanted) =>

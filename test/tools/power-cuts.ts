@@ -100,7 +100,14 @@ t.test('everything that may not be is seen', async (t) => {
     [{ 'containers.status': '1' }, /the engine: containers/],
     [{ 'engine-after.status': '1' }, /the engine: engine-after/],
     [stacked(BAD), /is stacked, and the machine is up/],
-    [{ containers: `extension extension:1 ${GOOD(1)}`, decision: 'stacking 1' }, /nothing is stacked of/],
+    ...[
+      'stacking 1',
+      'plain root: no container is a host extension',
+      'left out: other (other:1, 0123456789ab): no layers',
+    ].map(
+      (decision) =>
+        [{ containers: `extension extension:1 ${GOOD(1)}`, decision }, /nothing is stacked of/] as const,
+    ),
   ] as const)
     t.match(judge(history(), whole(what), first), [why])
   t.match(judge(history(), { ...whole(), clean: false }, first), [/in use/])

@@ -41,7 +41,6 @@ echo 2 >/proc/sys/vm/drop_caches
 for name in wifi gpu disk; do report $name-after cat /usr/share/extension-$name; done
 report images docker images -a --format '{{.Repository}}:{{.Tag}}'
 report layers-left ls /var/lib/docker/overlay2
-report run-left sh -c 'ls -A /run/hostext /mnt'
 report mounts-left sh -c 'grep -c -E "hostext|nextroot" /proc/self/mountinfo'
 report engine-unit systemctl is-active docker.service
 report failed-after systemctl --failed --plain --no-legend
@@ -64,7 +63,6 @@ const STACKED: Record<string, string>[] = [
 const RUN = `${BASE_REPORT}
 export DOCKER_BUILDKIT=0
 report app cat /usr/share/app/file
-report plan /usr/lib/hostext/hostext.cjs plan
 for try in $(seq 300); do [ "$boot" = 1 ] || docker ps --format '{{.Names}}' | grep -q always && break; sleep 0.2; done
 report running docker ps --format '{{.Names}}'
 make() {

@@ -17,13 +17,11 @@ const FILES = { 'etc/hostext.conf': CONFIGURATION }
 const script = (record: string, before = '') => `${before}${BASE_REPORT}
 report one cat /usr/share/one-layer/one.txt
 report replaced cat /usr/share/base/replaced
-report date date -u +%s
 for try in $(seq 300); do
 	grep -q "on trial" /run/hostext.decision && findmnt -no SOURCE / | grep -q hostext && [ ! -e /run/hostext/good ] || break
 	sleep 0.2
 done
 report good cat ${record}/good
-report rollback systemctl is-failed hostext-rollback.service
 `
 const ON_ROOT = '/var/lib/docker/hostext'
 const ON_DATA = '/mnt/data/docker/hostext'
@@ -86,11 +84,8 @@ fill() {
   }
 }
 
-/**
- * A stack that never booted is not tried where that cannot be recorded. `freed`: a boot may have made room again for the
- * one block that it takes, as /var/log does; then the trial is recorded.
- */
-function isFullDisk(t: Test, outcome: Outcome, freed = false): void {
+/** A stack that never booted is not tried where that cannot be recorded. */
+function isFullDisk(t: Test, outcome: Outcome): void {
   const [plain, full, after] = [2, 3, 4].map((number) => bootOf(outcome, number)) as [
     Outcome,
     Outcome,
@@ -102,16 +97,10 @@ function isFullDisk(t: Test, outcome: Outcome, freed = false): void {
     reported(boot, 'failed').replaceAll(/ .*$/gm, '').split('\n').filter(Boolean)
   const ours = failed(full).filter((unit) => !failed(plain).includes(unit) && !/hostext|nextroot/.test(unit))
   t.same(ours, [], 'nothing fails that does not fail on a plain root')
-  const isRecorded = freed && reported(full, 'root').startsWith('hostext')
-  if (isRecorded) {
-    isWhole(t, full)
-    t.match(said(full), /have booted well/)
-  } else {
-    t.notMatch(reported(full, 'root'), /^hostext/, 'the root is the plain one')
-    t.match(said(full), /No space left on device/, 'it says that there is nowhere to record the trial')
-    t.match(said(full), /plain root, extensions are left out/)
-    t.not(full.reports.get('good.status'), '0')
-  }
+  t.notMatch(reported(full, 'root'), /^hostext/, 'the root is the plain one')
+  t.match(said(full), /No space left on device/, 'it says that there is nowhere to record the trial')
+  t.match(said(full), /plain root, extensions are left out/)
+  t.not(full.reports.get('good.status'), '0')
   isWhole(t, after)
   t.equal(after.reports.get('good.status'), '0', 'with space again the stack is marked good')
 }
@@ -122,8 +111,13 @@ function fullDiskCases(): Case[] {
     {
       name: 'faults: a full root',
       boot: 'uml',
-      machine: { dataRoot: standard, files: FILES, ...fullDisk('/var', ON_ROOT) },
-      check: (t, outcome) => isFullDisk(t, outcome, true),
+      machine: {
+        dataRoot: standard,
+        // A journal on the disk makes room again for the one block that the record takes.
+        files: { ...FILES, 'etc/systemd/journald.conf.d/test.conf': '[Journal]\nStorage=volatile\n' },
+        ...fullDisk('/var', ON_ROOT),
+      },
+      check: (t, outcome) => isFullDisk(t, outcome),
     },
     {
       name: 'faults: a full data partition',
@@ -238,10 +232,12 @@ function dataPartitionCases(): Case[] {
         script: script(ON_DATA),
       },
       check(t, outcome) {
-        isPlain(t, outcome, /mounted for \/mnt\/data\/docker.*: plain root|\/mnt\/data is not mounted/, [
-          /^mnt-data\.mount/,
-          /hostext/,
-        ])
+        isPlain(
+          t,
+          outcome,
+          /what is to be mounted for \/mnt\/data\/docker did not appear in time: plain root/,
+          [/^mnt-data\.mount/, /hostext/],
+        )
       },
     },
     {
@@ -253,10 +249,12 @@ function dataPartitionCases(): Case[] {
       },
       check(t, outcome) {
         // The kernel will not mount it writable, and systemd not read-only unless fstab says so.
-        isPlain(t, outcome, /mounted for \/mnt\/data\/docker.*: plain root|\/mnt\/data is not mounted/, [
-          /^mnt-data\.mount/,
-          /hostext/,
-        ])
+        isPlain(
+          t,
+          outcome,
+          /what is to be mounted for \/mnt\/data\/docker did not appear in time: plain root/,
+          [/^mnt-data\.mount/, /hostext/],
+        )
       },
     },
     {
@@ -357,11 +355,7 @@ function machineCases(): Case[] {
         },
       },
       check: (t, outcome) =>
-        isPlain(t, outcome, /unknown filesystem type 'overlay'|overlayfs/, [
-          /nextroot/,
-          /run-hostext/,
-          /rollback/,
-        ]),
+        isPlain(t, outcome, /unknown filesystem type 'overlay'/, [/nextroot/, /run-hostext/, /rollback/]),
     },
   ]
 }

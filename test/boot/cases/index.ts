@@ -54,7 +54,6 @@ report etc-writable sh -c 'touch /etc/x && ldconfig && feature-index'
           memory: 1536,
           prepare: (root) => deepen(join(root, 'var/lib/docker'), 127),
           script: `${BASE_REPORT}
-report left-out grep -c '^warning: left out: ' /run/hostext.decision
 report names sh -c 'grep "^warning: left out: " /run/hostext.decision | cut -d" " -f4'
 report descriptions systemctl show -P Description 'run-hostext-*.mount'
 report lower sh -c 'findmnt -no OPTIONS / | tr : "\\n" | wc -l'

@@ -24,9 +24,7 @@ report swap sh -c 'tail -n +2 /proc/swaps | cut -f1'
 report one cat /usr/share/one-layer/one.txt
 report replaced cat /usr/share/base/replaced
 report kept cat /usr/share/base/kept
-report uptime cat /proc/uptime
 report fsck sh -c 'journalctl -b --no-pager -o cat -u "systemd-fsck@*"'
-report time systemd-analyze
 `
 
 /** In its third boot the machine soft-reboots once, where its systemd can, and says what there is then. */

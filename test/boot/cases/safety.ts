@@ -242,7 +242,7 @@ report enter setpriv --reuid=1000 --regid=1000 --clear-groups ls -d /var/lib/doc
 report here ls /usr/share/safety
 report replaced cat /usr/share/base/replaced
 report directories sh -c 'for path in ${MISPLACED.map(([, path]) => path).join(' ')}; do [ -d $path ] && [ ! -h $path ] && echo $path; done'
-report mounts findmnt -no FSTYPE /opt/mounted /media/mounted
+report mounts sh -c 'for path in /opt/mounted /media/mounted; do findmnt -no TARGET,FSTYPE $path; done'
 report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x && cat $path/x; done'
 `,
       },
@@ -264,6 +264,11 @@ report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x &
         t.same(
           reported(outcome, 'directories').split('\n'),
           MISPLACED.map(([, path]) => path),
+        )
+        t.match(
+          reported(outcome, 'mounts'),
+          /^\/opt\/mounted +tmpfs\n\/media\/mounted +tmpfs$/,
+          'what fstab mounts is',
         )
         t.equal(reported(outcome, 'write'), 'x\nx\nx\nx\nx')
       },
