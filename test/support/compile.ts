@@ -3,11 +3,11 @@ import { dirname, join, relative } from 'node:path'
 import { transformSync } from 'esbuild'
 
 /**
- * Compiles all of src/ and test/ of the checkout at `project` into the directory `out`, in the same places. What a
- * file asks of its own place is answered with that of its source.
+ * Compiles `files` of the checkout at `project`, or all of its src/ and test/, into the directory `out`, in the same
+ * places. What a file asks of its own place is answered with that of its source.
  */
-export function compile(project: string, out: string): void {
-  for (const source of sources(project)) {
+export function compile(project: string, out: string, files?: string[]): void {
+  for (const source of files?.map((file) => join(project, file)) ?? sources(project)) {
     const { code } = transformSync(readFileSync(source, 'utf8'), {
       loader: 'ts',
       format: 'esm',
