@@ -44,7 +44,7 @@ Documentation=${DOCUMENTATION}
 ConditionPathExists=!/run/hostext
 `,
     ),
-    growDropIn(plan),
+    ...growDropIns(plan),
     ...updateDropIns(plan),
     ...plan.state.map(stateUnit),
     ...overlayUnits(plan),
@@ -251,10 +251,12 @@ Slice=system.slice
   ]
 }
 
-/** x-systemd.growfs on the root: grow the file system through the state, which is on it. */
-function growDropIn({ state }: Plan): UnitFile {
-  return dropIn(
-    'systemd-growfs-root.service',
+/**
+ * x-systemd.growfs on the root: grow the file system through the state, which is on it. The unit has another name where
+ * systemd-fstab-generator (252) makes it an instance of the template for all others.
+ */
+function growDropIns({ state }: Plan): UnitFile[] {
+  const text =
     state[0] !== undefined
       ? `[Service]
 ExecStart=
@@ -263,8 +265,8 @@ ExecStart=/usr/lib/systemd/systemd-growfs ${execWord(state[0])}
       : `[Unit]
 # Nothing of the file system is mounted writable.
 ConditionPathExists=!/run/hostext
-`,
-  )
+`
+  return ['systemd-growfs-root.service', 'systemd-growfs@-.service'].map((unit) => dropIn(unit, text))
 }
 
 /** A writable /tmp, unless the system has a unit of its own for it: the late directory comes last. */
