@@ -2,7 +2,7 @@
  * Deliberate faults: `tsx test/faults.ts [--seed N] [--count N]` makes small changes to src and generators, one at a
  * time in a copy of the checkout, and says which of them the unit tier catches. `--only N` makes the Nth alone.
  *
- * What does not compile, or leaves the bundle as it is, is no fault, and another is made in its place. The tests run in
+ * What does not compile, or leaves the compiled file as it is, is no fault, and another is made in its place. The tests run in
  * a sandbox: a fault in what reboots machines would otherwise reboot this one.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
@@ -50,6 +50,16 @@ function read(file: string): string {
   return readFileSync(join(copy, file), 'utf8')
 }
 
+const { config } = ts.readConfigFile(join(copy, 'tsconfig.json'), ts.sys.readFile)
+const { options } = ts.parseJsonConfigFileContent(config, ts.sys, copy)
+const host = ts.createCompilerHost(options)
+const parsed = new Map<string, ts.SourceFile | undefined>()
+const parse = host.getSourceFile
+host.getSourceFile = (name, ...more) => {
+  if (!parsed.has(name)) parsed.set(name, parse(name, ...more))
+  return parsed.get(name)
+}
+
 /** Why the file, as it is now, is none that could be shipped, or undefined. */
 function flaw(file: string): string | undefined {
   if (file.endsWith('.service')) return undefined
@@ -57,14 +67,14 @@ function flaw(file: string): string | undefined {
     const { status, stderr } = spawnSync('sh', ['-n', join(copy, file)], { encoding: 'utf8' })
     return status === 0 ? undefined : stderr
   }
-  const { config } = ts.readConfigFile(join(copy, 'tsconfig.json'), ts.sys.readFile)
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, copy)
-  const program = ts.createProgram([join(copy, file)], {
-    ...options,
-    noUnusedLocals: false,
-    noUnusedParameters: false,
-  })
+  parsed.delete(join(copy, file))
+  const program = ts.createProgram(
+    [join(copy, file)],
+    { ...options, noUnusedLocals: false, noUnusedParameters: false },
+    host,
+  )
   const source = program.getSourceFile(join(copy, file))
+  parsed.delete(join(copy, file))
   const [problem] = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
   return problem && ts.flattenDiagnosticMessageText(problem.messageText, ' ')
 }
@@ -101,6 +111,7 @@ async function firstFailure(files: string[]): Promise<string | undefined> {
   const running = new Set<ChildProcess>()
   const work = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined && failure === undefined; file = waiting.shift()) {
+      if (isBundleStale && usesBundle(file)) buildBundle()
       const child = start(file)
       running.add(child)
       let output = ''
@@ -130,16 +141,31 @@ function inOrder(file: string): string[] {
       ? 0
       : SLOW.test(test)
         ? 3
-        : test.startsWith(join(twin, '..'))
+        : test.startsWith(join(twin, '..')) && !usesBundle(test)
           ? 1
           : 2
   return [...all].sort((one, other) => rank(one) - rank(other))
 }
 
-function rebuild(file: string): void {
-  if (!file.endsWith('.ts')) return
-  compile(copy, compiled, [file])
+let isBundleStale = false
+
+function buildBundle(): void {
   execFileSync(process.execPath, ['build.mjs'], { cwd: copy, stdio: 'ignore' })
+  isBundleStale = false
+}
+
+function usesBundle(test: string): boolean {
+  return /\bBUNDLE\b|build\.mjs|'dist'/.test(read(test))
+}
+
+/** What the tests import of the file, or run in its place, becomes what it is now. Returns whether that differs. */
+function apply(file: string): boolean {
+  if (!file.endsWith('.ts')) return true
+  const code = () => read(join('build/tests', file.replace(/\.ts$/, '.js'))).replace(/\n\/\/# source.*/, '')
+  const before = code()
+  compile(copy, compiled, [file])
+  isBundleStale = true
+  return code() !== before
 }
 
 /** Line and column of a fault, and what it does. */
@@ -161,25 +187,18 @@ while (made < count) {
   const kind = random.pick(kinds)
   const place = random.pick(places.filter((place) => place.kind === kind))
   const source = read(place.file)
-  const bundle = read('dist/hostext.cjs')
   const said = describe(place)
   writeFileSync(join(copy, place.file), source.slice(0, place.start) + place.text + source.slice(place.end))
   try {
-    if (flaw(place.file) !== undefined) continue
-    const number = made + 1
-    if (only && only !== number) {
-      made++
-      continue
-    }
-    rebuild(place.file)
-    if (place.file.endsWith('.ts') && read('dist/hostext.cjs') === bundle) continue
-    made++
+    if (flaw(place.file) !== undefined || !apply(place.file)) continue
+    const number = ++made
+    if (only && only !== number) continue
     const failure = await firstFailure(inOrder(place.file))
     if (failure === undefined) missed.push(`${number}. ${said}`)
     console.log(`${number}. ${failure === undefined ? 'MISSED' : 'caught'} ${said}\n   ${failure ?? ''}`)
   } finally {
     writeFileSync(join(copy, place.file), source)
-    rebuild(place.file)
+    apply(place.file)
   }
 }
 console.log(`\nseed ${seed}: ${count - missed.length} of ${count} caught`)
