@@ -84,10 +84,11 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   writeSet(run, 'layers', layers)
   writeSet(run, 'first', first)
   writeSet(run, 'locked', lockedUnits(plan))
-  const { dataRoot, extensions, alsoHold, trial, rolledBack } = plan
+  const { dataRoot, extensions, safety } = plan
+  const alsoHold = safety.kind === 'trial' ? safety.alsoHold : []
   writeHeld(run, { dataRoot, extensions: [...extensions.map(heldImage), ...alsoHold] })
-  if (trial) writeFileSync(`${run}/${RECORD_FILE}`, trial.record)
-  if (rolledBack) writeFileSync(`${run}/${ROLLBACK_FILE}`, `${rolledBack}\n`)
+  if (safety.kind === 'trial') writeFileSync(`${run}/${RECORD_FILE}`, safety.trial.record)
+  if (safety.kind === 'restored') writeFileSync(`${run}/${ROLLBACK_FILE}`, `${safety.line}\n`)
   return [...layers, ...first]
 }
 

@@ -124,6 +124,7 @@ function parse(text: string): unknown {
   }
 }
 
-function describe(error: Error): Error {
-  return new Error(printable(error.message.replace(/^(connect \w+) .*/, '$1')))
+/** What went wrong with a socket, without the path that is named already. */
+function describe({ syscall, code, message }: NodeJS.ErrnoException): Error {
+  return new Error(syscall && code ? `${syscall} ${code}` : printable(message))
 }

@@ -1,7 +1,7 @@
 import { listDirectory, type Root, readText } from '../machine/files.js'
 import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
-import { findStranger, findUnfitDirectory } from './trust.js'
+import { findOtherWriter, findUnfitDirectory } from './trust.js'
 
 /** What the engine's config.v2.json says of one container, as far as it matters here. */
 export type Container = {
@@ -56,9 +56,9 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
 
   const unfit = findUnfitDirectory(root, `${dataRoot}/containers/${id}`)
   if (unfit) return unreadable(`its directory: ${unfit}`)
-  const text = readText(root, source, LARGEST_CONFIG, findStranger)
+  const text = readText(root, source, LARGEST_CONFIG, findOtherWriter)
   if (text === undefined) return unreadable('no such file')
-  if (text instanceof Error) return unreadable(text.message.slice(source.length + 2))
+  if (text instanceof Error) return unreadable(text.why)
 
   let json: unknown
   try {
@@ -128,7 +128,7 @@ export type HostConfig = {
 /** Reads hostconfig.json of a container; where there is none, nothing is known of it. Throws an Error that names the file. */
 export function readHostConfig(root: Root, dataRoot: string, id: string): HostConfig {
   const path = `${dataRoot}/containers/${id}/hostconfig.json`
-  const text = readText(root, path, LARGEST_CONFIG, findStranger)
+  const text = readText(root, path, LARGEST_CONFIG, findOtherWriter)
   if (text === undefined) return { runtime: undefined, isTemporary: false }
   if (text instanceof Error) throw text
   const json = parseObject(text)

@@ -10,7 +10,7 @@ const UNIT = 'docker.service'
 export function readDaemonJson(root: Root): Record<string, unknown> | undefined {
   const text = readText(root, DAEMON_JSON)
   if (text === undefined) return undefined
-  if (text instanceof Error) throw new Error(text.message.slice(DAEMON_JSON.length + 2))
+  if (text instanceof Error) throw new Error(text.why)
   let json: unknown
   try {
     json = JSON.parse(text)

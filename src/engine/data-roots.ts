@@ -4,7 +4,7 @@ import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { DAEMON_JSON, readDaemonJson } from './daemon.js'
-import { findStranger, findUnfitDirectory, isOpen } from './trust.js'
+import { findOtherWriter, findUnfitDirectory, isOpen } from './trust.js'
 
 /** What hostext keeps in a data root: the records of the stacks that were booted. */
 export const OWN_DIRECTORY = 'hostext'
@@ -31,12 +31,12 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   for (const path of paths) {
     let problem: string | undefined
     // Sticky directories such as /tmp are no exception: who comes first has the name there.
-    const meet: Parameters<typeof resolveLinks>[2] = (place, stat) => {
-      const why = stat?.isDirectory() ? findStranger(stat) : undefined
+    const visit: Parameters<typeof resolveLinks>[2] = (place, stat) => {
+      const why = stat?.isDirectory() ? findOtherWriter(stat) : undefined
       if (why) problem ??= `${printable(place)} ${why}`
     }
-    meet('/', statLink(root, '/'))
-    const resolved = resolveLinks(root, path, meet)
+    visit('/', statLink(root, '/'))
+    const resolved = resolveLinks(root, path, visit)
     if (!isUnitPath(resolved)) {
       const text = `${printable(path)} leads to ${printable(resolved)}, which no unit can name; ignored`
       messages.push({ level: 'warning', text })

@@ -1,7 +1,7 @@
 import { readlinkSync } from 'node:fs'
 import { kindOf, type Root, readText, reason, statLink } from '../machine/files.js'
 import { printable } from '../text/printable.js'
-import { findStranger, findUnfitDirectory } from './trust.js'
+import { findOtherWriter, findUnfitDirectory } from './trust.js'
 
 /**
  * The layers of a container's image as the overlay2 driver stacked them, top first: names relative to
@@ -101,7 +101,7 @@ function checkDirectory(root: Root, path: string): void {
 }
 
 function readRequired(root: Root, path: string): string {
-  const text = readText(root, path, 64 << 10, findStranger)
+  const text = readText(root, path, 64 << 10, findOtherWriter)
   if (text === undefined) throw new Error(`${path}: no such file`)
   if (text instanceof Error) throw text
   return text.trim()

@@ -13,7 +13,7 @@ const USER = process.getuid?.() ?? 0
  * Why a file or a directory is not root's alone, or undefined. A dry run takes the user who runs it for root, and the
  * group of whoever has a umask of 002 for nobody else.
  */
-export function findStranger({ uid, mode }: Stats): string | undefined {
+export function findOtherWriter({ uid, mode }: Stats): string | undefined {
   if (uid !== 0 && uid !== USER) return `belongs to user ${uid}, not to root`
   if (mode & (USER === 0 ? 0o022 : 0o002))
     return `can be written by others than root (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`
@@ -25,7 +25,7 @@ export function findUnfitDirectory(root: Root, path: string): string | undefined
   const stat = statLink(root, path)
   if (!stat) return undefined
   if (!stat.isDirectory()) return `not a directory but ${kindOf(stat)}`
-  return findStranger(stat)
+  return findOtherWriter(stat)
 }
 
 /**

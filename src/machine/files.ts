@@ -21,8 +21,18 @@ export function inputRoot(environment: NodeJS.ProcessEnv): Root {
   return { prefix: withoutTrailingSlashes(environment.HOSTEXT_ROOT ?? '') }
 }
 
+/** What is wrong with a file or a directory: its message starts with the path, `why` does without. */
+export class FileProblem extends Error {
+  constructor(
+    path: string,
+    readonly why: string,
+  ) {
+    super(`${path}: ${why}`)
+  }
+}
+
 /**
- * A file that may be absent: its text, undefined if there is none, an Error for everything else, which what is
+ * A file that may be absent: its text, undefined if there is none, a FileProblem for everything else, which what is
  * no regular file is: a FIFO would hang the boot. `refuse`: what else is wrong with the file; then links are not
  * followed either.
  */
@@ -31,20 +41,20 @@ export function readText(
   path: string,
   largest = 1 << 20,
   refuse?: (stat: Stats) => string | undefined,
-): string | undefined | Error {
+): string | undefined | FileProblem {
   try {
     // Asked first: most of what may be absent is, and an exception costs more than the question. Nobody but
     // root can put another file in its place meanwhile: the engine's directories are checked for that.
     const stat = (refuse ? lstatSync : statSync)(root.prefix + path, { throwIfNoEntry: false })
     if (!stat) return undefined
     const problem = stat.isFile() ? refuse?.(stat) : `not a regular file but ${kindOf(stat)}`
-    if (problem) return new Error(`${path}: ${problem}`)
-    if (stat.size > largest) return new Error(`${path}: ${stat.size} bytes, more than ${largest}`)
+    if (problem) return new FileProblem(path, problem)
+    if (stat.size > largest) return new FileProblem(path, `${stat.size} bytes, more than ${largest}`)
     if (stat.size > 0) return readFileSync(root.prefix + path, 'utf8')
-    return readUpTo(root.prefix + path, largest) ?? new Error(`${path}: more than ${largest} bytes`)
+    return readUpTo(root.prefix + path, largest) ?? new FileProblem(path, `more than ${largest} bytes`)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
-    return new Error(`${path}: ${reason(error)}`)
+    return new FileProblem(path, reason(error))
   }
 }
 
@@ -82,7 +92,7 @@ export function listDirectory(root: Root, path: string): string[] {
     return readdirSync(root.prefix + path).sort()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return []
-    throw new Error(`${path}: ${reason(error)}`)
+    throw new FileProblem(path, reason(error))
   }
 }
 
@@ -106,12 +116,12 @@ const MOST_STEPS = 400
 
 /**
  * Follows the symbolic links in a normalized absolute path, below the input root; what does not exist is kept as
- * it is. A loop of links ends in the path at which it was given up. `meet`: told of everything on the way.
+ * it is. A loop of links ends in the path at which it was given up. `visit`: told of everything on the way.
  */
 export function resolveLinks(
   root: Root,
   path: string,
-  meet?: (path: string, stat: Stats | undefined) => void,
+  visit?: (path: string, stat: Stats | undefined) => void,
 ): string {
   let resolved = ''
   const rest = path.split('/').reverse()
@@ -124,7 +134,7 @@ export function resolveLinks(
     }
     const next = `${resolved}/${name}`
     const stat = statLink(root, next)
-    meet?.(next, stat)
+    visit?.(next, stat)
     if (!stat?.isSymbolicLink()) {
       resolved = next
       continue

@@ -96,7 +96,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if ('read' in safe) return safe
   messages.push(...safe.messages)
   if ('plain' in safe) return { ...safe, messages }
-  const { stack, trial, rolledBack, alsoHold } = safe
+  const { stack, safety } = safe
 
   const dataMounts = findDataMounts(machine, etc.mode === 'persistent' ? [dataRoot, CHANGES] : [dataRoot])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
@@ -151,7 +151,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
           : undefined,
       dataMounts,
       // A container's root is part of a file system of its host.
-      settled: machine.inContainer
+      closedBeforeSwitch: machine.inContainer
         ? []
         : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])],
       checkedDevices: fstab.flatMap(({ source, mountPoint, passno }) =>
@@ -161,9 +161,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       tmp: state.length > 0 && machine.directories.includes('/tmp') && !covered.includes('/tmp'),
       softReboot: machine.softReboot,
       collected: machine.collected,
-      trial,
-      rolledBack,
-      alsoHold,
+      safety,
     },
   }
 }
@@ -186,7 +184,7 @@ function chooseEngine(engines: readonly EngineFacts[]): {
   return { engine, leftOut }
 }
 
-type Safe = Pick<Plan, 'trial' | 'rolledBack' | 'alsoHold'> & { stack: Extension[] }
+type Safe = Pick<Plan, 'safety'> & { stack: Extension[] }
 
 /**
  * The stack that may be booted: the chosen one, on trial if it has never booted well; in place of one that did not boot
@@ -202,7 +200,7 @@ function chooseSafely(
   const { configuration, commandLine, inContainer, mounts } = machine
   const messages: Message[] = []
   const say = (level: Level, text: string): void => void messages.push({ level, text })
-  const chosen: Safe = { stack, trial: undefined, rolledBack: undefined, alsoHold: [] }
+  const chosen: Safe = { stack, safety: { kind: 'known' } }
   if (configuration.attempts === 0) return { ...chosen, messages }
   if (facts.lastGood === undefined) return { read: { what: 'last good record', dataRoot } }
   const recorded = recordStack(stack)
@@ -222,7 +220,7 @@ function chooseSafely(
     const line = describeRollback(verdict, back ? 'the last good stack' : 'plain root')
     say('error', line)
     if (!back) return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
-    return { ...chosen, stack: back, rolledBack: line, messages }
+    return { stack: back, safety: { kind: 'restored', line }, messages }
   }
 
   const place = findPlace(mounts, dataRoot, state)
@@ -236,13 +234,10 @@ function chooseSafely(
     `on trial: boot ${verdict.attempt} of ${configuration.attempts} that this stack has to boot well in`,
   )
   const { settle, trialTimeout: timeout } = configuration
-  return {
-    ...chosen,
-    trial: { attempt: verdict.attempt, record, place, settle, timeout, inContainer },
-    // The one that would be gone back to. What is not there any more cannot be held.
-    alsoHold: findRestored(good).back?.map(heldImage) ?? [],
-    messages,
-  }
+  const trial = { attempt: verdict.attempt, record, place, settle, timeout, inContainer }
+  // The one that would be gone back to. What is not there any more cannot be held.
+  const alsoHold = findRestored(good).back?.map(heldImage) ?? []
+  return { stack, safety: { kind: 'trial', trial, alsoHold }, messages }
 }
 
 /** The first good stack that can be had again, and why those before it cannot. */

@@ -64,7 +64,7 @@ export type Plan = Boot & {
   /** Mount points of the file systems that layers or kept changes are on, but the root. */
   dataMounts: string[]
   /** Mount points that nothing reaches after the switch, to be made read-only before it. */
-  settled: string[]
+  closedBeforeSwitch: string[]
   /** The devices among {@link Plan.dataMounts} that have been checked before the switch. */
   checkedDevices: string[]
   /** Mount points in fstab that systemd-remount-fs(8) remounts, but the root. */
@@ -75,10 +75,23 @@ export type Plan = Boot & {
   softReboot: boolean
   /** The engine's file systems had to be mounted first. */
   collected: boolean
-  /** The stack has not booted well yet, and what comes of it is recorded. */
-  trial: Trial | undefined
-  /** The stack is the last good one in place of one that did not boot well: the line that says so. */
-  rolledBack: string | undefined
-  /** Images that are not stacked and stay on the disk: those of the last good stack, while another is on trial. */
-  alsoHold: HeldImage[]
+  safety: Safety
 }
+
+/**
+ * Whether the stack may be booted: it has booted well (or nobody asks); it has not yet, and what comes of it is recorded; it is
+ * the last good one in place of one that did not boot well.
+ */
+export type Safety =
+  | { kind: 'known' }
+  | {
+      kind: 'trial'
+      trial: Trial
+      /** Images that are not stacked and stay on the disk: those of the stack that would be gone back to. */
+      alsoHold: HeldImage[]
+    }
+  | {
+      kind: 'restored'
+      /** The line that says so. */
+      line: string
+    }

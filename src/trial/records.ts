@@ -1,11 +1,11 @@
 import { isImageId } from '../engine/container.js'
 import { OWN_DIRECTORY } from '../engine/data-roots.js'
 import { checkLayer, isLayerName } from '../engine/layers.js'
-import { findStranger } from '../engine/trust.js'
+import { findOtherWriter } from '../engine/trust.js'
 import type { Extension } from '../image/extension.js'
 import { type Look, readImage } from '../image/image.js'
 import type { Rank } from '../image/labels.js'
-import { listDirectory, type Root, readText } from '../machine/files.js'
+import { type FileProblem, listDirectory, type Root, readText } from '../machine/files.js'
 import type { RecordFacts } from '../stack/facts.js'
 import type { RecordedExtension, RecordedStack } from '../stack/record.js'
 import { isObject, parseObject } from '../text/json.js'
@@ -67,7 +67,7 @@ function parseRank(rank: unknown): Rank | undefined {
 
 /** The text of the last good record, to be compared to the byte: in all boots but a few nothing more is to be known. */
 export function readLastGood(root: Root, dataRoot: string): string | undefined {
-  const text = readText(root, `${dataRoot}/${OWN_DIRECTORY}/${GOOD}`, LARGEST, findStranger)
+  const text = readText(root, `${dataRoot}/${OWN_DIRECTORY}/${GOOD}`, LARGEST, findOtherWriter)
   return typeof text === 'string' ? text : undefined
 }
 
@@ -85,18 +85,17 @@ export function readRecords(
     void records.problems.push(`${printable(path)}: ${what}: this record counts as absent`)
   const read = (name: string): RecordedStack | undefined => {
     const path = `${directory}/${name}`
-    const text = readText(root, path, LARGEST, findStranger)
+    const text = readText(root, path, LARGEST, findOtherWriter)
     if (text === undefined) return undefined
-    if (text instanceof Error) return problem(path, text.message.slice(path.length + 2)) as undefined
-    const stack = parseStack(text)
-    if (!stack) problem(path, 'not a record of a stack')
+    const stack = typeof text === 'string' ? parseStack(text) : undefined
+    if (!stack) problem(path, typeof text === 'string' ? 'not a record of a stack' : text.why)
     return stack
   }
   let names: string[] = []
   try {
     names = listDirectory(root, directory)
   } catch (error) {
-    problem(directory, (error as Error).message.slice(directory.length + 2))
+    problem(directory, (error as FileProblem).why)
   }
   for (const name of [GOOD, PREVIOUS].filter((name) => names.includes(name))) {
     const stack = read(name)

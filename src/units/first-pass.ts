@@ -34,7 +34,8 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
     ...overlays.map(({ path }) => unitName(root + path, 'mount')),
     ...binds.map(({ name }) => name),
   ]
-  const needs = plan.trial ? [...mounts, RECORD_SERVICE] : mounts
+  const trial = plan.safety.kind === 'trial' ? plan.safety.trial : undefined
+  const needs = trial ? [...mounts, RECORD_SERVICE] : mounts
 
   return [
     ...overlays.map((stack) => stackUnit(stack, plan, root)),
@@ -42,7 +43,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
     ...(plan.indexes.length > 0 ? [indexUnit(plan, overlays)] : []),
     ...(plan.etc.mode === 'persistent' ? [changesUnit(plan, root)] : []),
     ...(plan.machineId ? [machineIdUnit(plan, plan.machineId)] : []),
-    ...(plan.trial ? [recordUnit(plan, plan.trial, root, mounts), watchUnit(plan.trial)] : []),
+    ...(trial ? [recordUnit(plan, trial, root, mounts), watchUnit(trial)] : []),
     {
       path: 'normal/hostext-switch.service',
       text: `# Written by hostext-generator.
@@ -51,13 +52,13 @@ Description=Switch to the root with host extensions
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 Requires=${needs.join(' ')}
-${plan.trial ? `Wants=${WATCH_SERVICE}\n` : ''}After=${[...needs, ...(plan.trial ? [WATCH_SERVICE] : [])].join(' ')}
+${trial ? `Wants=${WATCH_SERVICE}\n` : ''}After=${[...needs, ...(trial ? [WATCH_SERVICE] : [])].join(' ')}
 ${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.timeout}` : 'RefuseManualStart=yes'}
 
 [Service]
 Type=oneshot
 ${SWITCH_ENDS}
-ExecStart=/usr/lib/hostext/switch ${[plan.softReboot ? 'soft-reboot' : 'switch-root', root, ...plan.settled].join(' ')}
+ExecStart=/usr/lib/hostext/switch ${[plan.softReboot ? 'soft-reboot' : 'switch-root', root, ...plan.closedBeforeSwitch].join(' ')}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
@@ -162,7 +163,7 @@ StandardError=append:${INDEX_LOG}
 }
 
 /** The kept changes to /etc take part in its indexes. They are read from the base root: its state bind comes later. */
-function kept({ etc }: Plan, path: string): string {
+function kept({ etc }: Pick<Plan, 'etc'>, path: string): string {
   return path === '/etc' && etc.mode === 'persistent' && etc.kept ? `${CHANGES}/upper:` : ''
 }
 
@@ -172,7 +173,10 @@ const MACHINE_ID_SERVICE = 'hostext-machine-id.service'
  * Writes the ID of a machine that had none to its disk, as systemd-machine-id-commit.service does on the plain root; the /etc of the
  * locked system may forget it, and it would be another one in every boot. Without it the machine goes on with the ID it has.
  */
-function machineIdUnit({ checkRoot, rootOptions }: Plan, { closeRoot }: { closeRoot: boolean }): UnitFile {
+function machineIdUnit(
+  { checkRoot, rootOptions }: Pick<Plan, 'checkRoot' | 'rootOptions'>,
+  { closeRoot }: { closeRoot: boolean },
+): UnitFile {
   const check = checkRoot ? `Wants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n` : ''
   return {
     path: `normal/${MACHINE_ID_SERVICE}`,

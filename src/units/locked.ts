@@ -50,8 +50,7 @@ ConditionPathExists=!/run/hostext
     ...overlayUnits(plan),
     ...firstPassServices(plan),
     ...holdUnits(),
-    ...(plan.trial ? [watchUnit(plan.trial), ...goodUnits(plan.trial, plan.target)] : []),
-    ...(plan.rolledBack ? rollbackUnits(plan.rolledBack, plan.target) : []),
+    ...safetyUnits(plan),
   ]
   if (plan.state.length > 0) {
     files.push({
@@ -64,11 +63,16 @@ ConditionPathExists=!/run/hostext
   return files
 }
 
+function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitFile[] {
+  if (safety.kind === 'trial') return [watchUnit(safety.trial), ...goodUnits(safety.trial, target)]
+  return safety.kind === 'restored' ? rollbackUnits(safety.line, target) : []
+}
+
 /**
  * The services of the first pass that the switch may end before their commands have. PID 1 learns of that
  * end here, and would take it for a failure of a unit it has no file of.
  */
-function firstPassServices({ collected }: Plan): UnitFile[] {
+function firstPassServices({ collected }: Pick<Plan, 'collected'>): UnitFile[] {
   const services = ['hostext-switch.service', ...(collected ? ['hostext-collect.service'] : [])]
   return services.map((name) => ({
     path: `normal/${name}`,
@@ -88,7 +92,7 @@ ExecStart=/bin/true
 }
 
 /** `gpu, wifi, zram`, the first few by name. */
-function names({ extensions }: Plan): string {
+function names({ extensions }: Pick<Plan, 'extensions'>): string {
   const list = extensions.slice(0, NAMED).map(({ container }) => printable(container.name, 60))
   const more = extensions.length - list.length
   return `${list.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
@@ -157,7 +161,7 @@ WorkingDirectory=${RUN_DIRECTORY}
  * change (ConditionNeedsUpdate= in systemd.unit(5)). What extensions need of it is done: the indexes before
  * the switch; their users are made in any case. A root that has an update to apply does so as ever.
  */
-function updateDropIns({ sysusers, upToDate, etc }: Plan): UnitFile[] {
+function updateDropIns({ sysusers, upToDate, etc }: Pick<Plan, 'sysusers' | 'upToDate' | 'etc'>): UnitFile[] {
   const files: UnitFile[] = []
   if (sysusers && etc.mode !== 'read-only') {
     files.push(
@@ -219,7 +223,7 @@ ConditionPathExists=!/run/hostext
  * nothing left that reaches it, and dirty on the disk. So it stays mounted until the last step of the shutdown,
  * like the state. Its check would end with the shutdown and take it along; it was made before the switch.
  */
-function dataUnits({ dataMounts, checkedDevices }: Plan): UnitFile[] {
+function dataUnits({ dataMounts, checkedDevices }: Pick<Plan, 'dataMounts' | 'checkedDevices'>): UnitFile[] {
   return [
     ...dataMounts.map((path) =>
       dropIn(
@@ -255,7 +259,7 @@ Slice=system.slice
  * x-systemd.growfs on the root: grow the file system through the state, which is on it. The unit has another name where
  * systemd-fstab-generator (252) makes it an instance of the template for all others.
  */
-function growDropIns({ state }: Plan): UnitFile[] {
+function growDropIns({ state }: Pick<Plan, 'state'>): UnitFile[] {
   const text =
     state[0] !== undefined
       ? `[Service]

@@ -42,11 +42,15 @@ export function stacks(plan: Plan, nextRoot: string): Stack[] {
 }
 
 /** Where the kept changes are reached in the first pass: the base root is read-only there, its state bind is not. */
-export function changesBeforeSwitch({ etc }: Plan, nextRoot: string): string {
+export function changesBeforeSwitch({ etc }: Pick<Plan, 'etc'>, nextRoot: string): string {
   return etc.mode === 'persistent' && etc.state ? nextRoot + CHANGES : CHANGES
 }
 
-function makeStack({ extensions, indexes }: Plan, path: string, upper?: string): Stack {
+function makeStack(
+  { extensions, indexes }: Pick<Plan, 'extensions' | 'indexes'>,
+  path: string,
+  upper?: string,
+): Stack {
   const name = path.slice(1)
   const part = (number: number): string[] => {
     if (path === '/') return [String(number)]

@@ -44,7 +44,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     dataRoot: '/var/lib/docker',
     bindDataRoot: undefined,
     dataMounts: [],
-    settled: [],
+    closedBeforeSwitch: [],
     checkedDevices: [],
     remount: [],
     tmp: false,
@@ -53,9 +53,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     softReboot: true,
     timeout: 60,
     collected: false,
-    trial: undefined,
-    rolledBack: undefined,
-    alsoHold: [],
+    safety: { kind: 'known' },
     ...change,
   }
 }

@@ -22,7 +22,6 @@ import { collectUnits } from '../../src/units/collect.js'
 import { firstPassUnits } from '../../src/units/first-pass.js'
 import { layerUnit } from '../../src/units/layer.js'
 import { lockedUnits } from '../../src/units/locked.js'
-import { rollbackUnits } from '../../src/units/trial.js'
 import { makeExtension, makePlan } from '../support/plan.js'
 import { FIXED_SEED, ROTATING_SEED } from '../support/seeded.js'
 import { makeTree } from '../support/tree.js'
@@ -424,10 +423,13 @@ function planOf(
     machineId: bind ? { closeRoot: trial } : undefined,
     indexes: bind ? ['libraries'] : [],
     dataMounts: bind ? [] : [dataRoot],
-    trial: trial
-      ? { attempt: 1, record: 'record', place, settle: 1, timeout: 60, inContainer: bind }
-      : undefined,
-    rolledBack: trial ? undefined : `rolled back: ${printableList([text(name, 'plain')])}`,
+    safety: trial
+      ? {
+          kind: 'trial',
+          trial: { attempt: 1, record: 'record', place, settle: 1, timeout: 60, inContainer: bind },
+          alsoHold: [],
+        }
+      : { kind: 'restored', line: `rolled back: ${printableList([text(name, 'plain')])}` },
     etc: etc === 'persistent' ? { mode: etc, state: state[0], kept: true } : ({ mode: etc } as Plan['etc']),
   })
 }
@@ -438,7 +440,6 @@ function render(plan: Plan): UnitFile[] {
     ...firstPassUnits(plan, '/run/systemd/generator'),
     ...lockedUnits(plan),
     ...collectUnits({ ...plan, paths: [plan.dataRoot] }, '/run/systemd/generator'),
-    ...rollbackUnits(plan.rolledBack ?? 'rolled back: none', plan.target),
   ]
 }
 

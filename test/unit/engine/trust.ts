@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, renameSync, symlinkSync } from 'node:f
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { findDataRoots, findUnfitDataRoot } from '../../../src/engine/data-roots.js'
-import { findStranger, findUnfitDirectory } from '../../../src/engine/trust.js'
+import { findOtherWriter, findUnfitDirectory } from '../../../src/engine/trust.js'
 import { readEngines } from '../../../src/image/engines.js'
 import { statLink } from '../../../src/machine/files.js'
 import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
@@ -20,7 +20,7 @@ t.test('who else could write', async (t) => {
   const ask = (path: string, mode: number) => {
     chmodSync(root.prefix + path, mode)
     const stat = statLink(root, path)
-    return stat && findStranger(stat)
+    return stat && findOtherWriter(stat)
   }
   for (const mode of [0o400, 0o600, 0o644, 0o755, 0o4755]) t.equal(ask('/file', mode), undefined)
   t.equal(ask('/file', 0o646), 'can be written by others than root (mode 0646)')
@@ -39,7 +39,7 @@ t.test('what belongs to somebody else', { skip: !isRoot && 'only root gives file
   const root = { prefix: makeTree(t, { file: '' }) }
   chownSync(join(root.prefix, 'file'), 1000, 0)
   t.equal(findUnfitDirectory(root, '/file'), 'not a directory but a file')
-  t.match(findStranger(statLink(root, '/file') as never), 'belongs to user 1000, not to root')
+  t.match(findOtherWriter(statLink(root, '/file') as never), 'belongs to user 1000, not to root')
 
   const { root: machine, data } = copyDataRoot(t)
   chownSync(data, 1000, 0)

@@ -149,7 +149,7 @@ t.test('after the first step hostext.target belongs to that', async (t) => {
 
 t.test('file systems that nothing reaches any more are closed', async (t) => {
   t.match(
-    textOf(units({ settled: ['/', '/usr'] }), 'normal/hostext-switch.service'),
+    textOf(units({ closedBeforeSwitch: ['/', '/usr'] }), 'normal/hostext-switch.service'),
     '\nExecStart=/usr/lib/hostext/switch soft-reboot /run/nextroot / /usr\n',
   )
 })

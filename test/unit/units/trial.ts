@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Trial } from '../../../src/stack/verdict.js'
 import { firstPassUnits } from '../../../src/units/first-pass.js'
 import { lockedUnits } from '../../../src/units/locked.js'
 import { rollbackUnits } from '../../../src/units/trial.js'
@@ -6,8 +7,11 @@ import { makePlan, textOf } from '../../support/plan.js'
 
 const place = { directory: '/var/lib/100% docker/hostext', state: '/var' }
 const trial = { attempt: 2, record: '', place, settle: 5, timeout: 77, inContainer: false }
-const first = (change = {}) => firstPassUnits(makePlan({ trial, ...change }), '/run/systemd/generator')
-const locked = (change = {}) => lockedUnits(makePlan({ trial, ...change }))
+const onTrial = (change: Partial<Trial> = {}) => ({
+  safety: { kind: 'trial' as const, trial: { ...trial, ...change }, alsoHold: [] },
+})
+const first = (change = {}) => firstPassUnits(makePlan({ ...onTrial(), ...change }), '/run/systemd/generator')
+const locked = (change = {}) => lockedUnits(makePlan({ ...onTrial(), ...change }))
 
 t.test('the trial is recorded when all is mounted, and the switch requires it', async (t) => {
   const files = first()
@@ -28,7 +32,7 @@ t.test('on a disk that fstab has checked it is written after the check', async (
   const record = (change: object) => textOf(first(change), 'normal/hostext-trial.service')
   t.match(record({ checkRoot: true }), /\nAfter=.* systemd-fsck-root\.service\n/)
   const apart = {
-    trial: { ...trial, place: { directory: '/data/hostext', state: undefined } },
+    ...onTrial({ place: { directory: '/data/hostext', state: undefined } }),
     checkRoot: true,
   }
   t.notMatch(record(apart), /fsck/)
@@ -43,7 +47,7 @@ t.test('the watch is the same in both passes, and nothing an extension ships hid
   const path = 'early/hostext-watch.service'
   t.equal(textOf(first(), path), textOf(locked(), path))
   t.match(textOf(first(), path), /\nExecStart=@\/usr\/lib\/hostext\/node @.* watch 77\n/)
-  const inContainer = { trial: { ...trial, inContainer: true } }
+  const inContainer = onTrial({ inContainer: true })
   t.match(textOf(first(inContainer), path), / watch 77 container\n/)
 })
 
@@ -60,7 +64,8 @@ t.test('the mark is made some time after the boot is complete', async (t) => {
 })
 
 t.test('a known stack has none of it', async (t) => {
-  const names = [...first({ trial: undefined }), ...locked({ trial: undefined })].map(({ path }) => path)
+  const known = { safety: { kind: 'known' } }
+  const names = [...first(known), ...locked(known)].map(({ path }) => path)
   t.same(
     names.filter((name) => /trial|watch|good|rollback/.test(name)),
     [],
@@ -74,6 +79,6 @@ t.test('a rollback is a unit that fails', async (t) => {
     '\nDescription=Host extensions rolled back: 100%%\n',
   )
   t.ok(textOf(files, 'normal/default.target.wants/hostext-rollback.service'))
-  const names = locked({ trial: undefined, rolledBack: 'rolled back: x' }).map(({ path }) => path)
+  const names = locked({ safety: { kind: 'restored', line: 'rolled back: x' } }).map(({ path }) => path)
   t.ok(names.includes('normal/hostext-rollback.service'), 'the last good stack has it, too')
 })
