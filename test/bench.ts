@@ -16,6 +16,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { RUNTIME_FLAGS } from '../src/units/trial.js'
 
 const PROJECT = join(import.meta.dirname, '..')
 const DATA_ROOT = join(import.meta.dirname, 'data-roots/standard')
@@ -26,7 +27,6 @@ const runtimeDirectory = execFileSync(process.execPath, ['build.mjs', 'runtime']
 const NODE = join(runtimeDirectory, 'node')
 const BUNDLE = join(PROJECT, 'dist/hostext.cjs')
 /** As the stub starts it. */
-const FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1', '--disable-sigusr1']
 const STUB = join(PROJECT, 'generators/hostext-generator')
 
 const work = mkdtempSync(join(tmpdir(), 'hostext-bench-'))
@@ -176,7 +176,7 @@ compare(
   nothing(idle),
   15,
 )
-const generator = [NODE, ...FLAGS, BUNDLE, outputs('first')].join(' ')
+const generator = [NODE, ...RUNTIME_FLAGS, BUNDLE, outputs('first')].join(' ')
 for (const count of [3, 20, 499]) {
   const root = machine(count)
   const name = `generator, ${count} extensions, vs. the bare runtime`
@@ -213,7 +213,7 @@ function markGood(root: string): void {
   const first = mkdtempSync(join(memory, 'first-'))
   const outputs = ['normal', 'early', 'late'].map((name) => join(first, name))
   for (const path of [join(root, 'run'), ...outputs]) mkdirSync(path)
-  execFileSync(NODE, [...FLAGS, BUNDLE, ...outputs], { env: { HOSTEXT_ROOT: root }, stdio: 'ignore' })
+  execFileSync(NODE, [...RUNTIME_FLAGS, BUNDLE, ...outputs], { env: { HOSTEXT_ROOT: root }, stdio: 'ignore' })
   const records = join(root, 'var/lib/docker/hostext')
   mkdirSync(records, { mode: 0o700 })
   cpSync(join(root, 'run/hostext/trial'), join(records, 'good'))

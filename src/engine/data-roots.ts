@@ -10,7 +10,7 @@ import { findOtherWriter, findUnfitDirectory, isOpen } from './trust.js'
 export const OWN_DIRECTORY = 'hostext'
 
 /** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
-const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
+export const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
 
 /**
  * The places where the engine's data may be, most specific first, symbolic links resolved. `exposed`: those that others

@@ -6,8 +6,8 @@ export type Rank =
   | { kind: 'feature' }
   | { kind: 'overlay' }
 
-const FEATURE_LABELS = ['io.balena.features.host-extension', 'balena.io.features.host-extension']
-const CLASS_LABEL = 'io.balena.image.class'
+export const FEATURE_LABELS = ['io.balena.features.host-extension', 'balena.io.features.host-extension']
+export const CLASS_LABEL = 'io.balena.image.class'
 const OVERRIDE_LABEL = 'io.balena.image.override'
 
 /** Marks a container that only keeps the image of a stacked extension from being removed: src/hold.ts. */

@@ -48,8 +48,12 @@ export const DEFAULTS: Configuration = {
 }
 
 /** The main file is the first of these that exists; drop-ins of all directories apply on top of it. */
-const MAIN_FILES = ['/etc/hostext.conf', '/run/hostext.conf', '/usr/lib/hostext/hostext.conf']
-const DROP_IN_DIRECTORIES = ['/etc/hostext.conf.d', '/run/hostext.conf.d', '/usr/lib/hostext/hostext.conf.d']
+export const MAIN_FILES = ['/etc/hostext.conf', '/run/hostext.conf', '/usr/lib/hostext/hostext.conf']
+export const DROP_IN_DIRECTORIES = [
+  '/etc/hostext.conf.d',
+  '/run/hostext.conf.d',
+  '/usr/lib/hostext/hostext.conf.d',
+]
 
 /**
  * Reads the configuration: main file, then drop-ins in the order of their names, an earlier directory's

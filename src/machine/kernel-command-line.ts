@@ -43,9 +43,9 @@ export function splitArguments(text: string): string[] {
   return text.split('\0').slice(1).filter(Boolean)
 }
 
-const OFF_SWITCHES = ['balena.nohostext', 'mobynit.no_overlays']
+export const OFF_SWITCHES = ['balena.nohostext', 'mobynit.no_overlays']
 /** Words that ask PID 1 for a repair boot: systemd(1), "emergency", "rescue" and their aliases. */
-const REPAIR_WORDS = new Set(['emergency', 'rescue', 'single', 's', 'S', '1', '-b'])
+export const REPAIR_WORDS = new Set(['emergency', 'rescue', 'single', 's', 'S', '1', '-b'])
 const REPAIR_UNITS = new Set(['rescue.target', 'emergency.target', 'rescue.service', 'emergency.service'])
 const RUN_LEVEL_TARGETS = new Map([
   ['2', 'multi-user.target'],

@@ -31,7 +31,11 @@ export function readPulledIn(root: Root, target: string): string[] {
 }
 
 /** Where systems and administrators have mount units: fewer places than units may be. */
-const MOUNT_UNIT_DIRECTORIES = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system']
+export const MOUNT_UNIT_DIRECTORIES = [
+  '/etc/systemd/system',
+  '/usr/lib/systemd/system',
+  '/lib/systemd/system',
+]
 
 /**
  * The names of the mount units that the system has itself, not from fstab, sorted. Of one name the first directory counts;

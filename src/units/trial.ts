@@ -39,6 +39,12 @@ StandardError=append:${MOUNT_LOG}
 }
 
 /**
+ * How the runtime is started where it does not run long enough for compiled code, and threads to make it, to pay off. The
+ * stub starts it in the same way.
+ */
+export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1', '--disable-sigusr1']
+
+/**
  * Reboots a trial that is not marked good in time. A process and not a timer, because what an extension breaks may be PID
  * 1 itself. It starts before the switch and lives on after it: PID 1 kills none whose name starts with `@`
  * (https://systemd.io/ROOT_STORAGE_DAEMONS), and there is nothing that would stop its unit. The same unit serves both passes.
@@ -57,7 +63,7 @@ IgnoreOnIsolate=yes
 Type=exec
 # What an extension makes of the memory is no reason to end who watches it: systemd.exec(5).
 OOMScoreAdjust=-1000
-ExecStart=@/usr/lib/hostext/node @hostext-watch --jitless --single-threaded --v8-pool-size=1 /usr/lib/hostext/hostext.cjs watch ${timeout}${inContainer ? ' container' : ''}
+ExecStart=@/usr/lib/hostext/node @hostext-watch ${RUNTIME_FLAGS.join(' ')} /usr/lib/hostext/hostext.cjs watch ${timeout}${inContainer ? ' container' : ''}
 ${SWITCH_ENDS}
 StandardOutput=null
 StandardError=null

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { DAEMON_JSON } from '../../../src/engine/daemon.js'
+import { DEFAULT_DATA_ROOTS } from '../../../src/engine/data-roots.js'
+import { CLASS_LABEL, FEATURE_LABELS } from '../../../src/image/labels.js'
+import { DROP_IN_DIRECTORIES, MAIN_FILES } from '../../../src/machine/configuration.js'
+import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
+import * as runDirectory from '../../../src/machine/run-directory.js'
+import { MOUNT_UNIT_DIRECTORIES } from '../../../src/machine/unit-files.js'
+import { RUNTIME_FLAGS } from '../../../src/units/trial.js'
+import { GENERATORS, PROJECT } from '../../support/paths.js'
+
+/** What the stub and the bundle both know is the same in both. */
+const stub = readFileSync(join(GENERATORS, 'hostext-generator'), 'utf8')
+const words = (expression: RegExp): string[] =>
+  (expression.exec(stub)?.[1] ?? '').split(/[\s|\\]+/).filter(Boolean)
+
+t.test('where an engine may have its data', async (t) => {
+  t.same(words(/^set -- (\/.*)$/m), DEFAULT_DATA_ROOTS)
+  t.match(stub, `"$root${DAEMON_JSON}"`)
+})
+
+t.test('where the configuration is', async (t) => {
+  const named = words(/for file in ((?:"\$root"\/etc\/hostext\.conf[^;]*))/).map((word) =>
+    word.replace('"$root"', ''),
+  )
+  t.same(named, [...MAIN_FILES, ...DROP_IN_DIRECTORIES.map((directory) => `${directory}/*.conf`)])
+})
+
+t.test('where mount units are', async (t) => {
+  const named = words(/for file in ("\$root"\/etc\/systemd\/system\/\$unit[^;]*)/)
+  t.same(
+    named.map((word) => word.replace('"$root"', '').replace('/$unit.mount', '')),
+    MOUNT_UNIT_DIRECTORIES,
+  )
+})
+
+t.test('the labels', async (t) => {
+  const pattern = new RegExp(/^\t*labels='(.*)'$/m.exec(stub)?.[1] ?? '')
+  for (const label of [...FEATURE_LABELS, CLASS_LABEL]) t.match(label, pattern, label)
+  t.notMatch('io.balena.image.override', pattern)
+})
+
+t.test('the words that turn everything off', async (t) => {
+  const plain = words(/^\t\t\t((?:[a-z._]+ \| )+[a-z._]+)\)\n\t*plain/m)
+  t.ok(plain.length > OFF_SWITCHES.length)
+  for (const word of plain) t.ok(OFF_SWITCHES.includes(word) || REPAIR_WORDS.has(word), word)
+  for (const word of OFF_SWITCHES) t.ok(plain.includes(word), word)
+})
+
+t.test('how the runtime is started', async (t) => {
+  t.match(stub, `"$runtime" ${RUNTIME_FLAGS.join(' ')} "$root/usr/lib/hostext/hostext.cjs"`)
+})
+
+t.test('the run directory', async (t) => {
+  const page = readFileSync(join(PROJECT, 'docs/development.md'), 'utf8')
+  t.match(stub, `run=$root${runDirectory.RUN_DIRECTORY}\n`)
+  for (const path of Object.values(runDirectory)) {
+    if ([runDirectory.RUN_DIRECTORY, runDirectory.ROOT_SOURCE].includes(path)) continue
+    t.match(
+      page,
+      `\`${path.replace(`${runDirectory.RUN_DIRECTORY}/`, '')}\``,
+      `docs/development.md has ${path}`,
+    )
+  }
+})
