@@ -155,10 +155,17 @@ function compare(name: string, ours: Side, theirs: Side, samples: number): void 
   ).slice(1)
   const figures = [median(pairs.map(([a]) => a)), median(pairs.map(([, b]) => b))]
   const columns = figures.map((value) => `${value.toFixed(2).padStart(8)} ms`).join(' ')
-  console.log(`${name.padEnd(56)} ${columns}   × ${median(pairs.map(([a, b]) => a / b)).toFixed(2)}`)
+  const ratios = pairs.map(([a, b]) => a / b)
+  const [least, ratio, most] = [Math.min(...ratios), median(ratios), Math.max(...ratios)].map((value) =>
+    value.toFixed(2),
+  )
+  console.log(`${name.padEnd(52)} ${columns}   × ${ratio} (${least} to ${most}, ${samples} pairs)`)
 }
 
-console.log(`${'whole processes, medians'.padEnd(56)} ${'this'.padStart(11)} ${'other'.padStart(11)}   ratio`)
+// The ratio is the median of the pairs' ratios, not the ratio of the medians: each pair had the machine in one state.
+console.log(
+  `${'whole processes, medians'.padEnd(52)} ${'this'.padStart(11)} ${'other'.padStart(11)}   median of the pairs' ratios`,
+)
 const stub = `/bin/sh ${STUB} ${outputs('first')}`
 const none = join(work, 'none')
 mkdirSync(join(none, 'proc'), { recursive: true })
@@ -182,6 +189,8 @@ for (const count of [3, 20, 499]) {
   const name = `generator, ${count} extensions, vs. the bare runtime`
   compare(name, { root, command: generator }, { root, command: `${NODE} ${empty}` }, count > 100 ? 5 : 11)
 }
+const bare = (...flags: string[]) => ({ root: none, command: [NODE, ...flags, empty].join(' ') })
+compare('the bare runtime with our flags, vs. without', bare(...RUNTIME_FLAGS), bare(), 21)
 const [other] = process.argv.slice(2)
 for (const count of other === undefined ? [] : [3, 20])
   compare(
