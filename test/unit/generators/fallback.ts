@@ -83,3 +83,39 @@ t.test(
     })
   },
 )
+
+t.test('what is said of a first pass that failed', { skip: cannotMount }, async (t) => {
+  t.test(
+    'what mount has said goes to the kernel log: readable, and no more than anybody reads',
+    async (t) => {
+      const log = `\u001b[2Jmount: \u009b31m /run/hostext/0\n${'x'.repeat(5000)}\n${'more\n'.repeat(1000)}`
+      const { status, kernelLog } = run(t, ['fallback'], { 'hostext/mount.log': log })
+      t.equal(status, 0)
+      t.notMatch(kernelLog, /[^\n -~]/)
+      t.match(kernelLog, /^<3>hostext: \?\[2Jmount: \?\?31m \/run\/hostext\/0\n/)
+      const lines = kernelLog.trimEnd().split('\n')
+      t.equal(lines.length, 51)
+      t.equal(Math.max(...lines.map((line) => line.length)), '<3>hostext: '.length + 500)
+      const last = 'stacking failed or took too long: plain root, extensions are left out'
+      t.equal(lines.at(-1), `<3>hostext: ${last}`)
+    },
+  )
+
+  t.test('the root is opened again if the switch has closed it, and no other', async (t) => {
+    /** What is remounted on a machine with this kernel command line. */
+    const remounted = (files: Tree, commandLine: string): string[] => {
+      const script = `echo '${commandLine}' >/run/cmdline && /bin/mount --bind /run/cmdline /proc/cmdline && exec "$0"`
+      const { run: after } = runPrivately(
+        t,
+        ['sh', '-c', script, join(GENERATORS, 'fallback')],
+        { 'hostext/target': 'graphical.target\n', ...files },
+        { mount: '#!/bin/sh\necho "$*" >>/run/remounted\n', umount: '#!/bin/sh\n', systemctl: '#!/bin/sh\n' },
+      )
+      return (after.remounted ?? '').split('\n').filter(Boolean)
+    }
+    const closed = { 'hostext/closed': '' }
+    t.same(remounted(closed, 'quiet rw panic=1'), ['-o remount,rw --target /'])
+    t.same(remounted(closed, 'quiet ro'), [], 'fstab opens it')
+    t.same(remounted({}, 'quiet rw'), [], 'a container has the command line of its host')
+  })
+})
