@@ -165,7 +165,8 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
       },
     ),
     {
-      // Where the kernel takes orders files stand: what would be written there would be said to the host.
+      // Where the kernel takes orders files stand: what would be written there would be said to the host. (A kernel may be
+      // made without the magic keys.)
       name: 'rollback: a trial that hangs in a privileged container does nothing to its host',
       boot: 'container',
       machine: {
@@ -179,7 +180,7 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
           'var/kernel/sysrq-trigger': '',
           'var/kernel/panic': '0\n',
           'etc/systemd/system/hostext-watch.service.d/kernel.conf':
-            '[Service]\nBindPaths=/var/kernel/sysrq-trigger:/proc/sysrq-trigger /var/kernel/panic:/proc/sys/kernel/panic\n',
+            '[Service]\nExecStartPre=-mount --bind /var/kernel/sysrq-trigger /proc/sysrq-trigger\nExecStartPre=mount --bind /var/kernel/panic /proc/sys/kernel/panic\n',
         },
         prepare: (root) => setAside(root, ['hangs'], ['fixed']),
         script: `[ "$boot" -gt 2 ] || sleep infinity
