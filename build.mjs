@@ -17,6 +17,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -29,6 +30,8 @@ import { build } from 'esbuild'
 import minimist from 'minimist'
 
 const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
+/** What the units of both passes run. */
+const STEPS = join(HERE, 'generators/steps')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
 /** The current LTS of Node, as the npm registry has it: an official build for each architecture. */
@@ -215,18 +218,14 @@ function install(destdir, arch) {
   copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
   copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
   copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
-  for (const script of ['switch', 'fallback', 'collect', 'changes', 'index', 'trial', 'good', 'rolled-back'])
-    copy(join(HERE, 'generators', script), join(lib, script), 0o755)
+  for (const script of readdirSync(STEPS).filter((name) => !name.endsWith('.service')))
+    copy(join(STEPS, script), join(lib, script), script.endsWith('.sh') ? 0o644 : 0o755)
   mkdirSync(join(lib, 'nextroot'), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
   for (const page of ['hostext.7', 'hostext.8', 'hostext.conf.5']) {
     copy(join(HERE, 'docs', page), join(destdir, 'usr/share/man', `man${page.at(-1)}`, page), 0o644)
   }
-  copy(
-    join(HERE, 'generators/hostext-fallback.service'),
-    join(systemd, 'system/hostext-fallback.service'),
-    0o644,
-  )
+  copy(join(STEPS, 'hostext-fallback.service'), join(systemd, 'system/hostext-fallback.service'), 0o644)
   const link = join(destdir, 'usr/bin/hostext')
   if (!lstatSync(link, { throwIfNoEntry: false })) {
     mkdirSync(dirname(link), { recursive: true })

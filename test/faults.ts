@@ -40,7 +40,7 @@ const below = (directory: string, of: RegExp): string[] =>
 type Place = Fault & { file: string }
 const places: Place[] = [
   ...below('src', /\.ts$/).flatMap((file) => faultsOf(read(file)).map((fault) => ({ ...fault, file }))),
-  ...below('generators', /^[\w-]+(?:\.service)?$/).flatMap((file) =>
+  ...below('generators', /^(?:hostext[\w.-]+|steps\/[\w.-]+)$/).flatMap((file) =>
     shellFaultsOf(read(file), file.endsWith('.service')).map((fault) => ({ ...fault, file })),
   ),
 ]

@@ -1,6 +1,6 @@
 /**
  * What the parts of one boot leave for each other in /run: docs/design.md, "The run directory", has all of it, who writes it and
- * who reads it. The scripts in generators/ name the same files.
+ * who reads it. The scripts in generators/steps/ name the same files.
  */
 
 /** The directory with our mount points, one a layer, and the units this boot has set aside. */

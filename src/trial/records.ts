@@ -20,7 +20,7 @@ import { printable } from '../text/printable.js'
  *     previous   the one before it
  *
  * Each is written beside its place, synchronized and renamed; a step from one to the next is a rename alone, which
- * needs no room on a full disk: generators/trial, generators/good.
+ * needs no room on a full disk: generators/steps/trial, generators/steps/good.
  */
 export const GOOD = 'good'
 export const PREVIOUS = 'previous'

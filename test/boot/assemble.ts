@@ -23,8 +23,11 @@ function installed(release: Release, kind: Kind): string {
   const hash = createHash('sha256').update(root)
   for (const path of ['build.mjs', 'package.json', 'dist', 'generators', 'docs']) {
     const full = join(PROJECT, path)
-    const files = statSync(full).isDirectory() ? readdirSync(full).map((name) => join(full, name)) : [full]
-    for (const file of files.sort()) hash.update(file.slice(PROJECT.length)).update(readFileSync(file))
+    const names = statSync(full).isDirectory()
+      ? readdirSync(full, { recursive: true, encoding: 'utf8' })
+      : ['']
+    for (const file of names.sort().map((name) => join(full, name)))
+      if (statSync(file).isFile()) hash.update(file.slice(PROJECT.length)).update(readFileSync(file))
   }
   const name = kind === 'device' ? `installed-device-${release}` : `installed-${release}`
   return cached(name, hash.digest('hex'), (directory) => {

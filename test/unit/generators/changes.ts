@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { GENERATORS } from '../../support/paths.js'
+import { STEPS } from '../../support/paths.js'
 import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
-const CHANGES = join(GENERATORS, 'changes')
+const CHANGES = join(STEPS, 'changes')
 
 /** Runs the script on `etc` below a state directory with these files; `mount` is what mount(8) does instead. */
 function run(t: Test, files: Tree, state = false, mount = 'exit 0') {

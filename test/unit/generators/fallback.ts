@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { GENERATORS } from '../../support/paths.js'
+import { STEPS } from '../../support/paths.js'
 import { cannotMount, runPrivately } from '../../support/private.js'
 import type { Tree } from '../../support/tree.js'
 
@@ -9,7 +9,7 @@ function run(t: Test, words: string[], files: Tree = {}, tools: Tree = {}) {
   const [script = '', ...rest] = words
   const result = runPrivately(
     t,
-    [join(GENERATORS, script), ...rest],
+    [join(STEPS, script), ...rest],
     { 'hostext/target': 'graphical.target\n', 'hostext.decision': 'stacking\n', ...files },
     {
       mount: '#!/bin/sh\n',
@@ -107,7 +107,7 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
       const script = `echo '${commandLine}' >/run/cmdline && /bin/mount --bind /run/cmdline /proc/cmdline && exec "$0"`
       const { run: after } = runPrivately(
         t,
-        ['sh', '-c', script, join(GENERATORS, 'fallback')],
+        ['sh', '-c', script, join(STEPS, 'fallback')],
         { 'hostext/target': 'graphical.target\n', ...files },
         { mount: '#!/bin/sh\necho "$*" >>/run/remounted\n', umount: '#!/bin/sh\n', systemctl: '#!/bin/sh\n' },
       )

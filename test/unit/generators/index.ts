@@ -1,11 +1,11 @@
 import { release } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { GENERATORS } from '../../support/paths.js'
+import { STEPS } from '../../support/paths.js'
 import { cannotMount, runPrivately } from '../../support/private.js'
 import type { Tree } from '../../support/tree.js'
 
-const INDEX = join(GENERATORS, 'index')
+const INDEX = join(STEPS, 'index')
 
 /** Tools that say how they were called, and write where the real ones do: in the root that they are run in. */
 const TOOLS: Tree = {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { GENERATORS } from '../../support/paths.js'
+import { STEPS } from '../../support/paths.js'
 import { cannotMount, runPrivately } from '../../support/private.js'
 import type { Tree } from '../../support/tree.js'
 
@@ -15,7 +15,7 @@ const LAYER = '[Unit]\nDescription=Host extension 100%% wifi (wifi:1)\n'
 /** Runs the script with /proc, which is always mounted, for the new root. */
 function switchRoot(t: Test, files: Tree, ...mountPoints: string[]) {
   const all = { 'hostext.decision': '', 'hostext/layers/normal/run-hostext-0.mount': LAYER, ...files }
-  return runPrivately(t, [join(GENERATORS, 'switch'), 'switch-root', '/proc', ...mountPoints], all, TOOLS)
+  return runPrivately(t, [join(STEPS, 'switch'), 'switch-root', '/proc', ...mountPoints], all, TOOLS)
 }
 
 t.test('switch', { skip: cannotMount }, async (t) => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { GENERATORS } from '../../support/paths.js'
+import { STEPS } from '../../support/paths.js'
 import { cannotMount, runPrivately } from '../../support/private.js'
 import type { Tree } from '../../support/tree.js'
 
@@ -8,7 +8,7 @@ import type { Tree } from '../../support/tree.js'
 function run(t: Test, script: string, words: string[], files: Tree, tools: Tree = {}) {
   const result = runPrivately(
     t,
-    [join(GENERATORS, script), ...words],
+    [join(STEPS, script), ...words],
     {
       'hostext/trial': 'new stack\n',
       'hostext/rollback': 'rolled back: a\\nb\n',
