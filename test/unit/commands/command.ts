@@ -5,8 +5,12 @@ import { BUNDLE, DATA_ROOTS } from '../../support/paths.js'
 import { copyTree, makeTree, type Tree } from '../../support/tree.js'
 
 function hostext(t: Test, files: Tree, ...words: string[]) {
+  return hostextWith(t, 'standard', files, ...words)
+}
+
+function hostextWith(t: Test, dataRoot: string, files: Tree, ...words: string[]) {
   const root = makeTree(t, { 'proc/self/mountinfo': '22 1 254:1 / / ro - ext4 /dev/vda rw\n', ...files })
-  copyTree(join(DATA_ROOTS, 'standard'), join(root, 'var/lib/docker'))
+  copyTree(join(DATA_ROOTS, dataRoot), join(root, 'var/lib/docker'))
   const { status, stdout, stderr } = spawnSync(process.execPath, [BUNDLE, ...words], {
     encoding: 'utf8',
     maxBuffer: 64 << 20,
@@ -38,6 +42,19 @@ writable: /var
   t.equal(
     off.stdout,
     'warning: /etc/hostext.conf:1: not a setting: x\nplain root: balena.nohostext on the kernel command line\n',
+  )
+})
+
+t.test('a priority that is no number is the lowest, and shown so', async (t) => {
+  const { stdout } = hostextWith(t, 'labels', NEXT_ROOT, 'plan')
+  const shown = stdout.split('\n').filter((line) => /^ +\d+ {2}override-(?:10|word|empty) /.test(line))
+  t.same(
+    shown.map((line) => line.replace(/^ +\d+ {2}(\S+) .*\), (.*), layers: 1$/, '$1: $2')),
+    [
+      'override-10: override=10',
+      'override-empty: override, lowest priority',
+      'override-word: override, lowest priority',
+    ],
   )
 })
 
