@@ -3,7 +3,7 @@ import { remountOptions } from '../machine/fstab.js'
 import { INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Boot, Plan } from '../stack/plan.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
-import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, SWITCH_ENDS } from './layer.js'
+import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, OVER_FILES, SWITCH_ENDS } from './layer.js'
 import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
 import { RECORD_SERVICE, recordUnit, WATCH_SERVICE, watchUnit } from './trial.js'
 
@@ -64,8 +64,20 @@ StandardError=append:${MOUNT_LOG}
 `,
     },
     // After the first step hostext.target stands for that step: see units/collect.ts.
-    ...(plan.collected ? [] : takeOver(plan, 'hostext-switch.service', normalDirectory)),
+    ...(plan.collected ? quiet() : takeOver(plan, 'hostext-switch.service', normalDirectory)),
   ]
+}
+
+/**
+ * What the system's own units say goes where it would go anyway, because the journal is not there yet: the check of a
+ * disk, the device manager, the data's mount. Without these drop-ins for all units of a kind (systemd.unit(5)) PID 1 warns of each of them that it
+ * cannot be connected to the journal. In the early directory, because that is for this pass alone.
+ */
+function quiet(): UnitFile[] {
+  return ['Service', 'Mount'].map((kind) => ({
+    path: `early/${kind.toLowerCase()}.d/50-hostext.conf`,
+    text: `# Written by hostext-generator.\n[${kind}]\n# The journal is not there yet.\nStandardOutput=null\n`,
+  }))
 }
 
 /**
@@ -89,6 +101,7 @@ OnFailure=hostext-fallback.service
 JobTimeoutSec=${boot.timeout}
 `,
     },
+    ...quiet(),
     ...boot.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
     // Last: from here on this boot starts hostext.target.
     { path: `early/${boot.target}`, link: `${normalDirectory}/hostext.target` },
@@ -126,8 +139,9 @@ Type=overlay
 Options=${stackOptions(stack)}
 WorkingDirectory=${RUN_DIRECTORY}
 ${MOUNT_ENVIRONMENT}
+StandardOutput=null
 StandardError=append:${MOUNT_LOG}
-`,
+${stack.path === '/' ? '' : OVER_FILES}`,
   }
 }
 
@@ -247,8 +261,9 @@ What=${literal(path)}
 Where=${literal(`${root}${path}`)}
 Type=none
 Options=${options}
+StandardOutput=null
 StandardError=append:${MOUNT_LOG}
-`,
+${OVER_FILES}`,
     },
   }
 }

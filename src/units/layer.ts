@@ -11,6 +11,9 @@ export const DOCUMENTATION = 'man:hostext(7)'
  */
 export const MOUNT_ENVIRONMENT = 'Environment=LIBMOUNT_FORCE_MOUNT2=always'
 
+/** For a mount over a directory that is not empty. PID 1 takes notice of that (`to mount over is not empty`); here it is meant. */
+export const OVER_FILES = 'LogLevelMax=warning\n'
+
 /** For a service that ends itself: the switch, or another target, terminates what runs and kills it soon after. */
 export const SWITCH_ENDS = 'SuccessExitStatus=SIGTERM SIGKILL'
 
@@ -55,6 +58,7 @@ Type=overlay
 Options=ro,nosuid,nodev,lowerdir=${RUN_DIRECTORY}/empty:${layers.lower.join(':')}
 WorkingDirectory=${literal(layers.directory)}
 ${MOUNT_ENVIRONMENT}
+StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
   }

@@ -4,7 +4,7 @@ import type { Plan } from '../stack/plan.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { holdUnits } from './hold.js'
-import { DOCUMENTATION, layerUnitName, SWITCH_ENDS } from './layer.js'
+import { DOCUMENTATION, layerUnitName, OVER_FILES, SWITCH_ENDS } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
 
@@ -293,7 +293,7 @@ What=tmpfs
 Where=/tmp
 Type=tmpfs
 Options=mode=1777,strictatime,nosuid,nodev,size=50%%,nr_inodes=1m
-`,
+${OVER_FILES}`,
     },
     { path: 'normal/local-fs.target.wants/tmp.mount', link: '../../generator.late/tmp.mount' },
   ]

@@ -28,7 +28,7 @@ report good cat ${record}/good
 const ON_ROOT = '/var/lib/docker/hostext'
 const ON_DATA = '/mnt/data/docker/hostext'
 
-const dataDisk: Disk = {
+export const dataDisk: Disk = {
   filesystem: 'ext4',
   label: 'data',
   uuid: '00000000-0000-4000-8000-646174610000',
@@ -37,7 +37,7 @@ const dataDisk: Disk = {
 }
 
 /** Moves the engine's data to a data partition, with the file that says that it is not to be wiped. */
-function moveToDataPartition(root: string): void {
+export function moveToDataPartition(root: string): void {
   mkdirSync(join(root, 'mnt/data'), { recursive: true })
   renameSync(join(root, 'var/lib/docker'), join(root, 'mnt/data/docker'))
   writeFileSync(join(root, 'mnt/data/remove_me_to_reset'), '')

@@ -419,6 +419,8 @@ ln -s /dev/null "$3/default.target.wants/a.service"
 ln -s ../b.service "$3/default.target.wants/b.service"
 ln -s "$2/hostext.target" "$3/default.target"
 echo >"$3/hostext-watch.service"
+mkdir "$3/mount.d"
+echo >"$3/mount.d/50-hostext.conf"
 echo >"$3/other.service"
 mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked" "$HOSTEXT_ROOT/run/hostext/plain"
 exit 1

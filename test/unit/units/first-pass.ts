@@ -141,10 +141,26 @@ t.test('indexes are made before the root is mounted, which goes on without them'
 
 t.test('after the first step hostext.target belongs to that', async (t) => {
   const files = units({ collected: true, timeout: 60 })
-  t.notOk(files.some(({ path }) => path.startsWith('early/') || path === 'normal/hostext.target'))
+  t.notOk(files.some(({ path }) => path === 'normal/hostext.target'))
+  t.same(
+    files.map(({ path }) => path).filter((path) => path.startsWith('early/')),
+    ['early/service.d/50-hostext.conf', 'early/mount.d/50-hostext.conf'],
+  )
   const service = textOf(files, 'normal/hostext-switch.service')
   t.match(service, '\nOnFailure=hostext-fallback.service\nJobTimeoutSec=60\n')
   t.notMatch(service, 'RefuseManualStart')
+})
+
+t.test('nothing in the first pass is connected to the journal, which is not there yet', async (t) => {
+  const files = units({ trial: undefined, indexes: ['libraries'], machineId: { closeRoot: false } })
+  for (const file of files)
+    if ('text' in file && /\n\[(?:Service|Mount)\]/.test(file.text))
+      t.match(file.text, '\nStandardOutput=null\n', file.path)
+  for (const kind of ['Service', 'Mount'])
+    t.equal(
+      textOf(files, `early/${kind.toLowerCase()}.d/50-hostext.conf`),
+      `# Written by hostext-generator.\n[${kind}]\n# The journal is not there yet.\nStandardOutput=null\n`,
+    )
 })
 
 t.test('file systems that nothing reaches any more are closed', async (t) => {
