@@ -104,7 +104,7 @@ function buildRuntime(arch) {
     if (strip) execFileSync(strip, [node])
     else
       console.error(
-        `not stripped: ${RUNTIME.strip[arch]} (Debian: binutils-${arch === 'x64' ? 'x86-64' : 'aarch64'}-linux-gnu) is not here`,
+        `not stripped: ${RUNTIME.strip[arch]} (Debian: binutils-${arch === 'x64' ? 'x86-64' : 'aarch64'}-linux-gnu) is not installed`,
       )
 
     mkdirSync(out, { recursive: true })
@@ -113,7 +113,7 @@ function buildRuntime(arch) {
     cpSync(join(work, 'package/LICENSE'), join(out, 'LICENSE'))
     const libraries = neededLibraries(readFileSync(node))
     if (arch === process.arch && process.getuid() === 0) checkInEmptyRoot(out, libraries)
-    else console.error(`not tried: the runtime for ${arch} is run as root on ${arch} only`)
+    else console.error(`not tried: the ${arch} runtime can only be tried as root on ${arch}`)
     writeFileSync(join(out, 'libraries.txt'), `${libraries.join('\n')}\n`)
   } finally {
     rmSync(work, { recursive: true })
@@ -196,7 +196,7 @@ function install(destdir, arch) {
   // Directories are made as they are to be, whoever installs: for root to write to, for everybody to read.
   process.umask(0o022)
   const systemd = ['usr/lib/systemd', 'lib/systemd'].map((path) => join(destdir, path)).find(existsSync)
-  if (!systemd) fail(`${destdir} is no root filesystem with systemd`)
+  if (!systemd) fail(`${destdir} is not a root file system with systemd`)
   const runtime = buildRuntime(arch)
   const lib = join(destdir, 'usr/lib/hostext')
   const copy = (from, to, mode) => {

@@ -44,8 +44,8 @@ function isWhiteout(root: Root, path: string, entry: Dirent): boolean {
   return entry.isCharacterDevice() && statLink(root, `${CHANGES}/upper${path}`)?.rdev === 0
 }
 
-/** `written  /etc/issue  (hides that of run-hostext-0.mount)` */
+/** `written  /etc/issue  (hides the one in run-hostext-0.mount)` */
 export function describeChange({ kind, path, hides }: Change): string {
-  const hidden = hides.length > 0 ? `  (hides that of ${hides.join(', ')})` : ''
+  const hidden = hides.length > 0 ? `  (hides the one in ${hides.join(', ')})` : ''
   return `${kind.padEnd(7)}  ${printable(path, 4096)}${hidden}`
 }

@@ -12,18 +12,19 @@ import { showRollback } from './rollback.js'
 const USAGE = `hostext COMMAND
 
 Commands:
-  plan      what the next boot would stack, and what it would leave out and why
-  status    what this boot decided
-  changes   what has been changed in a persistent /etc
-  rollback  whether a stack that does not boot well is taken back, and what is recorded of stacks
-  retry     forgets what did not boot well: the next boot tries it again
-  hold      has the engine keep the images that are stacked; part of each boot
-  watch S   reboots unless the stack on trial is marked good in S seconds; part of a trial. "watch S container" in a container
-  help      this text
-  version   the version
+  plan      show what the next boot would stack, and what it would leave out and why
+  status    show what this boot decided
+  changes   list what has been changed in a persistent /etc
+  rollback  show whether rollback works here, and which stacks are good or were tried
+  retry     forget failed trials: the next boot tries that stack again
+  hold      make the engine keep the images that are stacked; run in each boot
+  watch S   reboot unless the stack on trial is marked good within S seconds; run during a trial.
+            "watch S container" inside a container
+  help      show this text
+  version   show the version
 
-As a generator: hostext NORMAL [EARLY LATE], three absolute directories; systemd calls it so.
-HOSTEXT_ROOT=DIR looks at the system below DIR.
+As a generator: hostext NORMAL [EARLY LATE], absolute directories, as systemd calls it.
+HOSTEXT_ROOT=DIR reads the system below DIR.
 `
 
 /** The `hostext` command. Prints; returns the exit status: 0, or 2 for words it does not know. */
@@ -34,7 +35,7 @@ export async function command(words: string[]): Promise<number> {
   const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (!run || unknown !== undefined || names.length > (name === 'watch' ? 3 : 1)) {
     process.stderr.write(
-      `hostext: ${unknown === undefined ? `no command ${words.join(' ')}` : `no option ${unknown}`}\n${USAGE}`,
+      `hostext: ${unknown === undefined ? `unknown command ${words.join(' ')}` : `unknown option ${unknown}`}\n${USAGE}`,
     )
     return 2
   }
@@ -69,9 +70,9 @@ const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>>
   },
   watch(word, where) {
     const seconds = Number(word)
-    if (!(seconds > 0)) throw new Error('watch: no number of seconds')
+    if (!(seconds > 0)) throw new Error('watch: the first word must be a number of seconds')
     if (where !== undefined && where !== 'container')
-      throw new Error('watch: neither "container" nor nothing')
+      throw new Error('watch: the second word can only be "container"')
     return watch(inputRoot(process.env), seconds, where === 'container')
   },
   status() {

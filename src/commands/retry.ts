@@ -22,6 +22,6 @@ export function retry(root: Root): string[] {
     return names.map((name) => `forgotten: ${directory}/${name}`)
   })
   const last =
-    forgotten.length > 0 ? 'the next boot tries the stack again' : 'nothing is kept from being tried'
+    forgotten.length > 0 ? 'the next boot tries the stack again' : 'nothing forgotten: no trial was found'
   return [...refused, ...forgotten, last]
 }

@@ -32,20 +32,20 @@ export async function findEngine(root: Root, dataRoot: string, timeout: number):
       const info = await ask(engine, 'GET', '/info')
       const directory = isObject(info) ? info.DockerRootDir : undefined
       if (typeof directory === 'string' && resolveLinks(root, directory) === dataRoot) return engine
-      found.push(`that at ${path} has its data in ${printable(String(directory))}`)
+      found.push(`the one at ${path} keeps its data in ${printable(String(directory))}`)
     } catch (error) {
       found.push(`${path}: ${(error as Error).message}`)
     }
   }
-  const others = found.length > 0 ? found.join('; ') : `none of ${SOCKETS.join(', ')} is there`
-  throw new Error(`no engine with its data in ${printable(dataRoot)}: ${others}`)
+  const others = found.length > 0 ? found.join('; ') : `none of ${SOCKETS.join(', ')} exists`
+  throw new Error(`no engine keeps its data in ${printable(dataRoot)}: ${others}`)
 }
 
 /** All containers with this label, whatever their state. */
 export async function listContainers(engine: Engine, label: string): Promise<ListedContainer[]> {
   const filters = encodeURIComponent(JSON.stringify({ label: [label] }))
   const list = await ask(engine, 'GET', `/containers/json?all=true&filters=${filters}`)
-  if (!Array.isArray(list)) throw new Error('its list of containers is none')
+  if (!Array.isArray(list)) throw new Error('it did not answer with a list of containers')
   return list.filter(isObject).map(({ Id, Names, ImageID, Labels, State }) => ({
     id: String(Id),
     names: Array.isArray(Names) ? Names.map((name) => String(name).replace(/^\//, '')) : [],
@@ -96,7 +96,8 @@ async function ask(
       answer.on('data', (chunk: Buffer) => {
         chunks.push(chunk)
         size += chunk.length
-        if (size > LARGEST_ANSWER) answer.destroy(new Error(`an answer of more than ${LARGEST_ANSWER} bytes`))
+        if (size > LARGEST_ANSWER)
+          answer.destroy(new Error(`the answer is larger than ${LARGEST_ANSWER} bytes`))
       })
       answer.on('error', fail)
       answer.on('end', () => {

@@ -52,7 +52,7 @@ export function readContainers(root: Root, dataRoot: string): (Container | Unrea
 function readContainer(root: Root, dataRoot: string, id: string): Container | UnreadableContainer {
   const source = `${dataRoot}/containers/${id}/config.v2.json`
   const unreadable = (problem: string): UnreadableContainer => ({ source: printable(source), problem })
-  if (!CONTAINER_ID.test(id)) return unreadable('the directory is not named after a container')
+  if (!CONTAINER_ID.test(id)) return unreadable('the name of the directory is not a container ID')
 
   const unfit = findUnfitDirectory(root, `${dataRoot}/containers/${id}`)
   if (unfit) return unreadable(`its directory: ${unfit}`)
@@ -71,7 +71,7 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
   const config = json.Config
   const state = json.State
   if (json.ID !== id)
-    return unreadable(`ID is ${typeof json.ID === 'string' ? printable(json.ID) : 'no text'}`)
+    return unreadable(`ID is ${typeof json.ID === 'string' ? printable(json.ID) : 'not a string'}`)
   if (typeof json.Name !== 'string' || json.Name.length < 2) return unreadable('no Name')
   if (typeof json.Driver !== 'string') return unreadable('no Driver')
   if (!isObject(config)) return unreadable('no Config')

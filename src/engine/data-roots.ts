@@ -91,6 +91,6 @@ function daemonDataRoot(root: Root, messages: Message[]): string | undefined {
     return warn((error as Error).message)
   }
   if (value === undefined || value === '') return undefined
-  if (typeof value !== 'string') return warn('data-root is no absolute path: it is no text')
-  return directoryPath(value) ?? warn(`data-root is no absolute path: ${printable(value)}`)
+  if (typeof value !== 'string') return warn('data-root is not a string')
+  return directoryPath(value) ?? warn(`data-root is not an absolute path: ${printable(value)}`)
 }

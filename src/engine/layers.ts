@@ -48,10 +48,10 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const seen = new Set<string>()
   const image = lower.filter((shortName) => {
     if (!SHORT_NAME.test(shortName))
-      throw new Error(`${lowerFile}: "${printable(shortName, 80)}" is no layer`)
+      throw new Error(`${lowerFile}: "${printable(shortName, 80)}" is not the name of a layer`)
     const layer = resolveLayer(root, directory, shortName)
     // The kernel refuses it (ELOOP), and says less.
-    if (seen.has(layer)) throw new Error(`${lowerFile}: layer ${layer} is there twice`)
+    if (seen.has(layer)) throw new Error(`${lowerFile}: layer ${layer} is listed twice`)
     seen.add(layer)
     if (layer === `${mountId}-init`) return false
     checkDiff(root, `${directory}/${layer}`)
@@ -72,7 +72,7 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
     throw new Error(`${link}: ${reason(error)}`)
   }
   const layer = LAYER_LINK.exec(target)?.[1]
-  if (!layer) throw new Error(`${link}: points to "${printable(target, 100)}", which is no layer`)
+  if (!layer) throw new Error(`${link}: points to "${printable(target, 100)}", which is not a layer`)
   return layer
 }
 

@@ -49,13 +49,13 @@ export function readStoreSettings(root: Root): StoreSettings {
  * their store is not used, it is: Docker 29 makes it the default of an engine without data.
  */
 export function chooseStore({ containerd, driver }: StoreSettings, drivers: ReadonlySet<string>): Store {
-  if (containerd?.value) return { driver: CONTAINERD, why: `${containerd.where} has ${FEATURE} switched on` }
+  if (containerd?.value) return { driver: CONTAINERD, why: `${containerd.where} turns ${FEATURE} on` }
   if (driver) return { driver: driver.value, why: `${driver.where} names it` }
-  if (containerd) return { driver: DEFAULT_DRIVER, why: `${containerd.where} has ${FEATURE} switched off` }
+  if (containerd) return { driver: DEFAULT_DRIVER, why: `${containerd.where} turns ${FEATURE} off` }
   if (drivers.has(CONTAINERD))
     return {
       driver: CONTAINERD,
-      why: `it has containers there; if it has left that one, set ${FEATURE} to false in the features of ${DAEMON_JSON}`,
+      why: `it has containers there; if it no longer uses that store, set ${FEATURE} to false in the features of ${DAEMON_JSON}`,
     }
   return { driver: DEFAULT_DRIVER, why: 'it is the only one' }
 }
@@ -63,7 +63,7 @@ export function chooseStore({ containerd, driver }: StoreSettings, drivers: Read
 /** Why a container of this driver is none that the engine still has, or undefined. */
 export function findStale(driver: string, store: Store): string | undefined {
   if (driver === store.driver || ![DEFAULT_DRIVER, CONTAINERD].includes(driver)) return undefined
-  return `it is in the store of ${nameOf(driver)}, which the engine has left for that of ${nameOf(store.driver)}: create it again there (${store.why})`
+  return `it is in the ${nameOf(driver)} store, but the engine now uses the ${nameOf(store.driver)} store: create it again there (${store.why})`
 }
 
 function nameOf(driver: string): string {

@@ -16,7 +16,7 @@ const USER = process.getuid?.() ?? 0
 export function findOtherWriter({ uid, mode }: Stats): string | undefined {
   if (uid !== 0 && uid !== USER) return `belongs to user ${uid}, not to root`
   if (mode & (USER === 0 ? 0o022 : 0o002))
-    return `can be written by others than root (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`
+    return `can be written by users other than root (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`
   return undefined
 }
 

@@ -58,7 +58,7 @@ const judgeKernelVersion: Judge = (labels, { release }) => {
   const version = labels.get(KERNEL_VERSION_LABEL)
   const running = release.split('-', 1)[0] as string
   if (!version || version === running) return undefined
-  return { unfit: `it is for kernel ${printable(version, 80)}, and ${printable(running)} is running` }
+  return { unfit: `it is for kernel ${printable(version, 80)}, but ${printable(running)} is running` }
 }
 
 /**
@@ -70,17 +70,17 @@ const judgeKernelAbi: Judge = (labels, { kernelAbi }, { modules, kernel }) => {
   const label = labels.get(KERNEL_ABI_LABEL)
   if (kernelAbi === undefined) {
     if (!label) return undefined
-    const unfit = `its modules are for kernel ABI ${printable(label, 80)}, and the kernel command line has no balena_kernel_abi=`
+    const unfit = `its modules are for kernel ABI ${printable(label, 80)}, but the kernel command line has no balena_kernel_abi=`
     return { unfit }
   }
   const running = printable(kernelAbi, 80)
   if (!kernel(kernelAbi)) {
-    const unfit = `its modules are for another kernel: no file in its /boot has the sha256 of balena_kernel_abi=${running}`
+    const unfit = `its modules are for another kernel: no file in its /boot has the sha256 given by balena_kernel_abi=${running}`
     return { unfit }
   }
   if (label === kernelAbi) return undefined
   const differs = label ? `is ${printable(label, 80)}` : 'is missing'
-  return { warning: `its kernel is that of balena_kernel_abi=${running}, but ${KERNEL_ABI_LABEL} ${differs}` }
+  return { warning: `its kernel matches balena_kernel_abi=${running}, but ${KERNEL_ABI_LABEL} ${differs}` }
 }
 
 /** Characters of the list of globs: each is tried, in each boot. */
@@ -97,13 +97,13 @@ const judgeOsVersion: Judge = (labels, { versionId }) => {
     .filter((glob) => GLOB.test(glob) && !glob.startsWith('!'))
   if (globs.length === 0)
     return {
-      warning: `${OS_VERSION_LABEL}=${printable(list, 200)} has no pattern that can be read: it counts as none`,
+      warning: `${OS_VERSION_LABEL}=${printable(list, 200)} has no valid pattern: the label is ignored`,
     }
   if (globs.some((glob) => glob === '*' || (versionId !== undefined && matchesGlob(versionId, glob))))
     return undefined
   const here =
     versionId === undefined ? 'os-release has no VERSION_ID' : `this is ${printable(versionId, 80)}`
-  return { unfit: `it is for OS version ${printable(list, 200)}, and ${here}` }
+  return { unfit: `it is for OS version ${printable(list, 200)}, but ${here}` }
 }
 
 /** What VERSION_ID may have, os-release(5), and the wildcards of glob(7). */

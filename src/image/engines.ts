@@ -25,7 +25,7 @@ export function readEngines(
         if (problem) throw new Error(problem)
         return { dataRoot, ...readExtensions(root, dataRoot, look) }
       } catch (error) {
-        const who = `all that the engine has in ${printable(dataRoot)}`
+        const who = `everything the engine keeps in ${printable(dataRoot)}`
         const leftOut = [{ who, why: (error as Error).message }]
         return { dataRoot, extensions: [], leftOut, messages: [], hasHolders: false }
       }

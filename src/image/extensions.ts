@@ -51,7 +51,7 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
       warnings.forEach(warn)
       if (extension.below !== undefined)
         warn(
-          `it would replace ${printable(extension.below)}, which the machine needs to boot: it goes below the root, and only adds`,
+          `it would replace ${printable(extension.below)}, which the machine needs to boot: it goes below the root and only adds files`,
         )
       found.extensions.push(extension)
     } catch (error) {

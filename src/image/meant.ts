@@ -15,10 +15,10 @@ export function findUnmeant(
   { runtime, isTemporary }: HostConfig,
 ): string | undefined {
   if (runtime === EXTENSION_RUNTIME) return undefined
-  const rule = 'an extension is created and never started, unless hostext.conf has Started=yes'
-  if (start === 'done') return `it has been started, and ${rule}`
-  if (start === 'tried') return `it was to be started and could not, and ${rule}`
-  if (isBuildStep) return `it is a step of an image build, and ${rule}`
-  if (isTemporary) return `it was created to be run once (--rm), and ${rule}`
+  const rule = 'an extension must be created and never started, unless hostext.conf has Started=yes'
+  if (start === 'done') return `it has been started, but ${rule}`
+  if (start === 'tried') return `an attempt to start it failed, but ${rule}`
+  if (isBuildStep) return `it is a step of an image build, but ${rule}`
+  if (isTemporary) return `it was created to be run once (--rm), but ${rule}`
   return undefined
 }

@@ -138,7 +138,7 @@ function apply(text: string, path: string, configuration: Configuration, message
 export const SETTINGS: Record<string, (value: string, configuration: Configuration) => string | undefined> = {
   'Engine.DataRoot'(value, configuration) {
     const path = value === '' ? undefined : directoryPath(value)
-    if (path === null) return `${printable(value)} is no absolute path`
+    if (path === null) return `${printable(value)} is not an absolute path`
     configuration.dataRoot = path
   },
   'Stack.Started'(value, configuration) {
@@ -160,12 +160,12 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
     const mode = (['auto', 'read-only', 'volatile', 'persistent'] as const).find(
       (mode) => mode === (value || 'auto'),
     )
-    if (!mode) return `${printable(value)} is none of auto, read-only, volatile and persistent`
+    if (!mode) return `${printable(value)} is not one of auto, read-only, volatile, persistent`
     configuration.etc = mode
   },
   'Boot.Timeout'(value, configuration) {
     const seconds = value === '' ? DEFAULTS.timeout : parseTimeSpan(value)
-    if (seconds === undefined) return `${printable(value)} is no time span of at least a second`
+    if (seconds === undefined) return `${printable(value)} is not a time span from a second to a day`
     configuration.timeout = seconds
   },
   'Boot.Container'(value, configuration) {
@@ -174,17 +174,17 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
     configuration.container = container
   },
   'Safety.Attempts'(value, configuration) {
-    if (value !== '' && !/^\d{1,3}$/.test(value)) return `${printable(value)} is no number from 0 to 999`
+    if (value !== '' && !/^\d{1,3}$/.test(value)) return `${printable(value)} is not a number from 0 to 999`
     configuration.attempts = value === '' ? DEFAULTS.attempts : Number(value)
   },
   'Safety.Settle'(value, configuration) {
     const seconds = value === '' ? DEFAULTS.settle : value === '0' ? 0 : parseTimeSpan(value)
-    if (seconds === undefined) return `${printable(value)} is no time span`
+    if (seconds === undefined) return `${printable(value)} is not a time span`
     configuration.settle = seconds
   },
   'Safety.TrialTimeout'(value, configuration) {
     const seconds = value === '' ? DEFAULTS.trialTimeout : parseTimeSpan(value)
-    if (seconds === undefined) return `${printable(value)} is no time span of at least a second`
+    if (seconds === undefined) return `${printable(value)} is not a time span from a second to a day`
     configuration.trialTimeout = seconds
   },
   'Safety.Essential'(value, configuration) {

@@ -94,7 +94,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
   const off = [...switches.values()][0] ?? repair
   if (off !== undefined) result.off = `${printable(off)} on the kernel command line`
   if (!TARGET_NAME.test(result.target)) {
-    result.otherTarget = `systemd.unit=${printable(result.target)} on the kernel command line is no plain target`
+    result.otherTarget = `systemd.unit=${printable(result.target)} on the kernel command line is not a plain target`
     result.target = 'default.target'
   }
   return result

@@ -48,7 +48,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     return { wait: { ...boot, paths: etcUnmounted ? [...paths, CHANGES] : paths }, messages }
   }
   for (const path of paths)
-    say('warning', `${missing.get(path)} is not mounted: what an engine has in ${path} is left out`)
+    say('warning', `${missing.get(path)} is not mounted: whatever an engine keeps in ${path} is left out`)
 
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
@@ -78,7 +78,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
-  for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: not bound`)
+  for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: ignored`)
 
   const changesMount = mountOf(mounts, CHANGES)
   const { etc, wait, warning } = chooseEtc(configuration.etc, rootWritable, {
@@ -120,11 +120,12 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       if (hidden.length > 0)
         say('warning', `${who}: its files below ${hidden.join(', ')} are not visible: ${why}`)
     }
-    hide(state, 'that is state of the base root')
+    hide(state, 'state of the base root is there')
     hide(others, 'a file system is mounted there')
-    if (!isAbove(extension)) hide(machine.links, 'the root has a link there, and its place is below /usr')
+    if (!isAbove(extension))
+      hide(machine.links, 'the root has a link there, and such files belong below /usr')
     if (extension.contents.sysusers && etc.mode === 'read-only')
-      say('warning', `${who}: its users (sysusers.d) cannot be made: /etc is read-only`)
+      say('warning', `${who}: its users (sysusers.d) cannot be created: /etc is read-only`)
   }
 
   return {
@@ -217,7 +218,7 @@ function chooseSafely(
   if (verdict.kind === 'bad') {
     const { back, problems } = findRestored(good)
     for (const text of problems) say('warning', `the last good stack cannot be booted: ${text}`)
-    const line = describeRollback(verdict, back ? 'the last good stack' : 'plain root')
+    const line = describeRollback(verdict, back ? 'the last good stack' : 'the plain root')
     say('error', line)
     if (!back) return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
     return { stack: back, safety: { kind: 'restored', line }, messages }
@@ -231,7 +232,7 @@ function chooseSafely(
   if (verdict.kind === 'good') return { ...chosen, messages }
   say(
     'notice',
-    `on trial: boot ${verdict.attempt} of ${configuration.attempts} that this stack has to boot well in`,
+    `on trial: boot ${verdict.attempt} of ${configuration.attempts} in which this stack can be marked good`,
   )
   const { settle, trialTimeout: timeout } = configuration
   const trial = { attempt: verdict.attempt, record, place, settle, timeout, inContainer }

@@ -30,11 +30,11 @@ export function chooseEtc(
   if (willBeMounted) return { etc, wait: true }
   return {
     etc,
-    warning: `Etc=persistent: ${CHANGES} is on no writable file system: changes to /etc are lost at reboot`,
+    warning: `Etc=persistent: ${CHANGES} is not on a writable file system: changes to /etc are lost at reboot`,
   }
 }
 
 /** What to say of a kept change that has no effect on stacking; `path` is below /etc. */
 export function describeShadowed(path: string): string {
-  return `/etc/${path} is changed in ${CHANGES}/upper, and stacking goes by that of the base root`
+  return `/etc/${path} is changed in ${CHANGES}/upper, but the decision uses the base root's file`
 }

@@ -8,7 +8,7 @@ export function findObstacle(machine: Machine): string | undefined {
   if (commandLine.off) return commandLine.off
   if (inContainer && !configuration.container) return 'running in a container, and Container=no'
   if (commandLine.otherTarget) return commandLine.otherTarget
-  if (updateWaits) return 'an offline update waits (/system-update)'
+  if (updateWaits) return 'an offline update is waiting (/system-update)'
   const base = mountOf(mounts, '/')
   if (base?.source === ROOT_SOURCE) return 'the root is stacked already'
   if (!softReboot && !hasNextRoot) return 'no directory /usr/lib/hostext/nextroot to switch to'
@@ -18,7 +18,7 @@ export function findObstacle(machine: Machine): string | undefined {
   // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h. Lower directories that only the initrd could see are not
   // found here; then the kernel refuses, and the machine boots plain as well.
   if (base?.type === 'overlay' && lower.some((path) => mountOf(mounts, path)?.type === 'overlay'))
-    return 'the root is an overlay over an overlay already, and the kernel stacks no deeper'
+    return 'the root is already an overlay on an overlay, and the kernel stacks no deeper'
   return undefined
 }
 
@@ -28,6 +28,6 @@ export function findUnfit({ mounts, hasPurgeMarker }: Machine, dataRoot: string)
   if (mount?.mountPoint === DATA_PARTITION && !hasPurgeMarker)
     return `${PURGE_MARKER} is missing: the data partition is about to be wiped`
   if (mount?.type === 'overlay')
-    return `${dataRoot} is on an overlay (${mount.mountPoint}), and the kernel stacks two deep at most`
+    return `${dataRoot} is on an overlay (${mount.mountPoint}), and the kernel stacks at most two deep`
   return undefined
 }

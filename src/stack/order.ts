@@ -51,7 +51,7 @@ export function chooseStack(
   const sorted = [...extensions].sort(compareExtensions)
   const leftOut = sorted.slice(most).map(({ container }) => ({
     who: describeContainer(container),
-    why: `the kernel stacks ${most} extensions at most${most < MOST_EXTENSIONS ? ' beside the rebuilt indexes' : ''}, and ${extensions.length} are flagged`,
+    why: `the kernel stacks at most ${most} extensions${most < MOST_EXTENSIONS ? ' besides the rebuilt indexes' : ''}, and ${extensions.length} are flagged`,
   }))
   return { stack: sorted.slice(0, most), leftOut }
 }

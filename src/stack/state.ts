@@ -21,7 +21,9 @@ export function chooseState(
   }
   const refused = configured.flatMap((path) => {
     if (isMounted(path)) return { path, why: 'is on a file system that fstab mounts' }
-    return directories.includes(path) ? [] : { path, why: 'is no directory of the root, or behind a link' }
+    return directories.includes(path)
+      ? []
+      : { path, why: 'is not a directory of the root, or is behind a link' }
   })
   return { state: configured.filter((path) => !refused.some((entry) => entry.path === path)), refused }
 }

@@ -61,7 +61,7 @@ export function findPlace(
     const holder = state.find((path) => isBelow(dataRoot, path))
     return holder
       ? { directory, state: holder }
-      : { off: `${dataRoot} is on the root, which is locked, and not below State=` }
+      : { off: `${dataRoot} is on the root, which is locked, and not below a directory of State=` }
   }
   return isMountedWritable(mount) ? { directory, state: undefined } : { off: `${where} is mounted read-only` }
 }
@@ -83,5 +83,5 @@ export type Trial = {
 /** A rollback as people are told of it: one line. `instead`: what is booted. */
 export function describeRollback({ attempts, culprits }: Verdict & { kind: 'bad' }, instead: string): string {
   const names = printableList(culprits, 500)
-  return `rolled back: ${names}: did not boot well in ${attempts} boot${attempts === 1 ? '' : 's'}, and not tried again until the stack changes (or "hostext retry"): ${instead}`
+  return `rolled back: ${names}: did not boot well in ${attempts} boot${attempts === 1 ? '' : 's'}; not tried again until the stack changes (or "hostext retry"); booting ${instead}`
 }

@@ -59,7 +59,7 @@ export async function hold(root: Root, timeout = TIMEOUT): Promise<number> {
   } catch (error) {
     const all = held.extensions.map(({ container }) => container)
     fail(
-      `${all.length > 0 ? `not held: ${printableList(all)}` : 'nothing is let go'}: ${(error as Error).message}`,
+      `${all.length > 0 ? `not held: ${printableList(all)}` : 'no holder is removed'}: ${(error as Error).message}`,
     )
     return 1
   }
@@ -77,9 +77,9 @@ export async function hold(root: Root, timeout = TIMEOUT): Promise<number> {
   for (const { id, imageId } of plan.remove) {
     const name = holderName(imageId)
     await attempt(
-      `no longer held: container ${name} is removed`,
+      `no longer held: removed container ${name}`,
       () => removeContainer(engine, id),
-      `container ${name} is not removed`,
+      `container ${name} could not be removed`,
     )
   }
   return failures > 0 ? 1 : 0

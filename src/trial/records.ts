@@ -82,7 +82,7 @@ export function readRecords(
   const directory = `${dataRoot}/${OWN_DIRECTORY}`
   const records: ReturnType<typeof readRecords> = { good: [], tried: [], problems: [] }
   const problem = (path: string, what: string): void =>
-    void records.problems.push(`${printable(path)}: ${what}: this record counts as absent`)
+    void records.problems.push(`${printable(path)}: ${what}: this record is ignored`)
   const read = (name: string): RecordedStack | undefined => {
     const path = `${directory}/${name}`
     const text = readText(root, path, LARGEST, findOtherWriter)
@@ -125,11 +125,11 @@ export function restoreStack(root: Root, dataRoot: string, stack: SourcedStack, 
     try {
       for (const layer of lower) checkLayer(root, directory, layer)
     } catch (error) {
-      throw new Error(`${who} is not there any more: ${(error as Error).message}`)
+      throw new Error(`${who} is gone: ${(error as Error).message}`)
     }
     const isAbove = index < stack.above
     const { contents, unfit, replaced, covered } = readImage(root, layers, new Map(labels), isAbove, look)
-    if (unfit !== undefined) throw new Error(`${who} does not fit: ${unfit}`)
+    if (unfit !== undefined) throw new Error(`${who} does not fit this machine: ${unfit}`)
     if (replaced !== undefined)
       throw new Error(`${who} would replace ${printable(replaced)}, which the machine needs to boot`)
     return {

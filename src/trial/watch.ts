@@ -31,7 +31,7 @@ export function watch(root: Root, seconds: number, inContainer: boolean): Promis
       if (statLink(root, FALLBACK) || statLink(root, MARKED_GOOD)) return end()
       log({
         level: 'error',
-        text: `the host extensions on trial have not booted well in ${seconds} s: rebooting`,
+        text: `the host extensions on trial have not booted well within ${seconds} s: rebooting`,
       })
       way.reboot()
     }, seconds * 1000)

@@ -14,7 +14,7 @@ export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
       path: 'normal/hostext-collect.service',
       text: `# Written by hostext-generator.
 [Unit]
-Description=Decide on host extensions: the engine's data is mounted
+Description=Decide on host extensions once the engine's data is mounted
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes

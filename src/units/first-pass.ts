@@ -118,7 +118,7 @@ function stackUnit(stack: Stack, plan: Plan, root: string): UnitFile {
   // Before the mount: a file below an overlay must not change (Documentation/filesystems/overlayfs.rst).
   if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
   if (stack.path === '/' && plan.checkRoot && plan.state.length > 0) {
-    more.push('# The locked system remounts the state writable; the disk is checked while it is not.')
+    more.push('# The locked system remounts the state writable, so the disk is checked before that.')
     wants.push('systemd-fsck-root.service')
   }
   if (stack.path === '/etc' && plan.etc.mode === 'persistent')
@@ -156,7 +156,7 @@ function indexUnit(plan: Plan, overlays: Stack[]): UnitFile {
     path: 'normal/hostext-index.service',
     text: `# Written by hostext-generator.
 [Unit]
-Description=Indexes of the root with host extensions: ${plan.indexes.join(', ')}
+Description=Rebuild the indexes for host extensions: ${plan.indexes.join(', ')}
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 Wants=${layers}
@@ -166,7 +166,7 @@ After=${layers}
 Type=oneshot
 ExecStart=/usr/lib/hostext/index ${plan.indexes.join(',')} ${all.join(' ')}
 WorkingDirectory=${RUN_DIRECTORY}
-# What it mounts to look at is seen by nobody else and goes when it ends.
+# Nothing else sees its mounts, and they end with it.
 PrivateMounts=yes
 ${MOUNT_ENVIRONMENT}
 TimeoutStartSec=${Math.ceil(plan.timeout * 0.75)}
@@ -225,7 +225,7 @@ function changesUnit(plan: Plan, root: string): UnitFile {
     path: 'normal/hostext-changes.service',
     text: `# Written by hostext-generator.
 [Unit]
-Description=Changes to /etc that are kept
+Description=Prepare the directories for persistent changes to /etc
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 ${state ? `Requires=${needs.join(' ')}\n` : ''}${check.length > 0 ? `Wants=${check.join(' ')}\n` : ''}${state ? `After=${[...needs, ...check].join(' ')}\n` : ''}

@@ -78,7 +78,7 @@ function firstPassServices({ collected }: Pick<Plan, 'collected'>): UnitFile[] {
     path: `normal/${name}`,
     text: `# Written by hostext-generator.
 [Unit]
-Description=Switch to the root with host extensions, done before
+Description=Switch to the root with host extensions (done in the first pass)
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
@@ -114,7 +114,7 @@ function stateUnit(path: string): UnitFile {
 Description=${literal(`State of the base root: ${path}`)}
 Documentation=${DOCUMENTATION}
 # Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds the
-# file system, so that unmounting it earlier would leave it dirty.
+# file system, and unmounting it earlier would leave it dirty.
 DefaultDependencies=no
 
 [Mount]
@@ -168,7 +168,7 @@ function updateDropIns({ sysusers, upToDate, etc }: Pick<Plan, 'sysusers' | 'upT
       dropIn(
         'systemd-sysusers.service',
         `[Unit]
-# Extensions ship users: whatever the condition, they are made.
+# Extensions ship users: create them whatever the condition says.
 ConditionNeedsUpdate=
 `,
       ),
@@ -248,7 +248,7 @@ DefaultDependencies=no
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/true
-# Not that of the template, which ends with the shutdown and takes along what is in it.
+# Not the slice of the template, which stops at shutdown and would stop this unit too.
 Slice=system.slice
 `,
     })),
@@ -267,7 +267,7 @@ ExecStart=
 ExecStart=/usr/lib/systemd/systemd-growfs ${execWord(state[0])}
 `
       : `[Unit]
-# Nothing of the file system is mounted writable.
+# No part of the file system is mounted writable.
 ConditionPathExists=!/run/hostext
 `
   return ['systemd-growfs-root.service', 'systemd-growfs@-.service'].map((unit) => dropIn(unit, text))

@@ -61,7 +61,7 @@ IgnoreOnIsolate=yes
 
 [Service]
 Type=exec
-# What an extension makes of the memory is no reason to end who watches it: systemd.exec(5).
+# An extension that uses up the memory must not get the watch killed: systemd.exec(5).
 OOMScoreAdjust=-1000
 ExecStart=@/usr/lib/hostext/node @hostext-watch ${RUNTIME_FLAGS.join(' ')} /usr/lib/hostext/hostext.cjs watch ${timeout}${inContainer ? ' container' : ''}
 ${SWITCH_ENDS}
@@ -78,7 +78,7 @@ export function goodUnits({ attempt, place, settle }: Trial, target: string): Un
       path: 'early/hostext-good.timer',
       text: `# Written by hostext-generator.
 [Unit]
-Description=The host extensions boot well
+Description=Wait before marking the host extensions good
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 Requires=boot-complete.target
@@ -95,7 +95,7 @@ AccuracySec=1s
       path: 'early/hostext-good.service',
       text: `# Written by hostext-generator.
 [Unit]
-Description=Mark the host extensions as good
+Description=Mark the host extensions good
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 Conflicts=shutdown.target

@@ -248,7 +248,7 @@ export function judge(
 
 /** How a decision says why `extension` is not stacked: by its name, its ID, or with all that the engine has. */
 const WHY =
-  /left out: (?:extension|[0-9a-f]{12}|all) |rolled back: extension|plain root, extensions are left out|^plain root: (?!no container)/m
+  /left out: (?:extension|[0-9a-f]{12}|everything) |rolled back: extension|plain root, extensions are left out|^plain root: (?!no container)/m
 
 /** What is wrong with a boot that came to its end. */
 function judgeWhole(history: History, reports: Map<string, string>): string[] {

@@ -93,7 +93,7 @@ function run(): Tree {
 function expected(): { key: string; why: string; name?: string }[] {
   const containers = join(data, 'containers')
   if (!existsSync(containers) && !isLink(containers)) return []
-  if (!lstatSync(containers).isDirectory()) return [{ key: 'all that the engine has', why: 'containers' }]
+  if (!lstatSync(containers).isDirectory()) return [{ key: 'everything the engine keeps', why: 'containers' }]
   return readdirSync(containers).flatMap((id) => {
     const key = /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : 'a container'
     const file = join(containers, id, 'config.v2.json')
@@ -175,7 +175,7 @@ function faults(written: Tree): string[] {
   const layers = Object.entries(written).filter(([path]) => /^normal\/run-hostext-\d+\.mount$/.test(path))
   const culprits = /^error: rolled back: .*/m.exec(decision)?.[0]
   // The plain root has none of them.
-  const isPlain = culprits?.endsWith(': plain root')
+  const isPlain = culprits?.endsWith('; booting the plain root')
   for (const { key, why, name } of isPlain ? [] : expected()) {
     // A rollback stacks what is on record, by its layers, and names what it does so for.
     const lower = culprits === undefined ? undefined : recorded.get(key)
@@ -183,7 +183,7 @@ function faults(written: Tree): string[] {
       ([, text]) => text.includes(`/containers/${key}`) || (lower !== undefined && text.includes(lower)),
     )
     if (name !== undefined && culprits?.includes(printable(name, 1000).slice(0, 15))) continue
-    if (!isStacked && !decision.includes(key) && !decision.includes('all that the engine has'))
+    if (!isStacked && !decision.includes(key) && !decision.includes('everything the engine keeps'))
       found.push(`not listed: ${key} (${why})`)
   }
   for (const [path, text] of Object.entries(written)) {

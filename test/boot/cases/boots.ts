@@ -63,7 +63,7 @@ report others systemctl is-active multi-user.target
 `,
       },
       check(t, outcome) {
-        t.match(reported(outcome, 'decision'), 'plain root: an offline update waits (/system-update)')
+        t.match(reported(outcome, 'decision'), 'plain root: an offline update is waiting (/system-update)')
         t.match(reported(outcome, 'root'), /ext4 +rw,/)
         t.equal(reported(outcome, 'others'), 'inactive', 'the boot is that of the update')
       },

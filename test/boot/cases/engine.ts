@@ -145,7 +145,7 @@ export function cases(): Case[] {
           for (const [name, why] of [
             ['ran', 'has been started'],
             ['always', 'has been started'],
-            ['failed', 'was to be started and could not'],
+            ['failed', 'an attempt to start it failed'],
           ])
             t.match(
               said(boot),

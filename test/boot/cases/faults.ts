@@ -234,12 +234,10 @@ function dataPartitionCases(): Case[] {
         script: script(ON_DATA),
       },
       check(t, outcome) {
-        isPlain(
-          t,
-          outcome,
-          /what is to be mounted for \/mnt\/data\/docker did not appear in time: plain root/,
-          [/^mnt-data\.mount/, /hostext/],
-        )
+        isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/, [
+          /^mnt-data\.mount/,
+          /hostext/,
+        ])
       },
     },
     {
@@ -251,12 +249,10 @@ function dataPartitionCases(): Case[] {
       },
       check(t, outcome) {
         // The kernel will not mount it writable, and systemd not read-only unless fstab says so.
-        isPlain(
-          t,
-          outcome,
-          /what is to be mounted for \/mnt\/data\/docker did not appear in time: plain root/,
-          [/^mnt-data\.mount/, /hostext/],
-        )
+        isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/, [
+          /^mnt-data\.mount/,
+          /hostext/,
+        ])
       },
     },
     {

@@ -130,7 +130,7 @@ export function cases(): Case[] {
           `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 nofail,x-systemd.device-timeout=1s 0 2\n`,
       },
       check: (t, outcome) =>
-        isPlain(t, outcome, /mounted for \/mnt\/data\/docker did not appear in time: plain root/),
+        isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/),
     },
     {
       name: 'layout: a data partition that is to be wiped',

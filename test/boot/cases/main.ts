@@ -324,7 +324,7 @@ exec sleep 1000
         [
           'that hangs',
           '#!/bin/sh\nexec sleep 1000\n',
-          /the runtime was ended after 20 s: extensions are left out/,
+          /the runtime was stopped after 20 s: extensions are left out/,
         ],
         [
           'that is no program',

@@ -283,7 +283,7 @@ function isBackAtFirst(t: Test, outcome: Outcome): void {
   isRolledBack(t, back, 'wifi-2')
   t.match(reported(back, 'root'), /^hostext +overlay +ro,/)
   t.equal(reported(back, 'version'), 'version 1', 'without the container that it had')
-  t.match(reported(back, 'log'), /: the last good stack\n/)
+  t.match(reported(back, 'log'), /; booting the last good stack\n/)
   t.equal(reported(back, 'records').replace('\n', ' '), 'good trial.2')
 }
 

@@ -143,7 +143,7 @@ export function cases(): Case[] {
         for (const name of leftOut)
           t.match(reported(outcome, 'decision'), new RegExp(`warning: left out: ${name} \\(.*\\): .* for `))
         for (const [name, odd] of [
-          ['abi-label-differs', 'its kernel is that of balena_kernel_abi=.*, but .*kernel-abi-id is abi-2'],
+          ['abi-label-differs', 'its kernel matches balena_kernel_abi=.*, but .*kernel-abi-id is abi-2'],
           ['os-unreadable', '.*os-version=\\{12,13\\} has no pattern that can be read'],
         ])
           t.match(reported(outcome, 'decision'), new RegExp(`warning: ${name} \\(.*\\): ${odd}`))

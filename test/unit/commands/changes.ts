@@ -31,7 +31,7 @@ t.test('what was written, with what it hides', async (t) => {
   ])
   t.same(changes.map(describeChange), [
     'written  /etc/a/c',
-    'written  /etc/b  (hides that of run-hostext-0.mount, run-hostext-2.mount, run-hostext-10.mount)',
+    'written  /etc/b  (hides the one in run-hostext-0.mount, run-hostext-2.mount, run-hostext-10.mount)',
   ])
 })
 

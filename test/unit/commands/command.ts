@@ -85,7 +85,7 @@ t.test('words', async (t) => {
   for (const words of [['nonsense'], ['plan', 'more'], ['--colour'], ['toString'], ['a', 'b', 'c']]) {
     t.match(
       hostext(t, {}, ...words),
-      { status: 2, stdout: '', stderr: /^hostext: no (?:command|option) / },
+      { status: 2, stdout: '', stderr: /^hostext: unknown (?:command|option) / },
       words.join(' '),
     )
   }

@@ -14,7 +14,7 @@ t.test('retry forgets what did not boot well, and nothing else', async (t) => {
     'the next boot tries the stack again',
   ])
   t.same(readTree(root.prefix), files)
-  t.same(retry(root), ['nothing is kept from being tried'])
+  t.same(retry(root), ['nothing forgotten: no trial was found'])
 })
 
 t.test('retry removes nothing where others than root could have put a link', async (t) => {
@@ -31,12 +31,12 @@ t.test('retry removes nothing where others than root could have put a link', asy
         symlinkSync('../../../elsewhere', join(data, 'hostext'))
         chmodSync(data, 0o777)
       },
-      'left alone: /var/lib/docker: /var/lib/docker can be written by others than root (mode 0777)',
+      'left alone: /var/lib/docker: /var/lib/docker can be written by users other than root (mode 0777)',
     ],
   ] as const) {
     const root = { prefix: makeTree(t, { [trial]: 'x', 'var/lib/docker/x': '' }) }
     damage(join(root.prefix, 'var/lib/docker'))
-    t.same(retry(root), [why, 'nothing is kept from being tried'], what)
+    t.same(retry(root), [why, 'nothing forgotten: no trial was found'], what)
     t.equal(readTree(root.prefix)[trial], 'x', what)
   }
 })

@@ -37,7 +37,7 @@ t.test('the engine is the one with the data', async (t) => {
     const { root, engine: expected } = await engine(t, json({ DockerRootDir: '/data' }), name)
     t.same(await findEngine(root, '/data', 10_000), expected)
     await t.rejects(findEngine(root, '/other', 10_000), {
-      message: `no engine with its data in /other: that at /run/${name} has its data in /data`,
+      message: `no engine keeps its data in /other: the one at /run/${name} keeps its data in /data`,
     })
   }
 })
@@ -65,8 +65,8 @@ t.test('what goes wrong is one line', async (t) => {
     [json({ message: 'no\nsuch\x1b[31m image' }, 404), 'no\\x0asuch\\x1b[31m image (status 404)'],
     [json({}, 500), 'no reason given (status 500)'],
     [json({ message: {} }, 409), 'no reason given (status 409)'],
-    [json({ Id: 'x' }), 'its list of containers is none'],
-    [(_, response) => response.end('{'), 'its list of containers is none'],
+    [json({ Id: 'x' }), 'it did not answer with a list of containers'],
+    [(_, response) => response.end('{'), 'it did not answer with a list of containers'],
     [(request) => request.socket.destroy(), 'socket hang up'],
     [(request) => request.socket.end('nonsense\r\n\r\n'), /^Parse Error/],
     [
@@ -91,12 +91,12 @@ t.test('an answer without end', async (t) => {
     const more = (): void => void response.write(Buffer.alloc(1 << 20, ' '), (error) => error || more())
     more()
   })
-  await t.rejects(listContainers(to, 'x'), { message: 'an answer of more than 33554432 bytes' })
+  await t.rejects(listContainers(to, 'x'), { message: 'the answer is larger than 33554432 bytes' })
 })
 
 t.test('a socket that nobody listens at', async (t) => {
   const root = { prefix: makeTree(t, { 'run/docker.sock': '' }) }
   await t.rejects(findEngine(root, '/data', 10_000), {
-    message: 'no engine with its data in /data: /run/docker.sock: connect ECONNREFUSED',
+    message: 'no engine keeps its data in /data: /run/docker.sock: connect ECONNREFUSED',
   })
 })

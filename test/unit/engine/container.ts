@@ -135,7 +135,7 @@ t.test('a directory that is named after no container', async (t) => {
     readContainers(root, DATA).find((container) => 'problem' in container),
     {
       source: `${DATA}/containers/evil\\x0aname/config.v2.json`,
-      problem: 'the directory is not named after a container',
+      problem: 'the name of the directory is not a container ID',
     },
   )
 })
@@ -182,7 +182,7 @@ t.test('a value that cannot be made a string', async (t) => {
     return readContainers(root, DATA).find(({ source }) => source.includes(id))
   }
   const none = { toString: 1, valueOf: 1 }
-  t.match(read({ ID: none }), { problem: 'ID is no text' })
+  t.match(read({ ID: none }), { problem: 'ID is not a string' })
   t.match(read({ Image: none }), { image: 'override:1', imageId: undefined })
   t.match(read({ Image: none, Config: {} }), { image: 'no image' })
 })

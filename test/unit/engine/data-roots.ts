@@ -38,8 +38,8 @@ t.test('an engine keeps its containers there, or what stands in their place is n
 t.test('a daemon.json that says nothing usable', async (t) => {
   for (const [text, problem] of [
     ['{', 'not valid JSON'],
-    ['{"data-root": "relative"}', 'data-root is no absolute path: relative'],
-    ['{"data-root": ["/x"]}', 'data-root is no absolute path: it is no text'],
+    ['{"data-root": "relative"}', 'data-root is not an absolute path: relative'],
+    ['{"data-root": ["/x"]}', 'data-root is not a string'],
   ] as const) {
     t.match(find(t, { 'etc/docker/daemon.json': text, ...engine('var/lib/docker') }), {
       candidates: ['/mnt/data/docker', '/var/lib/docker'],

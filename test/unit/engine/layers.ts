@@ -55,13 +55,13 @@ t.test('damage is named by file', async (t) => {
     [
       'an absolute layer',
       ({ data, mountId }: Place) => writeFileSync(join(data, 'overlay2', mountId, 'lower'), '/etc'),
-      /lower: "\/etc" is no layer/,
+      /lower: "\/etc" is not the name of a layer/,
     ],
     [
       'an option for mount',
       ({ data, mountId }: Place) =>
         writeFileSync(join(data, 'overlay2', mountId, 'lower'), 'l/A,upperdir=/etc'),
-      /is no layer/,
+      /is not the name of a layer/,
     ],
     [
       'too many layers',
@@ -77,20 +77,20 @@ t.test('damage is named by file', async (t) => {
     [
       'a link out of the data root',
       ({ data, first }: Place) => relink(join(data, 'overlay2', first), '../../../../../etc'),
-      /points to "\.\.\/\.\.\/\.\.\/\.\.\/\.\.\/etc", which is no layer/,
+      /points to "\.\.\/\.\.\/\.\.\/\.\.\/\.\.\/etc", which is not a layer/,
     ],
     ...['../../f5urravc05r1ux5a8eh2t41nk/diff', '../F5URRAVC05R1UX5A8EH2T41NK/diff', '../l/diff'].map(
       (target) =>
         [
           `a link to ${target}`,
           ({ data, first }: Place) => relink(join(data, 'overlay2', first), target),
-          /which is no layer/,
+          /which is not a layer/,
         ] as const,
     ),
     [
       'a link to itself',
       ({ data, first }: Place) => relink(join(data, 'overlay2', first), first.slice(2)),
-      /which is no layer/,
+      /which is not a layer/,
     ],
     [
       'a layer that is gone',

@@ -27,10 +27,13 @@ t.test('what is left in another store is named with both, and why', async (t) =>
   t.equal(findStale('overlay2', { driver: 'overlay2', why }), undefined)
   t.equal(
     findStale('overlay2', { driver: 'overlayfs', why }),
-    'it is in the store of overlay2, which the engine has left for that of containerd: create it again there (somebody said so)',
+    'it is in the overlay2 store, but the engine now uses the containerd store: create it again there (somebody said so)',
   )
-  t.match(findStale('overlayfs', { driver: 'overlay2', why }), /store of containerd, .* that of overlay2:/)
-  t.match(findStale('overlay2', { driver: 'btr\nfs', why }), /that of btr\\x0afs:/)
+  t.match(
+    findStale('overlayfs', { driver: 'overlay2', why }),
+    /in the containerd store, .* the overlay2 store:/,
+  )
+  t.match(findStale('overlay2', { driver: 'btr\nfs', why }), /now uses the btr\\x0afs store:/)
   t.equal(findStale('vfs', { driver: 'overlay2', why }), undefined, 'that is another matter')
 })
 

@@ -23,11 +23,11 @@ t.test('who else could write', async (t) => {
     return stat && findOtherWriter(stat)
   }
   for (const mode of [0o400, 0o600, 0o644, 0o755, 0o4755]) t.equal(ask('/file', mode), undefined)
-  t.equal(ask('/file', 0o646), 'can be written by others than root (mode 0646)')
-  t.equal(ask('/directory', 0o1777), 'can be written by others than root (mode 1777)')
+  t.equal(ask('/file', 0o646), 'can be written by users other than root (mode 0646)')
+  t.equal(ask('/directory', 0o1777), 'can be written by users other than root (mode 1777)')
   t.equal(
     ask('/directory', 0o775),
-    isRoot ? 'can be written by others than root (mode 0775)' : undefined,
+    isRoot ? 'can be written by users other than root (mode 0775)' : undefined,
     'the group of a user who makes a dry run is his own',
   )
   t.equal(findUnfitDirectory(root, '/link'), 'not a directory but a symbolic link')
@@ -47,14 +47,14 @@ t.test('what belongs to somebody else', { skip: !isRoot && 'only root gives file
   t.same(exposed, { [DATA]: `${DATA} belongs to user 1000, not to root` })
   t.match(read(machine, exposed), {
     extensions: { length: 0 },
-    leftOut: [{ who: `all that the engine has in ${DATA}`, why: 'belongs to user 1000' }],
+    leftOut: [{ who: `everything the engine keeps in ${DATA}`, why: 'belongs to user 1000' }],
   })
 })
 
 t.test('one container that others can write to is left out, and no more', async (t) => {
   for (const [what, damage, why] of [
     ['its directory', (config: string) => chmodSync(dirname(config), 0o777), 'its directory: can be written'],
-    ['its metadata', (config: string) => chmodSync(config, 0o666), 'can be written by others than root'],
+    ['its metadata', (config: string) => chmodSync(config, 0o666), 'can be written by users other than root'],
     [
       'its metadata elsewhere',
       (config: string) => {
@@ -81,7 +81,7 @@ t.test('a layer that others can write to leaves its extensions out', async (t) =
   chmodSync(join(data, 'overlay2', mountId, 'lower'), 0o666)
   const { extensions, leftOut } = read(root)
   t.equal(extensions.length, before - 1)
-  t.match(leftOut, [{ why: /\/lower: can be written by others than root \(mode 0666\)/ }])
+  t.match(leftOut, [{ why: /\/lower: can be written by users other than root \(mode 0666\)/ }])
 })
 
 t.test('the directories of the engine and of the records', async (t) => {
@@ -90,14 +90,17 @@ t.test('the directories of the engine and of the records', async (t) => {
     mkdirSync(join(data, 'hostext'), { mode: 0o700 })
     t.equal(findUnfitDataRoot(root, DATA), undefined)
     chmodSync(join(data, name), 0o777)
-    t.equal(findUnfitDataRoot(root, DATA), `${DATA}/${name}: can be written by others than root (mode 0777)`)
+    t.equal(
+      findUnfitDataRoot(root, DATA),
+      `${DATA}/${name}: can be written by users other than root (mode 0777)`,
+    )
     chmodSync(join(data, name), 0o755)
     renameSync(join(data, name), join(data, 'moved'))
     symlinkSync(join(data, 'moved'), join(data, name))
     t.equal(findUnfitDataRoot(root, DATA), `${DATA}/${name}: not a directory but a symbolic link`)
     t.match(read(root), {
       extensions: { length: 0 },
-      leftOut: [{ who: `all that the engine has in ${DATA}` }],
+      leftOut: [{ who: `everything the engine keeps in ${DATA}` }],
     })
   }
 })
@@ -115,7 +118,7 @@ t.test('a store of layers that others can enter', async (t) => {
     chmodSync(store, mode)
     t.equal(findUnfitDataRoot(root, DATA), why, mode.toString(8))
   }
-  t.same(read(root).leftOut, [{ who: `all that the engine has in ${DATA}`, why }])
+  t.same(read(root).leftOut, [{ who: `everything the engine keeps in ${DATA}`, why }])
   t.same(read(root).extensions, [])
   for (const place of [data, dirname(data)]) {
     chmodSync(place, 0o710)
@@ -133,5 +136,5 @@ t.test('a directory on the way that others can write to', async (t) => {
   const root = { prefix: makeTree(t, { 'shared/docker/containers/x': '', 'own/link': '-> /shared/docker' }) }
   chmodSync(join(root.prefix, 'shared'), 0o1777)
   const { exposed } = findDataRoots(root, '/own/link')
-  t.same(exposed, { '/shared/docker': '/shared can be written by others than root (mode 1777)' })
+  t.same(exposed, { '/shared/docker': '/shared can be written by users other than root (mode 1777)' })
 })

@@ -163,7 +163,7 @@ for (const shell of shells) {
         isPlain(t, run(t, shell, files), 'no container is a host extension')
     })
 
-    t.test('a place that is no absolute path is none', async (t) => {
+    t.test('a place that is not an absolute path is none', async (t) => {
       for (const files of [
         { 'etc/hostext.conf': '[Engine]\nDataRoot=data/docker\n' },
         { 'etc/docker/daemon.json': '{"data-root": "data"}\n' },
@@ -397,7 +397,7 @@ for (const shell of shells) {
         [null, 'node is missing: extensions are left out'],
         ['#!/bin/sh\nexit 3\n', 'the runtime ended with status 3: extensions are left out'],
         ['#!/nonexistent\n', 'the runtime cannot be run (status 127): extensions are left out'],
-        ['#!/bin/sh\nexit 124\n', 'the runtime was ended after 20 s: extensions are left out'],
+        ['#!/bin/sh\nexit 124\n', 'the runtime was stopped after 20 s: extensions are left out'],
         [
           '#!/bin/sh\nkill -9 $$\n',
           'the runtime was killed (out of memory, or it hung for 20 s): extensions are left out',

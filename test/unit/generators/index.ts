@@ -90,14 +90,14 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
 
   t.test('a tool that fails is named, and the others run', async (t) => {
     for (const [tool, line] of [
-      ['depmod', 'depmod failed: kernel modules of extensions may not be found: /run/hostext/index.log'],
+      ['depmod', 'depmod failed: kernel modules of extensions may not be found; see /run/hostext/index.log'],
       [
         'ldconfig',
-        'ldconfig failed: libraries of extensions outside the default directories may not be found: /run/hostext/index.log',
+        'ldconfig failed: libraries of extensions outside the default directories may not be found; see /run/hostext/index.log',
       ],
       [
         'systemd-hwdb',
-        'systemd-hwdb failed: hardware data of extensions may not be found: /run/hostext/index.log',
+        'systemd-hwdb failed: hardware data of extensions may not be found; see /run/hostext/index.log',
       ],
     ] as const) {
       const result = index(t, 'hardware,libraries,modules', { tools: { ...TOOLS, [tool]: FAILS } })
@@ -140,7 +140,7 @@ exit 3
     t.same(calls, [])
     t.equal(
       decision,
-      'stacking\nwarning: the indexes were not rebuilt: the files of the extensions could not be looked at together\n',
+      'stacking\nwarning: the indexes were not rebuilt: the overlay of all extensions could not be mounted\n',
     )
   })
 

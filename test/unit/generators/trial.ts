@@ -109,7 +109,7 @@ t.test('good', { skip: cannotMount }, async (t) => {
     const records = { good: 'old\n', 'trial.1': 'new\n' }
     const gone = run(t, 'good', ['1', DIRECTORY], { ...before(records), 'hostext/fallback': '' })
     t.same(gone.records, records)
-    t.match(gone.kernelLog, /not marked good: this boot has gone back to the plain root/)
+    t.match(gone.kernelLog, /not marked good: this boot fell back to the plain root/)
   })
   t.test('a device manager that does not come to rest is no good boot', async (t) => {
     const udevadm = '#!/bin/sh\nexit 1\n'

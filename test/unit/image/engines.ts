@@ -22,13 +22,13 @@ t.test('a fault leaves out what it belongs to', async (t) => {
 
 t.test('a data root that cannot be trusted is left out as a whole', async (t) => {
   const { root, data } = copyDataRoot(t)
-  const who = `all that the engine has in ${DATA}`
+  const who = `everything the engine keeps in ${DATA}`
   t.same(readEngines(root, [DATA], { [DATA]: 'because' }, makeLook(root)), [
     { dataRoot: DATA, extensions: [], leftOut: [{ who, why: 'because' }], messages: [], hasHolders: false },
   ])
   chmodSync(join(data, 'image'), 0o777)
   const [engine] = readEngines(root, [DATA], {}, makeLook(root))
-  t.match(engine?.leftOut, [{ who, why: /image: can be written by others than root/ }])
+  t.match(engine?.leftOut, [{ who, why: /image: can be written by users other than root/ }])
   t.equal(engine?.extensions.length, 0)
   mkdirSync(join(root.prefix, 'other/containers'), { recursive: true })
   t.equal(readEngines(root, ['/other'], {}, makeLook(root)).length, 1)

@@ -7,13 +7,13 @@ const why = (change: Partial<Container>, host: Partial<HostConfig> = {}) =>
     { start: 'never', isBuildStep: false, ...change },
     { runtime: 'runc', isTemporary: false, ...host },
   )
-const RULE = 'and an extension is created and never started, unless hostext.conf has Started=yes'
+const RULE = 'but an extension must be created and never started, unless hostext.conf has Started=yes'
 
 t.test('created and never started', async (t) => t.equal(why({}), undefined))
 
 t.test('what running, building or trying leaves behind was not meant', async (t) => {
   t.equal(why({ start: 'done' }), `it has been started, ${RULE}`)
-  t.equal(why({ start: 'tried' }), `it was to be started and could not, ${RULE}`)
+  t.equal(why({ start: 'tried' }), `an attempt to start it failed, ${RULE}`)
   t.equal(why({ isBuildStep: true }), `it is a step of an image build, ${RULE}`)
   t.equal(why({}, { isTemporary: true }), `it was created to be run once (--rm), ${RULE}`)
 })

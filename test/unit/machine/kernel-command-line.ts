@@ -81,7 +81,7 @@ t.test('a unit name that is none, and a generator that wants the target', async 
   ]) {
     const result = readCommandLine([`systemd.unit=${name}`])
     t.equal(result.target, 'default.target', name)
-    t.match(result.otherTarget, 'no plain target')
+    t.match(result.otherTarget, 'not a plain target')
   }
   for (const word of ['systemd.run', 'systemd.wants'])
     t.equal(readCommandLine([`${word}=x`]).otherTarget, `${word}= on the kernel command line`)

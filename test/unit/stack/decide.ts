@@ -29,7 +29,7 @@ t.test('a root that is two overlays deep, as each kernel writes its layers', asy
     const root = `22 1 0:30 / / rw shared:1 - overlay overlay rw,${layers}\n`
     t.match(
       decided(t, { 'proc/self/mountinfo': root + inner }),
-      { plain: 'the root is an overlay over an overlay already, and the kernel stacks no deeper' },
+      { plain: 'the root is already an overlay on an overlay, and the kernel stacks no deeper' },
       layers,
     )
   }
@@ -57,7 +57,7 @@ t.test('what fstab mounts only when it is asked is not waited for', async (t) =>
 t.test('data that waits does not wait in a boot that stacks nothing', async (t) => {
   for (const [files, plain] of [
     [{ 'proc/cmdline': 'emergency\n' }, /emergency on the kernel command line/],
-    [{ 'system-update': '-> var/update' }, /an offline update waits/],
+    [{ 'system-update': '-> var/update' }, /an offline update is waiting/],
   ] as [Tree, RegExp][])
     t.match(decided(t, { 'etc/fstab': 'LABEL=data /var ext4\n', ...files }), { plain })
 })

@@ -25,7 +25,7 @@ t.test('persistent needs a place to keep changes', async (t) => {
   t.match(chooseEtc('persistent', false, { ...nowhere, willBeMounted: true }), { wait: true })
   t.match(chooseEtc('persistent', true, nowhere), {
     etc: { mode: 'volatile' },
-    warning: /^Etc=persistent: \/var\/lib\/hostext\/etc is on no writable file system/,
+    warning: /^Etc=persistent: \/var\/lib\/hostext\/etc is not on a writable file system/,
   })
 })
 

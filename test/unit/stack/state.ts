@@ -17,7 +17,7 @@ t.test('State=auto', async (t) => {
 t.test('State= with a list', async (t) => {
   t.same(chooseState(['/data', '/nope'], false, [], ['/data']), {
     state: ['/data'],
-    refused: [{ path: '/nope', why: 'is no directory of the root, or behind a link' }],
+    refused: [{ path: '/nope', why: 'is not a directory of the root, or is behind a link' }],
   })
   t.same(chooseState([], true, [], []), { state: [], refused: [] })
   t.same(

@@ -69,7 +69,7 @@ t.test('where records can be written', async (t) => {
     state: '/var',
   })
   t.same(findPlace(mounts(root), '/var/lib/docker', ['/home']), {
-    off: '/var/lib/docker is on the root, which is locked, and not below State=',
+    off: '/var/lib/docker is on the root, which is locked, and not below a directory of State=',
   })
   t.same(findPlace(mounts(root, '/mnt/data rw - ext4 /dev/vdb rw'), '/mnt/data/docker', []), {
     directory: '/mnt/data/docker/hostext',
@@ -82,8 +82,8 @@ t.test('where records can be written', async (t) => {
 })
 
 t.test('what is said of a rollback is one line', async (t) => {
-  const line = describeRollback({ kind: 'bad', attempts: 1, culprits: ['wifi', 'g\npu'] }, 'plain root')
-  t.match(line, /^rolled back: wifi, g\\x0apu: did not boot well in 1 boot, .*: plain root$/)
+  const line = describeRollback({ kind: 'bad', attempts: 1, culprits: ['wifi', 'g\npu'] }, 'the plain root')
+  t.match(line, /^rolled back: wifi, g\\x0apu: did not boot well in 1 boot; .*; booting the plain root$/)
   const many = Array.from({ length: 499 }, (_, index) => `extension-${index}`)
   t.ok(describeRollback({ kind: 'bad', attempts: 2, culprits: many }, 'plain root').length < 800)
 })

@@ -74,7 +74,7 @@ t.test('no engine, no record, no sense', async (t) => {
   const dataRoot = '/var/lib/docker'
   const extensions = [{ container: 'wi\nfi', image: image('a') }]
   const stderr =
-    'hostext: not held: wi\\x0afi: no engine with its data in /var/lib/docker: none of /run/docker.sock, /run/balena-engine.sock, /run/balena.sock is there\n'
+    'hostext: not held: wi\\x0afi: no engine keeps its data in /var/lib/docker: none of /run/docker.sock, /run/balena-engine.sock, /run/balena.sock exists\n'
   t.same(machine(t, heldText({ dataRoot, extensions }))(), { status: 1, stdout: '', stderr })
   const stdout = 'nothing is stacked in this boot: nothing to hold\n'
   t.same(machine(t, undefined)(), { status: 0, stdout, stderr: '' })
@@ -193,7 +193,7 @@ t.test('an engine that holds', { skip: problem ?? false }, async (t) => {
     t.same(hold(), QUIET)
 
     t.comment('no longer stacked')
-    t.same(hold(none), { ...QUIET, stdout: `no longer held: container ${name} is removed\n` })
+    t.same(hold(none), { ...QUIET, stdout: `no longer held: removed container ${name}\n` })
     t.same(left(), [], 'the layers go with their last container')
     t.equal(
       docker('volume', 'ls', '--quiet', '--filter', 'dangling=true').split('\n').length,
@@ -242,7 +242,7 @@ t.test('what removes holders as well', { skip: problem ?? false }, async (t) => 
     const elsewhere = hold(heldText({ dataRoot: join(work, 'other'), extensions: [] }))
     t.match(elsewhere, {
       status: 1,
-      stderr: `no engine with its data in ${work}/other: that at /run/docker.sock has its data in ${data}\n`,
+      stderr: `no engine keeps its data in ${work}/other: the one at /run/docker.sock keeps its data in ${data}\n`,
     })
   })
 })

@@ -107,9 +107,9 @@ t.test('records of a data root', async (t) => {
     good: [{ extensions: [{ name: 'previous' }] }],
     tried: [{ attempts: 2 }],
     problems: [
-      `${DATA}/hostext/good: not a record of a stack: this record counts as absent`,
-      `${DATA}/hostext/trial.1: not a regular file but a directory: this record counts as absent`,
-      `${DATA}/hostext/trial.3: not a regular file but a symbolic link: this record counts as absent`,
+      `${DATA}/hostext/good: not a record of a stack: this record is ignored`,
+      `${DATA}/hostext/trial.1: not a regular file but a directory: this record is ignored`,
+      `${DATA}/hostext/trial.3: not a regular file but a symbolic link: this record is ignored`,
     ],
   })
 })
@@ -138,7 +138,7 @@ t.test(
     t.equal(restore(labelled).length, restored.length)
     t.throws(
       () => restore(labelled, { release: '6.12.1' }),
-      /^override does not fit: it is for kernel 6\.1\.0, and 6\.12\.1 is running/,
+      /^override does not fit this machine: it is for kernel 6\.1\.0, but 6\.12\.1 is running/,
       'the kernel is another one now',
     )
     const file = 'usr/share/one-layer/one.txt'
@@ -152,6 +152,6 @@ t.test(
     t.equal(countAbove(below), 0, 'below the root it only adds')
     t.equal(below.length, restored.length)
     rmSync(join(data, 'overlay2', recorded.extensions[1]?.lower[0] as string))
-    t.throws(() => restore(), /^many-layers is not there any more: .*l\//)
+    t.throws(() => restore(), /^many-layers is gone: .*l\//)
   },
 )
