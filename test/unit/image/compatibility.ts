@@ -84,7 +84,7 @@ t.test('os-version is a list of globs', async (t) => {
   ])
     t.equal(check('os-version', globs), undefined, globs)
   for (const globs of ['2.98', '2.98.4', '3.*', '2.98.4+rev1x', '1.*,3.*', '2.[!9]*', '!3,4', '{2.*},3.*'])
-    t.equal(check('os-version', globs), `it is for OS version ${globs}, and this is 2.98.4+rev1`, globs)
+    t.equal(check('os-version', globs), `it is for OS version ${globs}, but this is 2.98.4+rev1`, globs)
 })
 
 t.test('os-version on a system without VERSION_ID', async (t) => {
