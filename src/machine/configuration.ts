@@ -7,28 +7,32 @@ import { listDirectory, type Root, readText, resolveLinks, statLink } from './fi
 /** `[Root] Etc=`: hostext.conf(5). */
 export type EtcSetting = 'auto' | 'read-only' | 'volatile' | 'persistent'
 
-/** What `State=auto` takes of a root that used to be writable: directories which programs and people write to. */
+/**
+ * What `State=auto` keeps writable on a root that used to be: directories that programs and people write to.
+ */
 export const AUTOMATIC_STATE = ['/var', '/home', '/root', '/srv']
 
 /** hostext.conf(5), with every default filled in. */
 export type Configuration = {
-  /** `[Engine] DataRoot=`: where the engine keeps its data; undefined: look for it. */
+  /** `[Engine] DataRoot=`: where the engine keeps its data; undefined: look in the usual places. */
   dataRoot: string | undefined
-  /** `[Stack] Started=`: whether a container that has been started may be an extension; `auto`: on balenaOS. */
+  /**
+   * `[Stack] Started=`: whether a container that has been started may be an extension; `auto`: on balenaOS.
+   */
   started: 'auto' | boolean
   /** `[Root] State=`: directories that stay writable, or `auto` to derive them from fstab. */
   state: 'auto' | string[]
   /** `[Root] Etc=`: whether /etc can be changed, and whether changes are kept. */
   etc: EtcSetting
-  /** `[Boot] Timeout=`: seconds until a switch that has not happened is given up. */
+  /** `[Boot] Timeout=`: seconds that stacking may take before it is given up. */
   timeout: number
   /** `[Boot] Container=`: stack inside containers too. */
   container: boolean
-  /** `[Safety] Attempts=`: boots that a stack has to boot well in; 0: no rollback. */
+  /** `[Safety] Attempts=`: how many boots a stack has to boot well; 0: no rollback. */
   attempts: number
-  /** `[Safety] Settle=`: seconds between the complete boot and the mark that a stack is good. */
+  /** `[Safety] Settle=`: seconds between the end of the boot and the mark that a stack is good. */
   settle: number
-  /** `[Safety] TrialTimeout=`: seconds until a boot of a stack on trial is given up and the machine rebooted. */
+  /** `[Safety] TrialTimeout=`: seconds until a trial is given up and the machine rebooted. */
   trialTimeout: number
   /** `[Safety] Essential=`: more paths that no extension may replace. */
   essential: string[]
@@ -47,7 +51,7 @@ export const DEFAULTS: Configuration = {
   essential: [],
 }
 
-/** The main file is the first of these that exists; drop-ins of all directories apply on top of it. */
+/** The main file is the first of these that exists; the drop-ins of all directories are applied after it. */
 export const MAIN_FILES = ['/etc/hostext.conf', '/run/hostext.conf', '/usr/lib/hostext/hostext.conf']
 export const DROP_IN_DIRECTORIES = [
   '/etc/hostext.conf.d',
@@ -56,9 +60,9 @@ export const DROP_IN_DIRECTORIES = [
 ]
 
 /**
- * Reads the configuration: main file, then drop-ins in the order of their names, an earlier directory's
- * file hiding a later one's of the same name (as in systemd-system.conf(5)).
- * What is wrong in it comes back as warnings with file and line; the default holds.
+ * Reads the configuration: the main file, then the drop-ins in the order of their names. A file in an earlier
+ * directory hides a file of the same name in a later one, as in systemd-system.conf(5). Never throws:
+ * mistakes come back as warnings with file and line, and those settings are ignored.
  */
 export function readConfiguration(root: Root): { configuration: Configuration; messages: Message[] } {
   const configuration = { ...DEFAULTS }
@@ -99,8 +103,8 @@ function warning(text: string): Message {
 }
 
 /**
- * Applies one file. The syntax is systemd.syntax(7): `[Section]`, `Key=value`, whole-line comments, a
- * backslash at the end of a line continues it. (INI libraries take `#` inside a value for a comment and
+ * Applies one file. The syntax is that of systemd.syntax(7): `[Section]`, `Key=value`, whole-line comments,
+ * and a trailing backslash that continues a line. (INI libraries treat `#` inside a value as a comment, and
  * do not say which line a value came from.)
  */
 function apply(text: string, path: string, configuration: Configuration, messages: Message[]): void {
@@ -112,7 +116,7 @@ function apply(text: string, path: string, configuration: Configuration, message
     if (!line || line.startsWith('#') || line.startsWith(';')) continue
     while (line.endsWith('\\') && index + 1 < lines.length) {
       const next = (lines[++index] as string).trim()
-      // A comment between continued lines is passed over and does not end them.
+      // A comment between continued lines is skipped and does not end them.
       if (!next.startsWith('#') && !next.startsWith(';')) line = `${line.slice(0, -1)} ${next}`
     }
 
@@ -134,7 +138,10 @@ function apply(text: string, path: string, configuration: Configuration, message
   }
 }
 
-/** One entry a setting, `Section.Key`: stores the value, or says what is wrong with it. The empty value is the default. */
+/**
+ * One entry for each setting, `Section.Key`: stores the value, or returns what is wrong with it. An empty
+ * value restores the default.
+ */
 export const SETTINGS: Record<string, (value: string, configuration: Configuration) => string | undefined> = {
   'Engine.DataRoot'(value, configuration) {
     const path = value === '' ? undefined : directoryPath(value)
@@ -188,7 +195,7 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
     configuration.trialTimeout = seconds
   },
   'Safety.Essential'(value, configuration) {
-    // Adds up, like all lists of systemd's.
+    // Values add up, as in every list setting of systemd.
     const words = value.split(/\s+/).filter(Boolean)
     const paths = words.map(directoryPath)
     const bad = paths.findIndex((path) => path === null || path === '/')
@@ -198,8 +205,9 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
 }
 
 /**
- * A normalized absolute path; null for anything else, and for what a unit or a line of a log cannot have as it is: `..`,
- * what {@link printable} escapes, a blank at the end (systemd.syntax(7) drops it).
+ * A normalized absolute path. Null for anything else, and for a path that cannot be written into a unit or a
+ * log line as it is: with `..`, with a character that {@link printable} escapes, or with white space at the
+ * end (systemd.syntax(7) drops it).
  */
 export function directoryPath(value: string): string | null {
   if (!value.startsWith('/') || value.split('/').includes('..')) return null
@@ -207,7 +215,9 @@ export function directoryPath(value: string): string | null {
   return printable(path, path.length) === path && !/\s$/.test(path) ? path : null
 }
 
-/** What PID 1 carries over itself, and what is stacked: the root, and /usr and /etc as a whole. */
+/**
+ * What PID 1 carries over to the new root itself, and what is stacked as a whole: the root, /usr and /etc.
+ */
 function isNoState(path: string): boolean {
   return /^\/(?:(?:proc|sys|dev|run)(?:\/|$)|(?:usr|etc)?$)/.test(path)
 }
@@ -220,9 +230,9 @@ function parseBoolean(value: string): boolean | undefined {
 
 const UNITS: Record<string, number> = { '': 1, s: 1, sec: 1, second: 1, seconds: 1, m: 60, min: 60, h: 3600 }
 
-/** A time span as in systemd.time(7), whole seconds; undefined where it is none or less than a second. */
+/** A time span as in systemd.time(7), in whole seconds; undefined unless it is between a second and a day. */
 function parseTimeSpan(value: string): number | undefined {
-  // Not one expression for all of it: what may match in many ways takes years to fail.
+  // Not one expression for the whole value: one that can match in many ways takes years to fail.
   if (!/^\d/.test(value) || value.replace(/\d+\s*[a-z]*\s*/g, '') !== '') return undefined
   let seconds = 0
   for (const [, count, unit] of value.matchAll(/(\d+)\s*([a-z]*)/g)) {

@@ -4,22 +4,22 @@ import type { Index } from './indexes.js'
 /** Where the changes to a persistent /etc are: upper/ and work/ of an overlay. */
 export const CHANGES = '/var/lib/hostext/etc'
 
-/** What there is of changes that earlier boots have kept. */
+/** The changes to /etc that earlier boots have kept. */
 export type EtcChanges = {
-  /** There are any. */
+  /** Whether there are any. */
   kept: boolean
-  /** /etc/machine-id is among them. */
+  /** Whether /etc/machine-id is among them. */
   machineId: boolean
-  /** The indexes that they have a say in; those in the changes themselves are removed and made anew. */
+  /** The indexes that the changes affect. A kept copy of an index is removed, and the index rebuilt. */
   indexes: Index[]
   /**
-   * Files that the first pass reads from the base root, so that a kept change to them has no effect there: paths
-   * below /etc.
+   * Changed files, as paths below /etc, that the first pass reads from the base root. There the change has no
+   * effect.
    */
   shadowed: string[]
 }
 
-/** Reads what there is. Throws an Error that names a directory which cannot be read. */
+/** Reads them. Throws an Error that names a directory that cannot be read. */
 export function readEtcChanges(root: Root): EtcChanges {
   const upper = `${CHANGES}/upper`
   const has = (path: string): boolean => statLink(root, `${upper}/${path}`) !== undefined

@@ -12,8 +12,8 @@ import {
 import { withoutTrailingSlashes } from '../text/path.js'
 
 /**
- * The input tree: every file the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
- * and for a dry run over another system's files.
+ * The input root: every file that the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
+ * and in a dry run on another system's files.
  */
 export type Root = { prefix: string }
 
@@ -32,9 +32,9 @@ export class FileProblem extends Error {
 }
 
 /**
- * A file that may be absent: its text, undefined if there is none, a FileProblem for everything else, which what is
- * no regular file is: a FIFO would hang the boot. `refuse`: what else is wrong with the file; then links are not
- * followed either.
+ * A file that may be absent: its text, undefined if there is none, a FileProblem for everything else, which
+ * what is no regular file is: a FIFO would hang the boot. `refuse`: what else is wrong with the file; then
+ * links are not followed either.
  */
 export function readText(
   root: Root,
@@ -43,8 +43,8 @@ export function readText(
   refuse?: (stat: Stats) => string | undefined,
 ): string | undefined | FileProblem {
   try {
-    // Asked first: most of what may be absent is, and an exception costs more than the question. Nobody but
-    // root can put another file in its place meanwhile: the engine's directories are checked for that.
+    // Stat first: most files that may be absent are, and an exception costs more than a stat. Nobody but root
+    // can put another file in its place meanwhile: the engine's directories are checked for that.
     const stat = (refuse ? lstatSync : statSync)(root.prefix + path, { throwIfNoEntry: false })
     if (!stat) return undefined
     const problem = stat.isFile() ? refuse?.(stat) : `not a regular file but ${kindOf(stat)}`
@@ -58,7 +58,7 @@ export function readText(
   }
 }
 
-/** The text of a file that does not say its size, as those in /proc; undefined if it has more bytes than `largest`. */
+/** Reads a file that reports no size, like those in /proc. Undefined if it has more bytes than `largest`. */
 function readUpTo(path: string, largest: number): string | undefined {
   const descriptor = openSync(path, 'r')
   try {
@@ -76,7 +76,7 @@ function readUpTo(path: string, largest: number): string | undefined {
   }
 }
 
-/** What something is that is not what it should be. */
+/** What kind of file this is, for an error message. */
 export function kindOf(stat: Stats): string {
   if (stat.isSymbolicLink()) return 'a symbolic link'
   if (stat.isDirectory()) return 'a directory'
@@ -85,7 +85,7 @@ export function kindOf(stat: Stats): string {
   return stat.isFile() ? 'a file' : 'a device'
 }
 
-/** The names in a directory, sorted; none if it is not there. Throws on anything else. */
+/** The names in a directory, sorted; none if it is not a directory. Throws an Error if it cannot be read. */
 export function listDirectory(root: Root, path: string): string[] {
   try {
     if (!statSync(root.prefix + path, { throwIfNoEntry: false })?.isDirectory()) return []
@@ -96,27 +96,33 @@ export function listDirectory(root: Root, path: string): string[] {
   }
 }
 
-/** lstat(2), or undefined where that fails. */
+/** lstat(2), or undefined if it fails. */
 export function statLink(root: Root, path: string): Stats | undefined {
   try {
     return lstatSync(root.prefix + path, { throwIfNoEntry: false })
   } catch {
-    // A name that is too long, or a disk that does not answer.
+    // The name is too long, or the disk does not answer.
     return undefined
   }
 }
 
-/** Whether a directory is there, with no link on the way: what a unit can have for Where= (systemd.mount(5)). */
+/**
+ * Whether this is a directory with no symbolic link on the way to it, as Where= requires (systemd.mount(5)).
+ */
 export function isRealDirectory(root: Root, path: string): boolean {
   return (statLink(root, path)?.isDirectory() ?? false) && resolveLinks(root, path) === path
 }
 
-/** Path components and links that are followed before a path counts as a loop: path_resolution(7) has 40 links. */
+/**
+ * How many components and links are followed before a path counts as a loop: path_resolution(7) allows 40
+ * links.
+ */
 const MOST_STEPS = 400
 
 /**
- * Follows the symbolic links in a normalized absolute path, below the input root; what does not exist is kept as
- * it is. A loop of links ends in the path at which it was given up. `visit`: told of everything on the way.
+ * Follows the symbolic links in a normalized absolute path, below the input root; what does not exist is kept
+ * as it is. A loop of links ends in the path at which it was given up. `visit`: told of everything on the
+ * way.
  */
 export function resolveLinks(
   root: Root,
@@ -152,10 +158,10 @@ export function resolveLinks(
   )
 }
 
-/** What file systems answer that have found themselves damaged (EBADMSG, EUCLEAN), and libuv has no name for. */
+/** The errors of a damaged file system (EBADMSG, EUCLEAN), for which libuv has no name. */
 const DAMAGED = [-74, -117]
 
-/** An error as the end of a line: "no such file or directory", without paths and codes twice. */
+/** An error as the end of a message: "no such file or directory", without its code and the path. */
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (DAMAGED.includes((error as NodeJS.ErrnoException).errno ?? 0)) return 'the file system is damaged there'

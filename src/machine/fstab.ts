@@ -1,6 +1,6 @@
 import { withoutTrailingSlashes } from '../text/path.js'
 
-/** fstab(5): what the machine mounts besides its root. */
+/** fstab(5): what the machine mounts. */
 
 export type FstabEntry = {
   source: string
@@ -10,7 +10,7 @@ export type FstabEntry = {
   passno: number
 }
 
-/** Reads fstab(5). Lines with fewer than two fields are passed over, as mount(8) and systemd do. */
+/** Parses fstab(5). Lines with fewer than two fields are skipped, as mount(8) and systemd do. */
 export function parseFstab(text: string): FstabEntry[] {
   const entries: FstabEntry[] = []
   for (const line of text.split('\n')) {
@@ -19,7 +19,7 @@ export function parseFstab(text: string): FstabEntry[] {
     if (!source || source.startsWith('#') || !mountPoint) continue
     entries.push({
       source: unescapeOctal(source),
-      // The root is one slash.
+      // The root stays "/".
       mountPoint: withoutTrailingSlashes(unescapeOctal(mountPoint)) || '/',
       type: type ?? 'auto',
       options: unescapeOctal(options ?? 'defaults')
@@ -31,19 +31,19 @@ export function parseFstab(text: string): FstabEntry[] {
   return entries
 }
 
-/** Whether the boot mounts the entry, at once or when it is looked at: not swap, and not `noauto` alone. */
+/** Whether the boot mounts the entry, at once or on first access: neither swap nor `noauto` without automount. */
 export function isAutomatic({ mountPoint, options }: FstabEntry): boolean {
   return (
     mountPoint.startsWith('/') && (!options.includes('noauto') || options.includes('x-systemd.automount'))
   )
 }
 
-/** The options of a remount that makes a file system writable and keeps what else fstab says of it. */
+/** The options of a remount that makes a file system writable and keeps fstab's other options. */
 export function remountOptions(options: readonly string[]): string {
   return ['remount', ...options.filter((option) => option !== 'ro' && option !== 'rw'), 'rw'].join(',')
 }
 
-/** Where udev links the device that a tag names: fstab(5), "The first field"; udev's own encoding of the names. */
+/** Where udev links the device that a tag names: fstab(5), "The first field". Names are in udev's encoding. */
 const TAGS: Record<string, string> = {
   LABEL: 'by-label',
   UUID: 'by-uuid',
@@ -51,7 +51,7 @@ const TAGS: Record<string, string> = {
   PARTUUID: 'by-partuuid',
 }
 
-/** The path of an entry's device, as systemd names its units; undefined if it is none: `tmpfs`, a directory. */
+/** The path of an entry's device, as systemd names its unit; undefined if the source is not a device (`tmpfs`, a directory). */
 export function devicePath(source: string): string | undefined {
   const [, tag, value] = /^([A-Z]+)="?(.*?)"?$/.exec(source) ?? []
   if (tag === undefined) return source.startsWith('/dev/') ? source : undefined
@@ -62,10 +62,10 @@ export function devicePath(source: string): string | undefined {
   return directory && `/dev/disk/${directory}/${encoded}`
 }
 
-/** `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and backslashes. */
+/** Decodes `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and backslashes. */
 export function unescapeOctal(text: string): string {
   if (!text.includes('\\')) return text
-  // No file has a NUL in its name. Bytes, not characters: an escaped byte may be part of a UTF-8 sequence.
+  // A file name cannot contain NUL. Bytes, not characters: an escaped byte may be part of a UTF-8 sequence.
   const bytes = Buffer.from(text, 'utf8')
     .toString('latin1')
     .replace(/\\((?!000)[0-3][0-7]{2})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))

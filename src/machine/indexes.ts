@@ -1,5 +1,5 @@
 /**
- * What a root has one index for that knows all files of a kind: `modules` (depmod(8)), `libraries`
- * (ldconfig(8)), `hardware` (systemd-hwdb(8)).
+ * The kinds of files for which a root has one index: `modules` (depmod(8)), `libraries` (ldconfig(8)),
+ * `hardware` (systemd-hwdb(8)).
  */
 export type Index = 'modules' | 'libraries' | 'hardware'

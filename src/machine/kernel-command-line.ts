@@ -1,29 +1,28 @@
 import { printable } from '../text/printable.js'
 
 /**
- * The kernel command line: which words it has, and what they ask of us.
+ * The kernel command line: which words it has, and what they ask for.
  *
  * Rules: Documentation/admin-guide/kernel-parameters.rst (quoting), systemd(1) and
  * kernel-command-line(7) (which words select a target).
  */
 
 export type KernelCommandLine = {
-  /** Why nothing may be stacked in this boot, or undefined. */
+  /** Why nothing may be stacked in this boot; undefined if something may. */
   off?: string
   /** The unit PID 1 boots into: `systemd.unit=` or a run level; `default.target` otherwise. */
   target: string
-  /** Why the early default target is not ours to take, or undefined. */
+  /** Why hostext must not take over the default target; undefined if it may. */
   otherTarget?: string
   /** The last of `ro` and `rw`, if either is there. */
   root?: 'ro' | 'rw'
-  /** `balena_kernel_abi=`: which kernel modules fit. */
+  /** `balena_kernel_abi=`: the sha256 of the running kernel. */
   kernelAbi?: string
 }
 
 /**
- * Splits a command line as the kernel does (lib/cmdline.c, next_arg): words end at white space, a
- * double quote opens and closes a stretch in which white space is part of the word, and the quotes
- * around a value or around the whole word are dropped.
+ * Splits a command line as the kernel does (lib/cmdline.c, next_arg). Words end at white space, except
+ * between double quotes. Quotes around a value or around a whole word are dropped.
  */
 export function splitCommandLine(text: string): string[] {
   const words: string[] = []
@@ -38,7 +37,7 @@ function unquote(text: string): string {
   return text.startsWith('"') ? text.slice(1).replace(/"$/, '') : text
 }
 
-/** Splits the arguments of a container's PID 1 (/proc/1/cmdline): each ends with a NUL, nothing is quoted. */
+/** Splits the arguments of a container's PID 1 (/proc/1/cmdline): each ends with NUL, and there are no quotes. */
 export function splitArguments(text: string): string[] {
   return text.split('\0').slice(1).filter(Boolean)
 }
@@ -55,12 +54,12 @@ const RUN_LEVEL_TARGETS = new Map([
 ])
 
 /**
- * A unit that hostext.target can stand in for, safe to use as a file name. A unit can be an alias of one of its own type only,
- * and not of an instance: systemd.unit(5).
+ * A target that hostext.target can replace, with a name that is safe as a file name. An alias must have the
+ * type of its unit, and cannot replace an instance: systemd.unit(5).
  */
 const TARGET_NAME = /^[A-Za-z0-9:_.\\-]{1,240}\.target$/
 
-/** What the words of a command line ask for. Later words win, as for PID 1. Never fails. */
+/** What the words of a command line ask for. Later words win, as for PID 1. Never throws. */
 export function readCommandLine(words: readonly string[]): KernelCommandLine {
   const result: KernelCommandLine = { target: 'default.target' }
   const switches = new Map<string, string>()
@@ -72,7 +71,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
     if (word === 'ro' || word === 'rw') result.root = word
 
     const equals = word.indexOf('=')
-    // The kernel and systemd hold `-` and `_` in a parameter's name for the same.
+    // To the kernel and systemd, `-` and `_` in the name of a parameter are the same.
     const key = (equals < 0 ? word : word.slice(0, equals)).replaceAll('-', '_')
     const value = equals < 0 ? undefined : word.slice(equals + 1)
 
@@ -85,8 +84,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
       else result.target = value
     }
     if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
-    // systemd-run-generator(8) takes the default target for itself, systemd-debug-generator(8) adds to it: that would
-    // start before the switch, and all that it needs.
+    // systemd-run-generator(8) takes over the default target, and systemd-debug-generator(8) adds units to it. They, and everything they need, would start before the switch.
     if (key === 'systemd.run' || key === 'systemd.wants')
       result.otherTarget = `${key}= on the kernel command line`
   }
@@ -100,7 +98,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
   return result
 }
 
-/** systemd's false values (parse_boolean), any case. A bare word and everything else is not false. */
+/** systemd's words for false (parse_boolean), in any case. A bare word and everything else are not false. */
 function isFalse(value: string | undefined): boolean {
   return value !== undefined && /^(?:0|no|n|false|f|off)$/i.test(value)
 }

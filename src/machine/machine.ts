@@ -14,7 +14,7 @@ import { type OsRelease, readOsRelease } from './os-release.js'
 import { COLLECTED } from './run-directory.js'
 import { readMountUnits, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
 
-/** What is known of the machine before its engine's data is looked at: values alone, as JSON has them. */
+/** What is known about the machine before its engine's data is read. Plain values only, so that it can be kept as JSON. */
 export type Machine = {
   commandLine: KernelCommandLine
   configuration: Configuration
@@ -22,38 +22,38 @@ export type Machine = {
   mounts: MountPoint[]
   fstab: FstabEntry[]
   os: OsRelease
-  /** systemd 254 or later, which has soft-reboot.target. */
+  /** Whether systemd has soft-reboot.target (254 and later). */
   softReboot: boolean
-  /** Whether a switch-root has a directory to mount the new root on. */
+  /** Whether the directory exists on which a switch-root mounts the new root. */
   hasNextRoot: boolean
-  /** An offline update waits: systemd.offline-updates(7). */
+  /** Whether an offline update is waiting: systemd.offline-updates(7). */
   updateWaits: boolean
-  /** The running kernel's, as in /usr/lib/modules/<release>. */
+  /** The running kernel's release, as in /usr/lib/modules/<release>. */
   release: string
-  /** The engine's file systems are mounted as far as they can be: the first step of this boot is done. */
+  /** Whether this boot has already mounted the engine's file systems, as far as it can. */
   collected: boolean
-  /** Links by which the target of this boot pulls in units. */
+  /** The links through which the target of this boot pulls in units. */
   pulledIn: string[]
-  /** The names of the mount units that the system has itself. */
+  /** The names of the system's own mount units. */
   mountUnits: string[]
-  /** Which of the directories that may be state, and /tmp, are real directories. */
+  /** Which of /tmp and the possible state directories are real directories. */
   directories: string[]
-  /** The directories at the top that are links, on a usr-merged root: file-hierarchy(7). */
+  /** The top-level directories that are links on a usr-merged root: file-hierarchy(7). */
   links: string[]
-  /** The root has applied the last change of its /usr to its /etc. */
+  /** Whether the root has applied the last change of its /usr to its /etc. */
   upToDate: boolean
-  /** The file of balenaOS is there whose absence asks for the data partition to be wiped. */
+  /** Whether balenaOS's file exists whose absence means that the data partition is about to be wiped. */
   hasPurgeMarker: boolean
-  /** Asked for only where changes to /etc are to be kept. */
+  /** Only read if changes to /etc are kept. */
   etcChanges: EtcChanges | undefined
   messages: Message[]
 }
 
-/** Where balenaOS mounts its data partition, and the file whose absence asks for the partition to be wiped. */
+/** Where balenaOS mounts its data partition, and the file whose absence means that the partition is about to be wiped. */
 export const DATA_PARTITION = '/mnt/data'
 export const PURGE_MARKER = `${DATA_PARTITION}/remove_me_to_reset`
 
-/** The directories at the top that are links to those of the same name below /usr, on a usr-merged root: file-hierarchy(7). */
+/** On a usr-merged root, these top-level names are links to directories of the same name below /usr: file-hierarchy(7). */
 export const USR_MERGED = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
 
 /** Reads everything about the machine. What cannot be read counts as absent, with a warning. */
@@ -97,8 +97,8 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
 }
 
 /**
- * Whether the root has applied the last change of its /usr to its /etc: ConditionNeedsUpdate= in
- * systemd.unit(5), by the same comparison, before any extension changes the times.
+ * Whether the root has applied the last change of its /usr to its /etc. The same comparison as
+ * ConditionNeedsUpdate= in systemd.unit(5), made before an extension changes the times.
  */
 function isUpToDate(root: Root): boolean {
   const usr = statLink(root, '/usr')

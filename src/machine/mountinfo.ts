@@ -2,7 +2,7 @@ import { unescapeOctal } from './fstab.js'
 
 /** One line of /proc/self/mountinfo: proc_pid_mountinfo(5). */
 export type MountPoint = {
-  /** `major:minor` of the superblock: the same for every mount of one filesystem. */
+  /** `major:minor` of the superblock: the same for every mount of one file system. */
   device: string
   mountPoint: string
   type: string
@@ -10,7 +10,7 @@ export type MountPoint = {
   superOptions: string[]
 }
 
-/** Reads mountinfo. Lines that do not have its form are passed over. */
+/** Parses mountinfo. Malformed lines are skipped. */
 export function parseMountinfo(text: string): MountPoint[] {
   const mounts: MountPoint[] = []
   for (const line of text.split('\n')) {
@@ -29,20 +29,20 @@ export function parseMountinfo(text: string): MountPoint[] {
   return mounts
 }
 
-/** The mount a path is on: the last one whose mount point is the path or above it. */
+/** The mount that a path is on: the last one whose mount point is the path or a directory above it. */
 export function mountOf(mounts: readonly MountPoint[], path: string): MountPoint | undefined {
   let best: MountPoint | undefined
   for (const mount of mounts) {
     if (!isBelow(path, mount.mountPoint)) continue
-    // Of two mounts at one place the later one covers the earlier.
+    // Of two mounts at the same place, the later one covers the earlier one.
     if (!best || mount.mountPoint.length >= best.mountPoint.length) best = mount
   }
   return best
 }
 
 /**
- * Whether the file system takes writes. Not whether this mount does: systemd 257 runs generators in a sandbox in which all of
- * them are read-only.
+ * Whether the file system is writable, not whether this mount is: systemd 257 runs generators in a sandbox in
+ * which all mounts are read-only.
  */
 export function isMountedWritable(mount: MountPoint | undefined): boolean {
   return mount?.superOptions.includes('rw') ?? false

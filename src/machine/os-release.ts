@@ -1,9 +1,9 @@
 import { type Root, readText } from './files.js'
 
-/** What os-release(5) says of the system, as far as it matters here; a field that is not there is undefined. */
+/** What os-release(5) says about the system, as far as it matters here. A missing field is undefined. */
 export type OsRelease = { id: string | undefined; versionId: string | undefined }
 
-/** Reads the first of the two files that can be read: os-release(5). Never fails. */
+/** Reads the first of the two files that can be read: os-release(5). Never throws. */
 export function readOsRelease(root: Root): OsRelease {
   for (const path of ['/etc/os-release', '/usr/lib/os-release']) {
     const text = readText(root, path, 64 << 10)
@@ -12,7 +12,7 @@ export function readOsRelease(root: Root): OsRelease {
   return { id: undefined, versionId: undefined }
 }
 
-/** Reads the text of an os-release(5) file. Later assignments win, as in a shell. */
+/** Parses the text of an os-release(5) file. Later assignments win, as in a shell. */
 export function parseOsRelease(text: string): OsRelease {
   const field = (name: string): string | undefined => {
     const line = text.split('\n').findLast((line) => line.startsWith(`${name}=`))

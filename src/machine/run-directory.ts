@@ -1,31 +1,36 @@
 /**
- * What the parts of one boot leave for each other in /run: docs/design.md, "The run directory", has all of it, who writes it and
- * who reads it. The scripts in generators/steps/ name the same files.
+ * What the parts of one boot leave for each other in /run: docs/design.md, "The run directory", has all of
+ * it, who writes it and who reads it. The scripts in generators/steps/ name the same files.
  */
 
-/** The directory with our mount points, one a layer, and the units this boot has set aside. */
+/**
+ * The directory with our mount points, one for each extension, and the units that this boot has set aside.
+ */
 export const RUN_DIRECTORY = '/run/hostext'
 /**
- * What this boot decided, in the words of the log; where it exists, the boot is decided. Beside the directory and
- * not in it, so that the stub needs no mkdir(1) on the many boots that have nothing to stack.
+ * What this boot decided, in the same words as the log. If it exists, the boot is decided. It is beside the
+ * directory and not in it, so that the stub needs no mkdir(1) in the many boots that have nothing to stack.
  */
 export const DECISION = '/run/hostext.decision'
-/** Where it exists, the file systems of the engine's data have been mounted, and the boot is to be decided. */
+/** If it exists, the file systems of the engine's data are mounted, and the boot has yet to be decided. */
 export const COLLECTED = `${RUN_DIRECTORY}/collected`
-/** Where it exists, the plain root has been booted after all. */
+/** If it exists, the boot fell back to the plain root. */
 export const FALLBACK = `${RUN_DIRECTORY}/fallback`
-/** Where it exists, the stack of this boot is marked good. */
+/** If it exists, the stack of this boot is marked good. */
 export const MARKED_GOOD = `${RUN_DIRECTORY}/good`
-/** What mount(8) has to say goes here: the journal is not there yet. */
+/** The output of mount(8) goes here, because the journal does not run yet. */
 export const MOUNT_LOG = `${RUN_DIRECTORY}/mount.log`
-/** What the tools that make the indexes have to say, apart: names of images' files are in it. */
+/**
+ * The output of the tools that rebuild the indexes. A file of its own, because it contains file names from
+ * images.
+ */
 export const INDEX_LOG = `${RUN_DIRECTORY}/index.log`
-/** The record of the stack on trial, to be copied to the disk. */
+/** The record of the stack on trial, which is then copied to the disk. */
 export const RECORD_FILE = 'trial'
-/** What a rollback says. */
+/** The message of a rollback. */
 export const ROLLBACK_FILE = 'rollback'
-/** What this boot has stacked, as far as the engine has to know it. */
+/** What the engine has to keep because this boot has stacked it. */
 export const HELD = 'held'
 
-/** The mount type and source of our root overlay, which tell it from any other: findmnt(8). */
+/** The source of our root overlay, which tells it from any other: findmnt(8). */
 export const ROOT_SOURCE = 'hostext'

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { unitName } from '../text/unit-syntax.js'
 import { listDirectory, type Root, resolveLinks, statLink } from './files.js'
 
-/** Where systemd finds units, but the generators' own directories: systemd.unit(5). */
+/** Where systemd finds units, without the generators' own directories: systemd.unit(5). */
 export const UNIT_DIRECTORIES = [
   '/etc/systemd/system.control',
   '/run/systemd/system.control',
@@ -14,7 +14,9 @@ export const UNIT_DIRECTORIES = [
   '/lib/systemd/system',
 ]
 
-/** The links that make `target` pull in units, as `<target>.wants/<unit>`, each once, sorted. */
+/**
+ * The links through which `target` pulls in units, as `<target>.wants/<unit>`, sorted and without duplicates.
+ */
 export function readPulledIn(root: Root, target: string): string[] {
   const links = new Set<string>()
   for (const directory of UNIT_DIRECTORIES.filter((path) => statLink(root, path))) {
@@ -30,7 +32,7 @@ export function readPulledIn(root: Root, target: string): string[] {
   return [...links].sort()
 }
 
-/** Where systems and administrators have mount units: fewer places than units may be. */
+/** Where systems and administrators put mount units: fewer places than units may be in. */
 export const MOUNT_UNIT_DIRECTORIES = [
   '/etc/systemd/system',
   '/usr/lib/systemd/system',
@@ -38,8 +40,8 @@ export const MOUNT_UNIT_DIRECTORIES = [
 ]
 
 /**
- * The names of the mount units that the system has itself, not from fstab, sorted. Of one name the first directory counts;
- * one that is masked, a link to /dev/null, mounts nothing.
+ * The names of the system's own mount units, not those from fstab, sorted. If several directories have the
+ * same name, the first one counts. A masked unit, a link to /dev/null, mounts nothing.
  */
 export function readMountUnits(root: Root): string[] {
   const found = new Map<string, boolean>()
@@ -48,7 +50,7 @@ export function readMountUnits(root: Root): string[] {
     try {
       names = readdirSync(root.prefix + directory)
     } catch {
-      // It is not there, or systemd cannot read it either.
+      // It does not exist, or systemd cannot read it either.
       continue
     }
     for (const name of names) {

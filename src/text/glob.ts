@@ -1,16 +1,16 @@
-/** One part of a pattern: any text, or whether one character is meant. */
+/** One part of a pattern: `*`, or a test for one character. */
 type Part = '*' | ((character: string) => boolean)
 
 /**
- * Whether a text has the form of a shell pattern, as in glob(7) and fnmatch(3): `*`, `?`, `[a-z]`, `[!a-z]`. `*` matches dots and
- * slashes, too. Takes no more steps than both have characters, one times the other: a pattern may be made to take longer, and those
- * that are translated to regular expressions (path.matchesGlob()) take hours.
+ * Whether a text matches a shell pattern, as in glob(7) and fnmatch(3): `*`, `?`, `[a-z]`, `[!a-z]`. `*` also
+ * matches dots and slashes. The steps are bounded by the two lengths multiplied: a hostile pattern that is
+ * translated to a regular expression (path.matchesGlob()) could take hours.
  */
 export function matchesGlob(text: string, pattern: string): boolean {
   const parts = parse(pattern)
   let at = 0
   let part = 0
-  /** The last `*` so far, and the end of what it stands for: only that can be tried again. */
+  /** The last `*` so far, and the end of what it matches: on a mismatch only that is tried again. */
   let star = -1
   let end = 0
   while (at < text.length) {

@@ -8,9 +8,9 @@ const KERNEL_LEVELS: Record<Level, number> = { error: 3, warning: 4, notice: 5, 
 export type Message = { level: Level; text: string }
 
 /**
- * Writes one message: to the kernel log when PID 1 started us (the journal is not there yet, and the
- * serial console shows it), to standard error otherwise. A message that cannot be written is lost, the
- * boot is not.
+ * Writes one message: to the kernel log if PID 1 started us (the journal does not run yet, and the serial
+ * console shows the kernel log), to standard error otherwise. Never throws: a message that cannot be written
+ * is lost, but the boot goes on.
  */
 export function log(message: Message): void {
   const { level } = message
@@ -20,21 +20,21 @@ export function log(message: Message): void {
       writeFileSync('/dev/kmsg', kernelRecord({ level, text }), { flag: 'a' })
       return
     } catch {
-      // Containers have none.
+      // A container may have no /dev/kmsg.
     }
   }
   try {
-    // Not process.stderr: setting up a stream takes as long as all the rest of a small run.
+    // Not process.stderr: creating the stream takes as long as the rest of a small run.
     writeSync(2, `hostext: ${level === 'info' || level === 'notice' ? '' : `${level}: `}${text}\n`)
   } catch {
     // Nobody listens.
   }
 }
 
-/** How many messages of one boot go to the log: a serial console shows some 100 a second. */
+/** How many messages of one boot go to the log: a serial console shows about 100 each second. */
 const MOST_MESSAGES = 500
 
-/** Writes the messages of a boot, the last of which sums it up. Where there are too many, `record` has them all. */
+/** Writes the messages of a boot; the last one sums it up. If there are too many, the file `record` has them all. */
 export function logAll(messages: readonly Message[], record: string): void {
   const shown = messages.slice(0, -1).slice(0, MOST_MESSAGES)
   for (const message of shown) log(message)
@@ -44,8 +44,9 @@ export function logAll(messages: readonly Message[], record: string): void {
 }
 
 /**
- * A message as /dev/kmsg takes it: one record a write, of less than 1024 bytes, or the write fails
- * (Documentation/ABI/testing/dev-kmsg; PRINTKRB_RECORD_MAX). What is cut off is in /run/hostext.decision.
+ * A message in the form that /dev/kmsg takes: one record for each write, of less than 1024 bytes, or the
+ * write fails (Documentation/ABI/testing/dev-kmsg; PRINTKRB_RECORD_MAX). What is cut off is in
+ * /run/hostext.decision.
  */
 export function kernelRecord({ level, text }: Message): Buffer {
   const record = Buffer.from(`<${KERNEL_LEVELS[level]}>hostext: ${text}`)
@@ -56,8 +57,8 @@ export function kernelRecord({ level, text }: Message): Buffer {
 const LONGEST_RECORD = 960
 
 /**
- * PID 1 sets $SYSTEMD_EXEC_PID to the process it runs (sd_booted(3), systemd.exec(5)): us, or the stub,
- * which says so by $HOSTEXT_LOG.
+ * PID 1 sets $SYSTEMD_EXEC_PID to the ID of the process that it starts (sd_booted(3), systemd.exec(5)): us,
+ * or the stub, which then sets $HOSTEXT_LOG.
  */
 function startedBySystemd(): boolean {
   return process.env.HOSTEXT_LOG === 'kmsg' || process.env.SYSTEMD_EXEC_PID === String(process.pid)

@@ -1,4 +1,4 @@
-/** A path without the slashes at its end. (`/\/+$/` looks at each row of slashes again from each of its slashes.) */
+/** A path without trailing slashes. (Not `/\/+$/`, which takes quadratic time on a long run of slashes.) */
 export function withoutTrailingSlashes(path: string): string {
   let end = path.length
   while (path[end - 1] === '/') end--

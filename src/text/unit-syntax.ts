@@ -1,28 +1,28 @@
-/** How text goes into unit files: systemd.syntax(7), systemd.unit(5) ("Specifiers", "String escaping"). */
+/** How text is escaped in unit files: systemd.syntax(7), systemd.unit(5) ("Specifiers", "String escaping"). */
 
 import { withoutTrailingSlashes } from './path.js'
 
-/** A file of a generator directory: `path` is `normal/…`, `early/…` or `late/…`; a unit, a drop-in or a link. */
+/** A file in a generator directory: a unit, a drop-in or a link. `path` is `normal/…`, `early/…` or `late/…`. */
 export type UnitFile = { path: string; text: string } | { path: string; link: string }
 
 /**
- * Whether units can name a path as it is, in their text and in their own name; one that they cannot name is
- * passed over before units are made. A line ends at a control, loses white space at its end, goes on after a
- * backslash; a file name has 255 bytes.
+ * Whether a path can be written into a unit as it is, and be part of a unit's name. Paths that cannot are
+ * sorted out before units are made. A control character ends a line, trailing white space is lost, a trailing
+ * backslash continues the line, and a file name has at most 255 bytes.
  */
 export function isUnitPath(path: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
   return !/[\x00-\x1f\x7f]|[\s\\]$/.test(path) && unitName(path, 'mount').length <= 200
 }
 
-/** Doubles `%`, which starts a specifier in a unit file. The text has one line: {@link isUnitPath}, printable(). */
+/** Doubles `%`, which starts a specifier in a unit file. The text must be one line: {@link isUnitPath}, printable(). */
 export function literal(text: string): string {
   return text.replaceAll('%', '%%')
 }
 
 /**
- * The name of the unit for a path: `/run/nextroot/var` and `mount` give `run-nextroot-var.mount`. `template`: the
- * path is the instance of it.
+ * The name of the unit for a path: `/run/nextroot/var` and `mount` give `run-nextroot-var.mount`. With a
+ * `template` such as `systemd-fsck@`, the path is the instance.
  */
 export function unitName(path: string, type: string, template = ''): string {
   const trimmed = withoutTrailingSlashes(path).replace(/^\/+/, '')
@@ -42,7 +42,7 @@ export function execWord(text: string): string {
   return `"${escapeControls(escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"'))}"`
 }
 
-/** `\x0a` for a line feed: systemd.syntax(7), "Quoting". */
+/** Writes a line feed as `\x0a`: systemd.syntax(7), "Quoting". */
 function escapeControls(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
   return text.replace(/[\x01-\x1f\x7f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
