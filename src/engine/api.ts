@@ -3,8 +3,9 @@ import { isObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 
 /**
- * The engine's API (https://docs.docker.com/reference/api/engine/), as far as it is used here. Paths have no version,
- * so that the engine takes its own. What it answers is untrusted: checked here, and shown through printable().
+ * The engine's API (https://docs.docker.com/reference/api/engine/), as far as it is used here. Paths have no
+ * version, so the engine uses its own. Its answers are not trusted: they are checked here and shown through
+ * printable().
  */
 export type Engine = { socket: string; timeout: number }
 
@@ -22,7 +23,10 @@ export type ListedContainer = {
   state: string
 }
 
-/** The engine that keeps its data at `dataRoot`. Throws an Error that says what was found at each socket. */
+/**
+ * Finds the engine that keeps its data in `dataRoot`. Throws an Error that says what was found at each
+ * socket.
+ */
 export async function findEngine(root: Root, dataRoot: string, timeout: number): Promise<Engine> {
   const found: string[] = []
   for (const path of SOCKETS) {
@@ -41,7 +45,7 @@ export async function findEngine(root: Root, dataRoot: string, timeout: number):
   throw new Error(`no engine keeps its data in ${printable(dataRoot)}: ${others}`)
 }
 
-/** All containers with this label, whatever their state. */
+/** Lists all containers with this label, whatever their state. */
 export async function listContainers(engine: Engine, label: string): Promise<ListedContainer[]> {
   const filters = encodeURIComponent(JSON.stringify({ label: [label] }))
   const list = await ask(engine, 'GET', `/containers/json?all=true&filters=${filters}`)
@@ -55,7 +59,7 @@ export async function listContainers(engine: Engine, label: string): Promise<Lis
   }))
 }
 
-/** Creates a container that is never started, and has no network. */
+/** Creates a container without a network, and does not start it. */
 export async function createContainer(
   engine: Engine,
   name: string,
@@ -70,19 +74,22 @@ export async function createContainer(
   })
 }
 
-/** Removes a container that does not run, and the anonymous volumes it got from its image. */
+/** Removes a container that is not running, and the anonymous volumes it got from its image. */
 export async function removeContainer(engine: Engine, id: string): Promise<void> {
   await ask(engine, 'DELETE', `/containers/${encodeURIComponent(id)}?v=true&force=false`)
 }
 
-/** One request: the JSON of the answer. Throws with the engine's own words if it refuses. */
+/**
+ * Sends one request and returns the JSON of the answer. Throws an Error with the engine's own message if it
+ * refuses.
+ */
 async function ask(
   { socket, timeout }: Engine,
   method: string,
   path: string,
   body?: object,
 ): Promise<unknown> {
-  // Imported here: loading it takes as long as all that the generator does.
+  // Imported here: loading it takes as long as the whole generator.
   const { request } = await import('node:http')
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeout)
@@ -116,7 +123,7 @@ async function ask(
   })
 }
 
-/** Undefined for what is no JSON: the answer to a removal is empty. */
+/** Undefined for anything that is not JSON: the answer to a removal is empty. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)

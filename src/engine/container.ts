@@ -3,7 +3,7 @@ import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 import { findOtherWriter, findUnfitDirectory } from './trust.js'
 
-/** What the engine's config.v2.json says of one container, as far as it matters here. */
+/** What the engine's config.v2.json says about one container, as far as it matters here. */
 export type Container = {
   /** 64 hexadecimal digits. */
   id: string
@@ -11,35 +11,37 @@ export type Container = {
   name: string
   /** The image as it was named when the container was created, or its digest. Unchecked text. */
   image: string
-  /** `sha256:` and 64 hexadecimal digits: which image that name stood for. Undefined if the engine has it otherwise. */
+  /** `sha256:` and 64 hexadecimal digits: which image that name meant. Undefined if it has another form. */
   imageId: string | undefined
   /** The storage driver. */
   driver: string
   labels: ReadonlyMap<string, string>
-  /** Whether its program has ever run, or was to be run and could not. */
+  /** Whether its program has ever run, or an attempt to start it failed. */
   start: 'never' | 'tried' | 'done'
-  /** A step of the classic builder, which keeps those of a build that fails or is cut short. */
+  /** Whether it is a step of the classic builder, which leaves such containers behind when a build fails. */
   isBuildStep: boolean
-  /** Set while the engine takes the container away: `Dead` or `RemovalInProgress`. */
+  /** Set while the engine is removing the container: `Dead` or `RemovalInProgress`. */
   dying: string | undefined
   /** The container's config.v2.json, below the input root. */
   source: string
 }
 
-/** A container whose metadata could not be read: what is known of it, and why. */
+/** A container whose metadata could not be read: which file, and why. */
 export type UnreadableContainer = { source: string; problem: string }
 
 const CONTAINER_ID = /^[0-9a-f]{64}$/
 const IMAGE_ID = /^sha256:[0-9a-f]{64}$/
-/** The largest seen is 40 KB, with every port of a range published. */
+/** The largest one seen has 40 KB, with every port of a range published. */
 const LARGEST_CONFIG = 4 << 20
-/** Far more than an engine can handle; a line for each of a million would take the boot an hour on a serial console. */
+/**
+ * Far more than an engine can handle. A line for each of a million would take an hour on a serial console.
+ */
 const MOST_CONTAINERS = 10_000
 
 /**
- * Reads the metadata of every container below `dataRoot`, in the order of their IDs. A container that
- * cannot be read comes back as unreadable and the next one is read. Throws only if the list of
- * containers itself cannot be read, or has no end.
+ * Reads the metadata of every container below `dataRoot`, in the order of their IDs. A container that cannot
+ * be read comes back as unreadable, and the others are still read. Throws an Error only if the list of
+ * containers itself cannot be read or is too long.
  */
 export function readContainers(root: Root, dataRoot: string): (Container | UnreadableContainer)[] {
   const directory = `${dataRoot}/containers`
@@ -100,10 +102,13 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
   }
 }
 
-/** The word before the Dockerfile's line in the command of a step that runs nothing: builder/dockerfile in moby. */
+/**
+ * Starts the command of a build step that runs nothing; the line of the Dockerfile follows:
+ * builder/dockerfile in moby.
+ */
 const BUILD_STEP = '#(nop) '
 
-/** What Go writes for no time at all. */
+/** What Go writes for a time that is not set. */
 const NEVER = '0001-01-01T00:00:00Z'
 
 function startOf(
@@ -117,15 +122,17 @@ function startOf(
   return (ExitCode ?? 0) === 0 && (error ?? '') === '' ? 'never' : 'tried'
 }
 
-/** What hostconfig.json says of a container, as far as it matters here. */
+/** What hostconfig.json says about a container, as far as it matters here. */
 export type HostConfig = {
   /** The OCI runtime that runs it. Unchecked text. */
   runtime: string | undefined
-  /** The engine removes it when it ends: `--rm`. */
+  /** Whether the engine removes it when it ends: `--rm`. */
   isTemporary: boolean
 }
 
-/** Reads hostconfig.json of a container; where there is none, nothing is known of it. Throws an Error that names the file. */
+/**
+ * Reads hostconfig.json of a container; without one nothing is known. Throws an Error that names the file.
+ */
 export function readHostConfig(root: Root, dataRoot: string, id: string): HostConfig {
   const path = `${dataRoot}/containers/${id}/hostconfig.json`
   const text = readText(root, path, LARGEST_CONFIG, findOtherWriter)
@@ -143,10 +150,10 @@ export function isImageId(value: unknown): value is string {
   return typeof value === 'string' && IMAGE_ID.test(value)
 }
 
-/** What a container is called, and where that comes from. */
+/** How a container is called, and the file that says so. */
 export type Identity = Pick<Container, 'id' | 'name' | 'image' | 'imageId' | 'source'>
 
-/** A container as a person knows it: `wifi (wifi-drivers:2, 4f0c1d2e3a4b)`. */
+/** A container as people know it: `wifi (wifi-drivers:2, 4f0c1d2e3a4b)`. */
 export function describeContainer({ name, image, id }: Identity): string {
   return `${printable(name)} (${printable(image)}, ${id.slice(0, 12)})`
 }

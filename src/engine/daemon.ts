@@ -6,7 +6,10 @@ import { isObject } from '../text/json.js'
 export const DAEMON_JSON = '/etc/docker/daemon.json'
 const UNIT = 'docker.service'
 
-/** What daemon.json has; undefined without one. Throws an Error that says what is wrong with the file, without its name. */
+/**
+ * The settings in daemon.json; undefined without one. Throws an Error that says what is wrong, without the
+ * file's name.
+ */
 export function readDaemonJson(root: Root): Record<string, unknown> | undefined {
   const text = readText(root, DAEMON_JSON)
   if (text === undefined) return undefined
@@ -21,9 +24,9 @@ export function readDaemonJson(root: Root): Record<string, unknown> | undefined 
 }
 
 /**
- * The words that dockerd is started with: the last ExecStart= of docker.service and its drop-ins, with what its
- * EnvironmentFile= say (systemd.service(5), systemd.exec(5); Debian has the options of dockerd in such a file). Quotes are dropped: no
- * option that is looked for here has a blank in its value.
+ * The words of dockerd's command line: the last ExecStart= of docker.service and its drop-ins, with the
+ * variables of EnvironmentFile= filled in (systemd.service(5), systemd.exec(5); Debian keeps dockerd's
+ * options in such a file). Quotes are dropped: no option that matters here has a value with white space.
  */
 export function readDaemonWords(root: Root): string[] {
   const directories = UNIT_DIRECTORIES.filter((path) => statLink(root, path))
@@ -32,7 +35,7 @@ export function readDaemonWords(root: Root): string[] {
   const dropIns = new Map<string, string>()
   for (const directory of directories.map((path) => `${path}/${UNIT}.d`)) {
     if (!statLink(root, directory)?.isDirectory()) continue
-    // Of one name the first directory counts.
+    // If several directories have the same name, the first one counts.
     for (const name of listDirectory(root, directory).filter((name) => name.endsWith('.conf')))
       if (!dropIns.has(name)) dropIns.set(name, `${directory}/${name}`)
   }
@@ -49,7 +52,7 @@ export function readDaemonWords(root: Root): string[] {
   return command.flatMap((word) => variables.get(/^\$\{?(\w+)\}?$/.exec(word)?.[1] ?? '') ?? word)
 }
 
-/** The lines `KEY=VALUE` of a file, those that go on behind a backslash joined. */
+/** The lines `KEY=VALUE` of a file; continued lines are joined. */
 function readAssignments(root: Root, path: string): [string, string][] {
   const text = readText(root, path)
   if (typeof text !== 'string') return []

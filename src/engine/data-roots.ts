@@ -6,21 +6,21 @@ import { isUnitPath } from '../text/unit-syntax.js'
 import { DAEMON_JSON, readDaemonJson } from './daemon.js'
 import { findOtherWriter, findUnfitDirectory, isOpen } from './trust.js'
 
-/** What hostext keeps in a data root: the records of the stacks that were booted. */
+/** Where hostext keeps the records of booted stacks, in a data root. */
 export const OWN_DIRECTORY = 'hostext'
 
 /** balenaOS keeps the data of its engine on the data partition; the other is Docker's own default. */
 export const DEFAULT_DATA_ROOTS = ['/mnt/data/docker', '/var/lib/docker']
 
 /**
- * The places where the engine's data may be, most specific first, symbolic links resolved. `exposed`: those that others
- * than root could put something else in the place of, and how.
+ * The places where the engine's data may be, most specific first, with symbolic links resolved. `exposed`:
+ * those that users other than root could replace, and why.
  */
 export type DataRoots = { candidates: string[]; exposed: Record<string, string>; messages: Message[] }
 
 /**
- * Where to look for the engine's data: `DataRoot=` alone if it is set; otherwise `data-root` in daemon.json
- * (dockerd(8)), then the defaults. Two names of one directory count once.
+ * Where to look for the engine's data: only `DataRoot=` if it is set; otherwise `data-root` in daemon.json
+ * (dockerd(8)), then the defaults. Two names for one directory count once.
  */
 export function findDataRoots(root: Root, configured: string | undefined): DataRoots {
   const messages: Message[] = []
@@ -30,7 +30,7 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   const exposed: Record<string, string> = {}
   for (const path of paths) {
     let problem: string | undefined
-    // Sticky directories such as /tmp are no exception: who comes first has the name there.
+    // Sticky directories such as /tmp are no exception: the first user to create a name there owns it.
     const visit: Parameters<typeof resolveLinks>[2] = (place, stat) => {
       const why = stat?.isDirectory() ? findOtherWriter(stat) : undefined
       if (why) problem ??= `${printable(place)} ${why}`
@@ -48,14 +48,14 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   return { candidates: [...candidates], exposed, messages }
 }
 
-/** Whether an engine keeps its containers there, or something else stands where it does. */
+/** Whether an engine keeps its containers there, or something else has the name `containers`. */
 export function isDataRoot(root: Root, path: string): boolean {
   return statLink(root, `${path}/containers`) !== undefined
 }
 
 /**
- * The directories that lead to the containers of an engine, their layers and the records of the stacks that were booted.
- * Links would lead elsewhere.
+ * The directories that lead to an engine's containers, their layers and the records of booted stacks. None
+ * may be a symbolic link, which could lead anywhere.
  */
 const DIRECTORIES = [
   OWN_DIRECTORY,
@@ -68,7 +68,10 @@ const DIRECTORIES = [
   'image/overlay2/layerdb/mounts',
 ]
 
-/** Why nothing below a data root can be trusted, or undefined: see {@link findUnfitDirectory} and {@link isOpen}. */
+/**
+ * Why nothing below a data root can be trusted; undefined if it can: {@link findUnfitDirectory},
+ * {@link isOpen}.
+ */
 export function findUnfitDataRoot(root: Root, dataRoot: string): string | undefined {
   for (const name of DIRECTORIES) {
     const why = findUnfitDirectory(root, `${dataRoot}/${name}`)

@@ -4,7 +4,7 @@ import { printable } from '../text/printable.js'
 import { findOtherWriter, findUnfitDirectory } from './trust.js'
 
 /**
- * The layers of a container's image as the overlay2 driver stacked them, top first: names relative to
+ * The layers of a container's image in the order of the overlay2 driver, top first. Names are relative to
  * `<data root>/overlay2`, each `l/<26 characters>`.
  */
 export type Layers = { directory: string; lower: string[] }
@@ -12,14 +12,14 @@ export type Layers = { directory: string; lower: string[] }
 /** The identifier of a container's own layer. */
 const MOUNT_ID = /^[0-9a-f]{64}$/
 /**
- * Where a short name leads: to a layer of the classic builder or of a pull (64 hexadecimal digits), to one that BuildKit
- * has made (identity.NewID in BuildKit: 25 digits and letters), or to the -init layer of a container. An image has both
- * kinds when one builder has gone on with what the other had made.
+ * Where a short name may point: to a layer made by the classic builder or by a pull (64 hexadecimal digits),
+ * to one made by BuildKit (identity.NewID in BuildKit: 25 digits and letters), or to the -init layer of a
+ * container. An image has both kinds if one builder continued what the other had built.
  */
 const LAYER_LINK = /^\.\.\/([0-9a-f]{64}(?:-init)?|[0-9a-z]{25})\/diff$/
-/** The short name that the driver gives a layer for mount options. */
+/** The short name that the driver gives a layer, for use in mount options. */
 const SHORT_NAME = /^l\/[A-Z0-9]{26}$/
-/** The driver's own limit (maxDepth in moby's overlay2 driver); kept so that options fit one page. */
+/** The driver's own limit (maxDepth in moby's overlay2 driver), so that the mount options fit in one page. */
 const MOST_LAYERS = 128
 
 /**
@@ -27,9 +27,9 @@ const MOST_LAYERS = 128
  * below it are not among them: an image is immutable, and `/.dockerenv` in the root would make systemd
  * believe that it runs in a container.
  *
- * Every name is checked against the form the driver gives it and every directory on the way, but those that
- * {@link findUnfitDataRoot} has checked, must be one itself, so no symbolic link leads out of the data root. Throws an
- * Error that names the file.
+ * Every name must have the form that the driver gives it, and every directory on the way must be a real one
+ * ({@link findUnfitDataRoot} has already checked some). So no symbolic link leads out of the data root.
+ * Throws an Error that names the file.
  */
 export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const directory = `${dataRoot}/overlay2`
@@ -50,7 +50,7 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
     if (!SHORT_NAME.test(shortName))
       throw new Error(`${lowerFile}: "${printable(shortName, 80)}" is not the name of a layer`)
     const layer = resolveLayer(root, directory, shortName)
-    // The kernel refuses it (ELOOP), and says less.
+    // The kernel would refuse it, too (ELOOP), but say less.
     if (seen.has(layer)) throw new Error(`${lowerFile}: layer ${layer} is listed twice`)
     seen.add(layer)
     if (layer === `${mountId}-init`) return false
@@ -62,7 +62,7 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   return { directory, lower: image }
 }
 
-/** Follows `l/X` -> `../<layer>/diff`; returns the name of the layer's directory. */
+/** Reads the link `l/X` -> `../<layer>/diff` and returns the name of the layer's directory. */
 function resolveLayer(root: Root, directory: string, shortName: string): string {
   const link = `${directory}/${shortName}`
   let target: string
@@ -76,25 +76,32 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
   return layer
 }
 
-/** Whether it is a layer as the `lower` file names it: `l/<26 characters>`. */
+/** Whether this is a layer's name as in the `lower` file: `l/<26 characters>`. */
 export function isLayerName(value: unknown): value is string {
   return typeof value === 'string' && SHORT_NAME.test(value)
 }
 
-/** Throws unless `l/X` leads to a layer of the driver whose directories are directories themselves, not links to some. */
+/**
+ * Throws an Error unless `l/X` points to a layer of the driver whose directories are real ones, not symbolic
+ * links.
+ */
 export function checkLayer(root: Root, directory: string, shortName: string): void {
   checkDiff(root, `${directory}/${resolveLayer(root, directory, shortName)}`)
 }
 
 function checkDiff(root: Root, layer: string): void {
   checkDirectory(root, layer)
-  // The owner of the diff is that of the image's `/`; and nobody can replace it.
+  // Its owner may be anybody: it is the owner of the image's `/`. The directory above is root's, so nobody
+  // can replace it.
   const stat = statLink(root, `${layer}/diff`)
   if (!stat) throw new Error(`${layer}/diff: no such directory`)
   if (!stat.isDirectory()) throw new Error(`${layer}/diff: not a directory but ${kindOf(stat)}`)
 }
 
-/** Throws if something else than a directory of root's is there; what is missing is named by what reads it. */
+/**
+ * Throws an Error if this is anything but a directory of root's. A missing one is reported by whatever reads
+ * it.
+ */
 function checkDirectory(root: Root, path: string): void {
   const unfit = findUnfitDirectory(root, path)
   if (unfit) throw new Error(`${path}: ${unfit}`)

@@ -4,24 +4,24 @@ import { printable } from '../text/printable.js'
 import { DAEMON_JSON, readDaemonJson, readDaemonWords } from './daemon.js'
 
 /**
- * Docker keeps images in one of two stores: that of a storage driver of its own, or that of containerd, whose containers have
- * the snapshotter's name for a driver. An engine that has changed its store, or its driver, leaves its old containers where
- * they were, lists none of them and cannot remove them. They are not what the engine has.
+ * Docker keeps images in one of two stores: that of one of its own storage drivers, or that of containerd,
+ * whose containers have the name of the snapshotter as their driver. If an engine changes its store or its
+ * driver, it leaves its old containers behind: it neither lists nor removes them. They must not be stacked.
  */
 const CONTAINERD = 'overlayfs'
 const DEFAULT_DRIVER = 'overlay2'
 const FEATURE = 'containerd-snapshotter'
 
-/** What dockerd was told of its store, and where. */
+/** What dockerd's settings say about its store, and where they say it. */
 export type StoreSettings = {
   containerd: { value: boolean; where: string } | undefined
   driver: { value: string; where: string } | undefined
 }
 
-/** The driver that the containers of the store in use have, and how that is known. */
+/** The driver of the containers in the store that is in use, and how that is known. */
 export type Store = { driver: string; why: string }
 
-/** What daemon.json and dockerd's command line say of the store. What cannot be read says nothing. */
+/** What daemon.json and dockerd's command line say about the store. Files that cannot be read are ignored. */
 export function readStoreSettings(root: Root): StoreSettings {
   const settings: StoreSettings = { containerd: undefined, driver: undefined }
   const words = readDaemonWords(root).join(' ')
@@ -44,9 +44,10 @@ export function readStoreSettings(root: Root): StoreSettings {
 }
 
 /**
- * The store in use, by moby's rule (daemon/daemon.go): the feature decides; otherwise a driver that is named; otherwise the
- * driver that has data. `drivers`: those of all containers. Where there are containers of containerd and nothing says that
- * their store is not used, it is: Docker 29 makes it the default of an engine without data.
+ * The store in use, by moby's rule (daemon/daemon.go): the feature decides; without it the driver that is
+ * named; without that the driver that has data. `drivers` are those of all containers. If there are
+ * containers of containerd, and nothing says otherwise, their store is in use: it is Docker 29's default for
+ * an engine without data.
  */
 export function chooseStore({ containerd, driver }: StoreSettings, drivers: ReadonlySet<string>): Store {
   if (containerd?.value) return { driver: CONTAINERD, why: `${containerd.where} turns ${FEATURE} on` }
@@ -60,7 +61,7 @@ export function chooseStore({ containerd, driver }: StoreSettings, drivers: Read
   return { driver: DEFAULT_DRIVER, why: 'it is the only one' }
 }
 
-/** Why a container of this driver is none that the engine still has, or undefined. */
+/** Why the engine no longer has a container of this driver; undefined if it has. */
 export function findStale(driver: string, store: Store): string | undefined {
   if (driver === store.driver || ![DEFAULT_DRIVER, CONTAINERD].includes(driver)) return undefined
   return `it is in the ${nameOf(driver)} store, but the engine now uses the ${nameOf(store.driver)} store: create it again there (${store.why})`

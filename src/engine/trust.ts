@@ -2,16 +2,16 @@ import type { Stats } from 'node:fs'
 import { kindOf, type Root, statLink } from '../machine/files.js'
 
 /**
- * What the engine keeps becomes part of the root, so it has to be root's as the root is: whoever can write to a file or
- * to a directory there, or put another in its place, is root at the next boot.
+ * What the engine keeps becomes part of the root, so it must belong to root like the root itself. Whoever can
+ * write to a file or a directory there, or replace it, is root at the next boot.
  */
 
-/** Who runs this; 0 at boot. */
+/** The user who runs this; 0 at boot. */
 const USER = process.getuid?.() ?? 0
 
 /**
- * Why a file or a directory is not root's alone, or undefined. A dry run takes the user who runs it for root, and the
- * group of whoever has a umask of 002 for nobody else.
+ * Why users other than root could change a file or a directory; undefined if they cannot. In a dry run the
+ * user who runs it counts as root, and a file may be writable by its group (umask 002).
  */
 export function findOtherWriter({ uid, mode }: Stats): string | undefined {
   if (uid !== 0 && uid !== USER) return `belongs to user ${uid}, not to root`
@@ -20,7 +20,7 @@ export function findOtherWriter({ uid, mode }: Stats): string | undefined {
   return undefined
 }
 
-/** Why `path` is no directory that root alone can write to, a link to one included; undefined if it is, or is absent. */
+/** Why `path` is not a real directory that only root can write to; undefined if it is, or does not exist. */
 export function findUnfitDirectory(root: Root, path: string): string | undefined {
   const stat = statLink(root, path)
   if (!stat) return undefined
@@ -29,10 +29,11 @@ export function findUnfitDirectory(root: Root, path: string): string | undefined
 }
 
 /**
- * Whether others than root can get to a directory: nothing on the way keeps them out. Whoever owns a file in a layer, or may write
- * to it, changes it there then, and an overlay shows what its layers have: a file of a user in an image would be a
- * file of that user in the root, to be changed where the root itself is locked. Engines shut their stores from 20.10.9 on
- * (CVE-2021-41091). The group of whoever makes a dry run is his own; lists of access (ACLs) cannot be read here.
+ * Whether users other than root can reach a directory, because no directory on the way keeps them out.
+ * Whoever owns a file in a layer, or may write to it, could then change it there, and the overlay shows what
+ * its layers contain: they could change a file of the locked root. Engines close their stores from 20.10.9 on
+ * (CVE-2021-41091). In a dry run, group permissions are ignored. Access control lists (ACLs) cannot be read
+ * here.
  */
 export function isOpen(root: Root, directory: string): boolean {
   const names = directory.split('/').slice(1)

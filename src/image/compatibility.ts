@@ -2,19 +2,19 @@ import type { Machine } from '../machine/machine.js'
 import { matchesGlob } from '../text/glob.js'
 import { printable } from '../text/printable.js'
 
-/** What an image may ask for of the machine that it becomes part of, and what the machine asks of it. */
+/** The properties of the machine that decide whether an image fits it. */
 export type Host = {
-  /** The running kernel's, as in uname(2). */
+  /** The running kernel's release, as in uname(2). */
   release: string
   /** `balena_kernel_abi=` of the kernel command line. */
   kernelAbi: string | undefined
   /** VERSION_ID of os-release(5). */
   versionId: string | undefined
-  /** A container that has been started may be an extension: `Started=`. */
+  /** Whether a container that has been started may be an extension: `Started=`. */
   takesStarted: boolean
 }
 
-/** What images may ask for of a machine, and whether it takes those of containers that have been started. */
+/** Takes from the facts about the machine what decides whether an image fits it. */
 export function hostOf({ release, commandLine, configuration, os }: Machine): Host {
   const { started } = configuration
   return {
@@ -31,13 +31,21 @@ const KERNEL_ABI_LABEL = 'io.balena.image.kernel-abi-id'
 const OS_VERSION_LABEL = 'io.balena.image.os-version'
 export const COMPATIBILITY_LABELS = [KERNEL_VERSION_LABEL, KERNEL_ABI_LABEL, OS_VERSION_LABEL]
 
-/** Of an image's files: whether it has modules for the running kernel, and whether it has the kernel with this ABI ID itself. */
+/**
+ * What an image contains: whether modules for the running kernel, and whether the kernel with this ABI ID.
+ */
 export type Carried = { modules: boolean; kernel: (id: string) => boolean }
 
-/** Why an image does not fit this machine: what it wants and what the machine has. Or that it does, and what is odd about it. */
+/**
+ * Why an image does not fit this machine: what it asks for and what the machine has. Or, if it fits, the
+ * warnings.
+ */
 export type Fit = { unfit: string } | { warnings: string[] }
 
-/** The labels that say which machine an image is for. One that is not there, or is empty, asks for nothing. */
+/**
+ * Judges the labels that say which machine an image is for. A label that is missing or empty asks for
+ * nothing.
+ */
 export function judgeFit(labels: ReadonlyMap<string, string>, carried: Carried, host: Host): Fit {
   const warnings: string[] = []
   for (const judge of [judgeKernelVersion, judgeKernelAbi, judgeOsVersion]) {
@@ -62,8 +70,9 @@ const judgeKernelVersion: Judge = (labels, { release }) => {
 }
 
 /**
- * Modules are for the kernel that they were built with. Where the boot loader says which is running (balenaOS), the kernel that
- * the image has beside them tells, and the label nothing; where it does not, modules that ask for one are for a machine that does.
+ * Modules fit only the kernel that they were built with. If the boot loader says which kernel is running
+ * (balenaOS), the kernel file in the image decides, not the label. If it does not, modules with such a label
+ * are for another kind of machine.
  */
 const judgeKernelAbi: Judge = (labels, { kernelAbi }, { modules, kernel }) => {
   if (!modules) return undefined
@@ -83,7 +92,7 @@ const judgeKernelAbi: Judge = (labels, { kernelAbi }, { modules, kernel }) => {
   return { warning: `its kernel matches balena_kernel_abi=${running}, but ${KERNEL_ABI_LABEL} ${differs}` }
 }
 
-/** Characters of the list of globs: each is tried, in each boot. */
+/** The most characters that the list of patterns may have, because each pattern is tried in each boot. */
 export const LONGEST_LIST = 1024
 
 const judgeOsVersion: Judge = (labels, { versionId }) => {
@@ -106,5 +115,5 @@ const judgeOsVersion: Judge = (labels, { versionId }) => {
   return { unfit: `it is for OS version ${printable(list, 200)}, but ${here}` }
 }
 
-/** What VERSION_ID may have, os-release(5), and the wildcards of glob(7). */
+/** The characters of VERSION_ID, os-release(5), and the wildcards of glob(7). */
 const GLOB = /^[A-Za-z0-9._~^+*?[\]!-]{1,64}$/

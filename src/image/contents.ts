@@ -3,21 +3,21 @@ import type { Layers } from '../engine/layers.js'
 import { type Root, reason } from '../machine/files.js'
 import type { Index } from '../machine/indexes.js'
 
-/** What of an image's files matters beyond their being stacked. */
+/** What matters about an image's files beyond being stacked. */
 export type Contents = {
-  /** The directories at the top of the image. */
+  /** The top-level directories of the image. */
   top: string[]
-  /** The indexes that do not know files of the image yet, or that the image would replace by one of its own. */
+  /** The indexes that do not know the image's files yet, or that the image would replace with its own. */
   indexes: Index[]
-  /** It ships sysusers.d(5) files. */
+  /** Whether it ships sysusers.d(5) files. */
   sysusers: boolean
 }
 
 /**
- * Looks through the layers of an image. Only directories are entered, no links, so nothing outside the layers is looked at.
- * `release` is the running kernel's, as in /usr/lib/modules/<release>. Throws an Error that names a directory which is
- * there and cannot be read: such a layer does mount, but whatever is asked of the root overlay is asked of it first, so
- * that nothing of the whole root could be read (tried with a bad sector).
+ * Looks through the layers of an image. Only directories are entered, never links, so nothing outside the
+ * layers is read. `release` is the running kernel's, as in /usr/lib/modules/<release>. Throws an Error that
+ * names a directory that exists but cannot be read. Such a layer does mount, but the root overlay asks it
+ * first for every path, so nothing in the whole root could be read (tried with a bad sector).
  */
 export function readContents(
   root: Root,
@@ -63,7 +63,7 @@ export function readContents(
   for (const layer of lower) {
     const diff = `${root.prefix}${directory}/${layer}`
     for (const entry of list(diff)) {
-      // The uppermost layer that has a name says what it is.
+      // The uppermost layer that has a name decides what it is.
       if (!top.has(entry.name)) top.set(entry.name, entry.isDirectory())
       if (entry.isDirectory() && Object.hasOwn(known, entry.name))
         known[entry.name]?.(`${diff}/${entry.name}`)
@@ -73,10 +73,10 @@ export function readContents(
   return { top: directories, indexes: [...indexes], sysusers }
 }
 
-/** The entries of a directory; none where there is none. Throws an Error that names what cannot be read. */
+/** The entries of a directory; none if it does not exist. Throws an Error that names what cannot be read. */
 export type List = (path: string) => readonly Dirent[]
 
-/** Lists each directory once, however often it is asked for. */
+/** Reads each directory only once, however often it is asked for. */
 export function makeList(): List {
   const seen = new Map<string, Dirent[]>()
   return (path) => {

@@ -4,12 +4,12 @@ import { printable } from '../text/printable.js'
 import { type Found, readExtensions } from './extensions.js'
 import type { Look } from './image.js'
 
-/** What is in one data root. */
+/** What was found in one data root. */
 export type EngineFacts = Found & { dataRoot: string }
 
 /**
- * Reads those of `dataRoots` in which an engine keeps its data. `exposed`: data roots that others than root could have
- * made, and why; as any that cannot be trusted, they are left out as a whole.
+ * Reads those of `dataRoots` in which an engine keeps its data. `exposed`: data roots that users other than
+ * root could have made, and why. A data root that cannot be trusted is left out as a whole.
  */
 export function readEngines(
   root: Root,

@@ -1,9 +1,9 @@
 /**
- * What a machine needs to boot at all, and to come back from what it cannot boot with. An extension above the root that would
- * replace any of it goes below the root instead.
+ * What a machine needs to boot at all, and to recover from an extension that it cannot boot with. An
+ * extension above the root that would replace any of it goes below the root instead.
  *
- * Paths in the root; `*` is any part of one name. A directory stands for all that is in it. What is below /usr here counts at the
- * top as well, on a root that is not usr-merged.
+ * Paths in the root; `*` is any part of one name. A directory stands for everything in it. On a root that is
+ * not usr-merged, a path below /usr also counts without /usr.
  */
 export const ESSENTIAL = [
   // PID 1 and its helpers.
@@ -11,10 +11,10 @@ export const ESSENTIAL = [
   '/usr/bin/init',
   '/usr/lib/systemd/systemd',
   '/usr/lib/systemd/systemd-*',
-  // The loader, the C library and what belongs to it.
+  // The loader, the C library and its parts.
   ...['ld-*', 'libc.so*'].flatMap(inLibraries),
   ...libraries('m', 'dl', 'rt', 'pthread', 'resolv', 'gcc_s', 'stdc++'),
-  // What PID 1, mount, systemctl and udev are linked with on Debian 12 and 13: ldd(1).
+  // The libraries of PID 1, mount, systemctl and udev on Debian 12 and 13: ldd(1).
   ...inLibraries('systemd/libsystemd-*'),
   ...libraries(
     'acl',
@@ -59,7 +59,7 @@ export const ESSENTIAL = [
     'mv',
     'sync',
   ].map((name) => `/usr/bin/${name}`),
-  // hostext itself, what it is told, and what the boot is told.
+  // hostext itself, its configuration, and what the boot goes by.
   '/usr/lib/hostext',
   '/usr/bin/hostext',
   '/usr/lib/systemd/system-generators/hostext-generator',
@@ -71,7 +71,7 @@ export const ESSENTIAL = [
   '/usr/lib/os-release',
 ]
 
-/** A file in each of the directories that the loader looks through. */
+/** A file in each of the directories that the loader searches. */
 function inLibraries(name: string): string[] {
   return ['/usr/lib', '/usr/lib/*-linux-*', '/usr/lib64'].map((directory) => `${directory}/${name}`)
 }
@@ -80,23 +80,25 @@ function libraries(...names: string[]): string[] {
   return names.flatMap((name) => inLibraries(`lib${name}.so*`))
 }
 
-/** What is essential of an entry: all of it (`true`), or what these levels say of what is below it. */
+/**
+ * How much of an entry is essential: all of it (`true`), or what these levels say about the entries below it.
+ */
 export type EssentialBelow = EssentialTree[] | true
 
-/** A level of the tree of essential paths: what follows each name, and each pattern of names. */
+/** One level of the tree of essential paths: the next level for each name and for each pattern. */
 export type EssentialTree = {
   names: Map<string, EssentialTree | true>
   patterns: Map<string, EssentialTree | true>
-  /** What has been found for a name before: images have most of theirs in common. */
+  /** What was found for a name before: images have most names in common. */
   found: Map<string, EssentialBelow>
 }
 
 const newLevel = (): EssentialTree => ({ names: new Map(), patterns: new Map(), found: new Map() })
 
-/** Makes the tree of absolute paths. A path below another one adds nothing. */
+/** Builds the tree from absolute paths. A path below another one adds nothing. */
 export function essentialTree(paths: readonly string[]): EssentialTree {
   const tree = newLevel()
-  // Most are in a few directories.
+  // Most paths are in a few directories.
   const levels = new Map<string, EssentialTree | true>([['', tree]])
   const levelOf = (directory: string): EssentialTree | true => {
     const known = levels.get(directory)
@@ -115,7 +117,7 @@ export function essentialTree(paths: readonly string[]): EssentialTree {
   return tree
 }
 
-/** The level below `level` that follows a name; all of it, where that is essential. */
+/** The level that follows a name; `true` if everything below it is essential. */
 function enter(level: EssentialTree | true, name: string): EssentialTree | true {
   if (level === true || name === '') return level
   const branches: EssentialTree['names'] = branchesFor(level, name)
@@ -130,7 +132,10 @@ function branchesFor({ names, patterns }: EssentialTree, name: string): Essentia
   return name.includes('*') ? patterns : names
 }
 
-/** What is essential of the entry `name` of these levels: all, something below it, or nothing: no levels. */
+/**
+ * How much of the entry `name` is essential in these levels: everything, something below it, or nothing (no
+ * levels).
+ */
 export function essentialBelow(levels: readonly EssentialTree[], name: string): EssentialBelow {
   const all: EssentialTree[] = []
   for (const level of levels) {
@@ -158,12 +163,12 @@ function findBelow({ names, patterns }: EssentialTree, name: string): EssentialB
 }
 
 /**
- * Whether a name has the form of a pattern, in which `*` is any text. Not path.matchesGlob(), as for labels: its first call
- * takes tens of milliseconds, and this is asked in every boot.
+ * Whether a name matches a pattern in which `*` is any text. Not path.matchesGlob(): its first call takes
+ * tens of milliseconds, and this runs in every boot.
  */
 function matches(name: string, pattern: string): boolean {
   const star = pattern.indexOf('*')
-  // Almost all end here.
+  // Almost all names end here.
   if (!name.startsWith(pattern.slice(0, star))) return false
   const parts = pattern.slice(star + 1).split('*')
   const last = parts.pop() as string

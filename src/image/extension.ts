@@ -3,19 +3,19 @@ import type { Layers } from '../engine/layers.js'
 import type { Contents } from './contents.js'
 import type { Rank } from './labels.js'
 
-/** A container whose image becomes part of the root: values alone, as JSON has them. */
+/** A container whose image becomes part of the root. Plain values only, so that it can be kept as JSON. */
 export type Extension = {
   container: Identity
   layers: Layers
   contents: Contents
   rank: Rank
-  /** Its compatibility labels: name and value. */
+  /** Its compatibility labels, as pairs of name and value. */
   labels: [string, string][]
-  /** The file of the root that it would replace and must not, so that it stands below the root whatever its rank. */
+  /** The file of the root that it must not replace but would, so it goes below the root whatever its rank. */
   below: string | undefined
-  /** Which of the places where something may be mounted, or a link of the root is, it has files in. */
+  /** The places that it has files in although the root has a mount point or a link there. */
   covered: string[]
 }
 
-/** A container that is flagged as an extension, or may be, and takes no part: who and why. */
+/** A container that is, or may be, flagged as an extension but is not stacked: which one, and why. */
 export type LeftOut = { who: string; why: string }

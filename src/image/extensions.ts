@@ -10,10 +10,10 @@ import { type Look, readImage } from './image.js'
 import { HOLDER_LABEL, type Rank, readRank } from './labels.js'
 import { findUnmeant } from './meant.js'
 
-/** The only storage driver whose layers a kernel overlay can stack as they lie on the disk. */
+/** The only storage driver whose layers an overlay can stack as they are on the disk. */
 const DRIVER = 'overlay2'
 
-/** What an engine has. `hasHolders`: containers that hold images of extensions are among its own. */
+/** What an engine has. `hasHolders`: some of its containers are holders of earlier boots. */
 export type Found = {
   extensions: Extension[]
   leftOut: LeftOut[]
@@ -22,8 +22,9 @@ export type Found = {
 }
 
 /**
- * Finds the extensions among the containers below `dataRoot`, in the order of their IDs. A fault in one of them
- * leaves out that one. Throws only if the list of containers cannot be read.
+ * Finds the extensions among the containers below `dataRoot`, in the order of their IDs. An extension with a
+ * fault is left out, and the others are still read. Throws an Error only if the list of containers cannot be
+ * read.
  */
 export function readExtensions(root: Root, dataRoot: string, look: Look): Found {
   const found: Found = { extensions: [], leftOut: [], messages: [], hasHolders: false }
@@ -36,7 +37,7 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
       continue
     }
     const stale = findStale(container.driver, store)
-    // What the engine does not list it cannot let go of either.
+    // An engine that does not list a holder cannot remove it either.
     if (container.labels.has(HOLDER_LABEL) && !stale) found.hasHolders = true
     const flagged = readRank(container.labels)
     if (!flagged) continue
@@ -61,7 +62,7 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
   return found
 }
 
-/** Reads one; `warnings`: what is odd about it. Throws an Error that says why it is left out. */
+/** Reads one extension, with the warnings about it. Throws an Error that says why it is left out. */
 function readExtension(
   root: Root,
   dataRoot: string,
@@ -72,7 +73,7 @@ function readExtension(
   const { id, name, image, imageId, source, labels, driver, dying } = container
   if (dying) throw new Error(`the engine is removing it (State.${dying})`)
   if (driver !== DRIVER) throw new Error(`its storage driver is "${printable(driver, 40)}", not ${DRIVER}`)
-  // Where every image is trusted, nobody asks.
+  // If every image is trusted, it does not matter how the container was made.
   const unmeant = look.host.takesStarted
     ? undefined
     : findUnmeant(container, readHostConfig(root, dataRoot, id))

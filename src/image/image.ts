@@ -5,31 +5,31 @@ import { type Contents, makeList, readContents } from './contents.js'
 import { hasKernel } from './kernel.js'
 import type { FindReplaced } from './replaced.js'
 
-/** What an image is read for. */
+/** What images are checked against. */
 export type Look = {
   host: Host
-  /** Finds what of the root no image may replace. */
+  /** Finds the file of the root that an image must not replace but would. */
   findReplaced: FindReplaced
-  /** Directories of the root that may be covered: files of an image there are not seen. */
+  /** Directories of the root that something may cover, so that an image's files there are not visible. */
   places: readonly string[]
 }
 
 /** What an image has, as far as it matters for the root. */
 export type Image = {
   contents: Contents
-  /** Why it does not fit this machine. */
+  /** Why it does not fit this machine; undefined if it does. */
   unfit: string | undefined
-  /** What is odd about how it says which machine it is for. */
+  /** Warnings about the labels that say which machine it is for. */
   warnings: string[]
-  /** What it would replace of the root and must not, if it stood above it. */
+  /** The file of the root that it must not replace but would, if it went above the root. */
   replaced: string | undefined
-  /** Those of the places that it has files in. */
+  /** The places that it has files in. */
   covered: string[]
 }
 
 /**
- * Reads an image, whose labels these are. `canReplace`: it may stand above the root. Throws an Error that names a
- * directory which cannot be read.
+ * Reads an image with these labels. `canReplace`: it may go above the root. Throws an Error that names a
+ * directory that cannot be read.
  */
 export function readImage(
   root: Root,
@@ -58,7 +58,7 @@ function hasEntries(root: Root, path: string): boolean {
   try {
     return listDirectory(root, path).length > 0
   } catch {
-    // What cannot be looked at is not mounted either.
+    // A directory that cannot be read is not mounted either.
     return false
   }
 }

@@ -3,13 +3,17 @@ import type { Layers } from '../engine/layers.js'
 import { type Root, reason } from '../machine/files.js'
 import type { List } from './contents.js'
 
-/** Bytes of an image's /boot that are looked through: a kernel and an initrd have a tenth of it, and each boot waits. */
+/**
+ * The most bytes of an image's /boot that are read, because each boot waits. A kernel and an initrd have a
+ * tenth.
+ */
 const MOST_BYTES = 256 << 20
 const CHUNK = 1 << 20
 
 /**
- * Whether an image has the kernel whose sha256 is `id` (hexadecimal) as a regular file directly in its /boot. The uppermost layer that
- * has a name says what it is, as in the image's own overlay. Throws an Error that names what cannot be read, or is too much.
+ * Whether an image has the kernel with the sha256 `id` (hexadecimal) as a regular file directly in its /boot.
+ * The uppermost layer that has a name decides what it is, as in the image's own overlay. Throws an Error that
+ * names what cannot be read or is too large.
  */
 export function hasKernel(root: Root, { directory, lower }: Layers, list: List, id: string): boolean {
   const wanted = id.toLowerCase()
@@ -20,7 +24,7 @@ export function hasKernel(root: Root, { directory, lower }: Layers, list: List, 
     const top = `${root.prefix}${directory}/${layer}`
     const boot = list(top).find(({ name }) => name === 'boot')
     if (!boot) continue
-    // What is no directory hides those below it.
+    // Anything but a directory hides the directories in lower layers.
     if (!boot.isDirectory()) return false
     for (const entry of list(`${top}/boot`)) {
       if (seen.has(entry.name)) continue
@@ -38,7 +42,7 @@ export function hasKernel(root: Root, { directory, lower }: Layers, list: List, 
 
 /** Undefined if the file has more than `most` bytes. */
 function hash(path: string, most: number): { sha256: string; size: number } | undefined {
-  // Asked for only here: no other boot loads it.
+  // Loaded only here: no other boot needs it.
   const sum = process.getBuiltinModule('node:crypto').createHash('sha256')
   let descriptor: number | undefined
   try {

@@ -1,6 +1,9 @@
 import { printable } from '../text/printable.js'
 
-/** How an extension stands to the root's own files: replaces them in a given order, replaces them, only adds. */
+/**
+ * What an extension does to the root's own files: replaces them in a given order, replaces them, or only
+ * adds.
+ */
 export type Rank =
   | { kind: 'override'; priority: number | 'lowest' }
   | { kind: 'feature' }
@@ -10,11 +13,11 @@ export const FEATURE_LABELS = ['io.balena.features.host-extension', 'balena.io.f
 export const CLASS_LABEL = 'io.balena.image.class'
 const OVERRIDE_LABEL = 'io.balena.image.override'
 
-/** Marks a container that only keeps the image of a stacked extension from being removed: src/hold.ts. */
+/** Marks a container that only keeps the image of a stacked extension from being removed: trial/hold.ts. */
 export const HOLDER_LABEL = 'io.hostext.hold'
 /**
- * The labels of such a container. It inherits those of the image, and is no extension itself, to us and to anyone else
- * who reads them.
+ * The labels of such a container. It inherits the image's labels, so these override them: nobody who reads
+ * them may take it for an extension.
  */
 export const HOLDER_LABELS: Readonly<Record<string, string>> = {
   [HOLDER_LABEL]: '1',
@@ -22,7 +25,7 @@ export const HOLDER_LABELS: Readonly<Record<string, string>> = {
   [CLASS_LABEL]: 'hold',
 }
 
-/** What a container's labels say: where its files go, or why they go nowhere although it is flagged. */
+/** What a container's labels say: where its files go, or why it is left out although it is flagged. */
 export type Flagged = { rank: Rank; warning?: string } | { why: string }
 
 /** Reads the labels; undefined if the container is not flagged as an extension. */
@@ -30,7 +33,7 @@ export function readRank(labels: ReadonlyMap<string, string>): Flagged | undefin
   const feature = FEATURE_LABELS.some((label) => isSet(labels.get(label)))
   const imageClass = labels.get(CLASS_LABEL)
   if (!feature && imageClass !== 'overlay') return undefined
-  // A class says what the image is: a service is none of ours, whatever else it carries.
+  // A class says what the image is: a service is never an extension, whatever other labels it has.
   if (imageClass !== undefined && imageClass !== 'overlay') {
     return { why: `${CLASS_LABEL}=${printable(imageClass)} is not an extension` }
   }
@@ -43,7 +46,7 @@ export function readRank(labels: ReadonlyMap<string, string>): Flagged | undefin
       warning: `${OVERRIDE_LABEL}=${printable(override)} is not an integer: lowest priority`,
     }
   }
-  // The feature label alone lets an image replace the root's files; with a class it only adds.
+  // With the feature label alone an image replaces the root's files; with the class it only adds files.
   return { rank: { kind: imageClass === 'overlay' ? 'overlay' : 'feature' } }
 }
 

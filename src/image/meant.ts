@@ -1,14 +1,14 @@
 import type { Container, HostConfig } from '../engine/container.js'
 
-/** The OCI runtime by which balenaOS "starts" its extensions; no program runs. */
+/** The OCI runtime with which balenaOS "starts" its extensions; it runs no program. */
 const EXTENSION_RUNTIME = 'extension'
 
 /**
- * Why a flagged container was not meant to be an extension, or undefined if somebody meant it.
+ * Why a flagged container was not meant to be an extension; undefined if it was.
  *
- * A container inherits the labels of its image. If they alone counted, whoever makes an image that is merely run
- * somewhere would be root of that machine at its next boot. So it takes a container that was created and never
- * started, which nobody makes by running an image, building one, or trying to.
+ * A container inherits the labels of its image. If labels alone counted, the author of any image that
+ * somebody runs would be root of that machine at its next boot. So an extension is a container that was
+ * created and never started: running or building an image, or trying to, does not leave one.
  */
 export function findUnmeant(
   { start, isBuildStep }: Pick<Container, 'start' | 'isBuildStep'>,

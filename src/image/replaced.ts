@@ -6,28 +6,29 @@ import type { List } from './contents.js'
 import { type EssentialTree, essentialBelow, essentialTree } from './essential.js'
 
 /**
- * The first file of the root that an image would replace, were it above the root, and that the machine needs to boot; undefined
- * if there is none.
+ * The first file that the machine needs to boot and that an image above the root would replace; undefined if
+ * there is none.
  */
 export type FindReplaced = (layers: Layers, list: List) => string | undefined
 
 /**
- * Finds what images would replace of the files at these paths: essential.ts. Of a path that ends in a slash, `/home/`, the
- * place itself counts and nothing below it: something is mounted there, so a directory may only meet a directory.
+ * Finds which of the files at these paths (essential.ts) an image would replace. If a path ends in a slash,
+ * like `/home/`, only the place itself counts and nothing below it: something is mounted there, so an image
+ * must have a directory in the same place, or nothing.
  *
- * What the image has there does not matter: a file, a directory in place of a link (`/lib` on a
- * usr-merged root: every program loses its loader), or a whiteout, a character device 0/0
- * (Documentation/filesystems/overlayfs.rst). Of whiteouts and opaque directories, which are attributes that cannot be read
- * here, the overlay of the extension keeps the effect to the image itself; so they are looked for only to name an image that
- * was made of more than it should have.
- * A directory over a link of the root hides all that is behind the link.
+ * What the image has there does not matter: a file, a directory in place of a link (with a real `/lib` on a
+ * usr-merged root, every program loses its loader), or a whiteout, which is a character device 0/0
+ * (Documentation/filesystems/overlayfs.rst). The extension's own overlay limits whiteouts to the image
+ * itself; they are only looked for to name an image that contains more than it should. Opaque directories are
+ * extended attributes, which cannot be read here. They, too, act only inside the image. A directory over a
+ * link of the root hides everything behind the link.
  *
- * Only directories that the image has in common with the tree are looked into.
+ * Only directories that are in both the image and the tree are read.
  */
 export function replacedFinder(root: Root, paths: readonly string[]): FindReplaced {
   const essential = essentialTree(paths)
   const usr = essential.names.get('usr')
-  /** What the root has there: images have most of their directories in common. */
+  /** What the root has at each path: images have most of their directories in common. */
   const stats = new Map<string, Stats | undefined>()
   const statRoot = (path: string): Stats | undefined => {
     if (!stats.has(path)) stats.set(path, statLink(root, path))
@@ -58,7 +59,7 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
         return deeper.length > 0 ? look(diff, here, deeper) : undefined
       }
       if (entry.isFile() && stat.isFile()) return undefined
-      // One that hides no file hides nothing: the directory of the root shows through the overlay of the image.
+      // A whiteout of a directory without essential files hides nothing: the root's directory shows through.
       if (!levels.some(hasFiles) && isWhiteout(diff + here, entry)) return undefined
       return here
     }
@@ -83,17 +84,17 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
   }
 }
 
-/** What the root does not have is added, not replaced. */
+/** The path, if the root has it: what the root does not have is added, not replaced. */
 function exists(root: Root, path: string): string | undefined {
   return statLink(root, path) ? path : undefined
 }
 
-/** Whether anything below a level counts, and not its place alone. */
+/** Whether anything below this place counts, not only the place itself. */
 function hasMore({ names, patterns }: EssentialTree): boolean {
   return names.size > 0 || patterns.size > 0
 }
 
-/** Whether a level has files below it that no image may replace, and not only places. */
+/** Whether there are files below this level that no image may replace, not only places. */
 function hasFiles({ names, patterns }: EssentialTree): boolean {
   return [...names.values(), ...patterns.values()].some((below) => below === true || hasFiles(below))
 }

@@ -31,7 +31,9 @@ export function parseFstab(text: string): FstabEntry[] {
   return entries
 }
 
-/** Whether the boot mounts the entry, at once or on first access: neither swap nor `noauto` without automount. */
+/**
+ * Whether the boot mounts the entry, at once or on first access: neither swap nor `noauto` without automount.
+ */
 export function isAutomatic({ mountPoint, options }: FstabEntry): boolean {
   return (
     mountPoint.startsWith('/') && (!options.includes('noauto') || options.includes('x-systemd.automount'))
@@ -43,7 +45,9 @@ export function remountOptions(options: readonly string[]): string {
   return ['remount', ...options.filter((option) => option !== 'ro' && option !== 'rw'), 'rw'].join(',')
 }
 
-/** Where udev links the device that a tag names: fstab(5), "The first field". Names are in udev's encoding. */
+/**
+ * Where udev links the device that a tag names: fstab(5), "The first field". Names are in udev's encoding.
+ */
 const TAGS: Record<string, string> = {
   LABEL: 'by-label',
   UUID: 'by-uuid',
@@ -51,7 +55,10 @@ const TAGS: Record<string, string> = {
   PARTUUID: 'by-partuuid',
 }
 
-/** The path of an entry's device, as systemd names its unit; undefined if the source is not a device (`tmpfs`, a directory). */
+/**
+ * The path of an entry's device, as systemd names its unit; undefined if the source is not a device (`tmpfs`,
+ * a directory).
+ */
 export function devicePath(source: string): string | undefined {
   const [, tag, value] = /^([A-Z]+)="?(.*?)"?$/.exec(source) ?? []
   if (tag === undefined) return source.startsWith('/dev/') ? source : undefined
@@ -62,7 +69,10 @@ export function devicePath(source: string): string | undefined {
   return directory && `/dev/disk/${directory}/${encoded}`
 }
 
-/** Decodes `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and backslashes. */
+/**
+ * Decodes `\040` and the like: how fstab(5) and mountinfo (proc_pid_mountinfo(5)) write white space and
+ * backslashes.
+ */
 export function unescapeOctal(text: string): string {
   if (!text.includes('\\')) return text
   // A file name cannot contain NUL. Bytes, not characters: an escaped byte may be part of a UTF-8 sequence.

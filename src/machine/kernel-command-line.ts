@@ -37,7 +37,9 @@ function unquote(text: string): string {
   return text.startsWith('"') ? text.slice(1).replace(/"$/, '') : text
 }
 
-/** Splits the arguments of a container's PID 1 (/proc/1/cmdline): each ends with NUL, and there are no quotes. */
+/**
+ * Splits the arguments of a container's PID 1 (/proc/1/cmdline): each ends with NUL, and there are no quotes.
+ */
 export function splitArguments(text: string): string[] {
   return text.split('\0').slice(1).filter(Boolean)
 }
@@ -84,7 +86,8 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
       else result.target = value
     }
     if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
-    // systemd-run-generator(8) takes over the default target, and systemd-debug-generator(8) adds units to it. They, and everything they need, would start before the switch.
+    // systemd-run-generator(8) takes over the default target, and systemd-debug-generator(8) adds units to
+    // it. They, and everything they need, would start before the switch.
     if (key === 'systemd.run' || key === 'systemd.wants')
       result.otherTarget = `${key}= on the kernel command line`
   }

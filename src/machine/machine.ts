@@ -14,7 +14,10 @@ import { type OsRelease, readOsRelease } from './os-release.js'
 import { COLLECTED } from './run-directory.js'
 import { readMountUnits, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
 
-/** What is known about the machine before its engine's data is read. Plain values only, so that it can be kept as JSON. */
+/**
+ * What is known about the machine before its engine's data is read. Plain values only, so that it can be kept
+ * as JSON.
+ */
 export type Machine = {
   commandLine: KernelCommandLine
   configuration: Configuration
@@ -49,11 +52,17 @@ export type Machine = {
   messages: Message[]
 }
 
-/** Where balenaOS mounts its data partition, and the file whose absence means that the partition is about to be wiped. */
+/**
+ * Where balenaOS mounts its data partition, and the file whose absence means that the partition is about to
+ * be wiped.
+ */
 export const DATA_PARTITION = '/mnt/data'
 export const PURGE_MARKER = `${DATA_PARTITION}/remove_me_to_reset`
 
-/** On a usr-merged root, these top-level names are links to directories of the same name below /usr: file-hierarchy(7). */
+/**
+ * On a usr-merged root, these top-level names are links to directories of the same name below /usr:
+ * file-hierarchy(7).
+ */
 export const USR_MERGED = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
 
 /** Reads everything about the machine. What cannot be read counts as absent, with a warning. */

@@ -34,7 +34,10 @@ export function log(message: Message): void {
 /** How many messages of one boot go to the log: a serial console shows about 100 each second. */
 const MOST_MESSAGES = 500
 
-/** Writes the messages of a boot; the last one sums it up. If there are too many, the file `record` has them all. */
+/**
+ * Writes the messages of a boot; the last one sums it up. If there are too many, the file `record` has them
+ * all.
+ */
 export function logAll(messages: readonly Message[], record: string): void {
   const shown = messages.slice(0, -1).slice(0, MOST_MESSAGES)
   for (const message of shown) log(message)

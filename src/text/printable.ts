@@ -25,7 +25,10 @@ export function cut(text: string, longest: number): string {
   return text.length > longest ? text.slice(0, longest).replace(/[\ud800-\udbff]$/, '') : text
 }
 
-/** Makes every character of a line visible, because it contains paths and words from outside. Backslashes stay. */
+/**
+ * Makes every character of a line visible, because it contains paths and words from outside. Backslashes
+ * stay.
+ */
 export function oneLine(text: string): string {
   // Nearly all text is plain ASCII, and the other expression is slow.
   if (/^[ -~]*$/.test(text)) return text
@@ -36,7 +39,9 @@ export function oneLine(text: string): string {
   })
 }
 
-/** Names on one line: `gpu, wifi`. Each is made printable, and the list is cut off at `longest` characters. */
+/**
+ * Names on one line: `gpu, wifi`. Each is made printable, and the list is cut off at `longest` characters.
+ */
 export function printableList(names: readonly string[], longest = 700): string {
   const list = names.map((name) => printable(name, 60)).join(', ')
   return list.length > longest ? `${cut(list, longest)}…` : list

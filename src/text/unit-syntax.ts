@@ -1,8 +1,12 @@
-/** How text is escaped in unit files: systemd.syntax(7), systemd.unit(5) ("Specifiers", "String escaping"). */
+/**
+ * How text is escaped in unit files: systemd.syntax(7), systemd.unit(5) ("Specifiers", "String escaping").
+ */
 
 import { withoutTrailingSlashes } from './path.js'
 
-/** A file in a generator directory: a unit, a drop-in or a link. `path` is `normal/…`, `early/…` or `late/…`. */
+/**
+ * A file in a generator directory: a unit, a drop-in or a link. `path` is `normal/…`, `early/…` or `late/…`.
+ */
 export type UnitFile = { path: string; text: string } | { path: string; link: string }
 
 /**
@@ -15,7 +19,10 @@ export function isUnitPath(path: string): boolean {
   return !/[\x00-\x1f\x7f]|[\s\\]$/.test(path) && unitName(path, 'mount').length <= 200
 }
 
-/** Doubles `%`, which starts a specifier in a unit file. The text must be one line: {@link isUnitPath}, printable(). */
+/**
+ * Doubles `%`, which starts a specifier in a unit file. The text must be one line: {@link isUnitPath},
+ * printable().
+ */
 export function literal(text: string): string {
   return text.replaceAll('%', '%%')
 }
