@@ -19,10 +19,15 @@ import { recordStack, stackText } from './record.js'
 import { chooseState, isRootWritable } from './state.js'
 import { describeRollback, findPlace, judge, type Verdict } from './verdict.js'
 
-/** Over it PID 1 mounts the ID that it gives a machine without one, until it can be written: machine-id(5). */
+/**
+ * PID 1 mounts a new ID over this file on a machine without one, until the ID can be written: machine-id(5).
+ */
 const MACHINE_ID = '/etc/machine-id'
 
-/** Decides what this boot does, or says what has to be read before it can be decided. Pure: the same facts, the same decision. */
+/**
+ * Decides what this boot does, or says what has to be read first. Pure: the same facts give the same
+ * decision.
+ */
 export function decide(facts: Facts): Decision | { read: Reading } {
   const { machine } = facts
   const { configuration, fstab, mounts } = machine
@@ -44,7 +49,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const paths = candidates.filter((path) => missing.get(path))
   const etcUnmounted = configuration.etc === 'persistent' && findUnmounted(machine, CHANGES) !== undefined
   if (paths.length > 0 && !machine.collected) {
-    // All that is needed at once: nothing is asked a third time.
+    // Everything that is missing at once: there is no third try.
     return { wait: { ...boot, paths: etcUnmounted ? [...paths, CHANGES] : paths }, messages }
   }
   for (const path of paths)
@@ -151,7 +156,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
           ? dataRoot
           : undefined,
       dataMounts,
-      // A container's root is part of a file system of its host.
+      // The root of a container is on a file system of its host.
       closedBeforeSwitch: machine.inContainer
         ? []
         : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])],
@@ -168,8 +173,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
 }
 
 /**
- * The first engine that has extensions; the containers of a second one cannot be ordered among them, so they are named and
- * left out.
+ * Chooses the first engine that has extensions. Those of a second engine cannot be ordered among them, so
+ * they are named and left out.
  */
 function chooseEngine(engines: readonly EngineFacts[]): {
   engine: EngineFacts | undefined
@@ -188,8 +193,8 @@ function chooseEngine(engines: readonly EngineFacts[]): {
 type Safe = Pick<Plan, 'safety'> & { stack: Extension[] }
 
 /**
- * The stack that may be booted: the chosen one, on trial if it has never booted well; in place of one that did not boot
- * well the last good one that can be had again, or none.
+ * The stack that may be booted. This is the chosen one, on trial if it has never booted well. If it did not
+ * boot well, it is the last good one that can still be stacked, or none.
  */
 function chooseSafely(
   { machine, ...facts }: Facts,
@@ -208,7 +213,8 @@ function chooseSafely(
   const record = stackText(recorded)
   let verdict: Verdict = { kind: 'good' }
   let good: readonly GoodStack[] = []
-  // In all boots but a few the record is, to the byte, that of the last good stack; then none has to be looked into.
+  // In almost every boot this equals the record of the last good stack, byte for byte. Then no record has to
+  // be parsed.
   if (record !== facts.lastGood) {
     if (!facts.records) return { read: { what: 'records', dataRoot, ...look } }
     verdict = judge(recorded, facts.records, configuration.attempts)
@@ -236,12 +242,12 @@ function chooseSafely(
   )
   const { settle, trialTimeout: timeout } = configuration
   const trial = { attempt: verdict.attempt, record, place, settle, timeout, inContainer }
-  // The one that would be gone back to. What is not there any more cannot be held.
+  // The stack that a rollback would boot. Images that are gone cannot be held.
   const alsoHold = findRestored(good).back?.map(heldImage) ?? []
   return { stack, safety: { kind: 'trial', trial, alsoHold }, messages }
 }
 
-/** The first good stack that can be had again, and why those before it cannot. */
+/** The first good stack that can still be stacked, and why those before it cannot. */
 function findRestored(good: readonly GoodStack[]): { back: Extension[] | undefined; problems: string[] } {
   const problems: string[] = []
   for (const { restored } of good) {

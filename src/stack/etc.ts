@@ -2,8 +2,8 @@ import type { EtcSetting } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
 
 /**
- * What /etc of the locked system is: part of the root; an overlay whose changes are gone at reboot; an overlay
- * whose changes are kept. `state`: the state directory through which the changes are reached before the switch;
+ * What /etc of the locked system is: part of the root, an overlay whose changes are lost at reboot, or an
+ * overlay whose changes are kept. `state`: the state directory that contains the changes before the switch;
  * undefined if they are on a file system of their own. `kept`: there are changes from earlier boots.
  */
 export type Etc =
@@ -11,12 +11,16 @@ export type Etc =
   | { mode: 'volatile' }
   | { mode: 'persistent'; state: string | undefined; kept: boolean }
 
-/** Where {@link CHANGES} is: in a state directory, on a file system that is mounted, or that will be; whether it is there. */
+/**
+ * Where {@link CHANGES} is: in a state directory, or on a file system that is or will be mounted; whether it
+ * exists.
+ */
 type Place = { state: string | undefined; mounted: boolean; willBeMounted: boolean; kept: boolean }
 
 /**
- * The mode of /etc. `auto` is volatile where the root would be writable without us. Changes that no writable
- * file system could keep are volatile, with a warning. `wait`: their file system has to be mounted first.
+ * Chooses the mode of /etc. `auto` is volatile if the root would be writable without us. If no writable file
+ * system can keep the changes, /etc is volatile, with a warning. `wait`: their file system has to be mounted
+ * first.
  */
 export function chooseEtc(
   setting: EtcSetting,
@@ -34,7 +38,7 @@ export function chooseEtc(
   }
 }
 
-/** What to say of a kept change that has no effect on stacking; `path` is below /etc. */
+/** The warning about a kept change that has no effect on stacking; `path` is below /etc. */
 export function describeShadowed(path: string): string {
   return `/etc/${path} is changed in ${CHANGES}/upper, but the decision uses the base root's file`
 }

@@ -5,39 +5,42 @@ import type { Machine } from '../machine/machine.js'
 import type { RecordedStack } from './record.js'
 
 /**
- * All that a decision is made from: values alone, as JSON has them, so that they can be kept and decided on again. What is
- * undefined has not been read yet; decide() asks for it where it needs it.
+ * Everything that a decision is made from. Plain values only, so that the facts can be kept as JSON and
+ * decided on again. A fact that is undefined has not been read yet; decide() asks for it when it needs it.
  */
 export type Facts = {
   machine: Machine
   dataRoots: DataRoots
   engines?: EngineFacts[]
-  /** The text of the last good record in the data root that is in use; null if there is none. */
+  /** The text of the last good record in the data root in use; null if there is none. */
   lastGood?: string | null
   records?: RecordFacts
 }
 
-/** What is recorded of the stacks of earlier boots. */
+/** What is recorded about the stacks of earlier boots. */
 export type RecordFacts = {
-  /** The last one first. */
+  /** The most recent one first. */
   good: GoodStack[]
-  /** The stacks that have been tried and are not good, with the number of boots. */
+  /** The stacks that have been tried and are not good, with their number of boots. */
   tried: { stack: RecordedStack; attempts: number }[]
-  /** A record that cannot be read counts as absent; one line each. */
+  /** The records that cannot be read and are ignored, one line for each. */
   problems: string[]
 }
 
-/** A stack that has booted well, and what it would be now, or why it cannot be had any more. */
+/**
+ * A stack that has booted well: its extensions as they would be stacked now, or why it can no longer be
+ * stacked.
+ */
 export type GoodStack = RecordedStack & { restored: Extension[] | { problem: string } }
 
-/** What a decision needs to have read before it can be made. */
+/** What has to be read before the decision can be made. */
 export type Reading =
   | {
       what: 'engines'
       dataRoots: string[]
       /** Paths that no image may replace: see replacedFinder(). */
       essential: string[]
-      /** Directories of the root that may be covered. */
+      /** Directories of the root that something may cover. */
       places: string[]
     }
   | { what: 'last good record'; dataRoot: string }

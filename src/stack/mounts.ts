@@ -6,14 +6,14 @@ import { isUnitPath } from '../text/unit-syntax.js'
 
 type Mounts = Pick<Machine, 'mounts' | 'fstab' | 'mountUnits'>
 
-/** The mount points, other than the root, that `paths` are on. */
+/** The mount points that `paths` are on, except for the root. */
 export function findDataMounts({ mounts }: Mounts, paths: readonly string[]): string[] {
   const places = paths.map((path) => mountOf(mounts, path)?.mountPoint ?? '/')
-  // One that no unit can name has none whose order matters.
+  // A path that no unit can name has no unit to order.
   return [...new Set(places.filter((place) => place !== '/' && isUnitPath(place)))].sort()
 }
 
-/** The mount point that `path` will be on once the machine has mounted all it has to mount, if that is missing yet. */
+/** The mount point that `path` will be on once everything is mounted; undefined if it is already mounted. */
 export function findUnmounted({ fstab, mounts, mountUnits }: Mounts, path: string): string | undefined {
   const isMissing = (mountPoint: string): boolean => !mounts.some((mount) => mount.mountPoint === mountPoint)
   for (let place = path; place !== ''; place = place.slice(0, place.lastIndexOf('/'))) {
@@ -24,8 +24,8 @@ export function findUnmounted({ fstab, mounts, mountUnits }: Mounts, path: strin
 }
 
 /**
- * What the initrd has mounted and no unit would mount again after the switch: it is carried over. /usr is
- * stacked instead, because extensions have files there.
+ * The mount points of the initrd that no unit would mount again after the switch. They are carried over. /usr
+ * is stacked instead, because extensions have files there.
  */
 export function findForeign({ mounts, fstab, mountUnits }: Mounts): string[] {
   const places = new Set(mounts.map(({ mountPoint }) => mountPoint))
@@ -42,8 +42,9 @@ export function findForeign({ mounts, fstab, mountUnits }: Mounts): string[] {
 const API = ['/proc', '/sys', '/dev', '/run', '/tmp']
 
 /**
- * Where the new root will have mounts, as far as that is known: state, the engine's data, what PID 1 and the initrd have mounted, what
- * fstab mounts. An image that has anything but a directory there would take the place away, and with it the whole stack.
+ * Where the new root will have mount points, as far as that is known: state, the engine's data, the mounts of
+ * PID 1, of the initrd and of fstab. If an image had anything but a directory there, the mount would fail,
+ * and with it the whole stack.
  */
 export function findMountPoints({ mounts, fstab }: Mounts, paths: readonly string[]): string[] {
   const mountPoints = [
@@ -53,12 +54,14 @@ export function findMountPoints({ mounts, fstab }: Mounts, paths: readonly strin
   return [...API, ...new Set([...paths, ...mountPoints.filter((path) => !isApi(path))])]
 }
 
-/** The root itself, what PID 1 carries over, and /tmp, which its sandbox for generators covers. */
+/**
+ * The root itself, the mounts that PID 1 carries over, and /tmp, which PID 1's sandbox for generators covers.
+ */
 export function isApi(path: string): boolean {
   return path === '/' || /^\/(?:proc|sys|dev|run|tmp)(?:\/|$)/.test(path)
 }
 
-/** What systemd-remount-fs(8) remounts besides the root: /usr and the kernel's file systems. */
+/** Whether systemd-remount-fs(8) remounts this path, besides the root: /usr and the kernel's file systems. */
 export function isRemounted(path: string): boolean {
   return path === '/usr' || /^\/(?:proc|sys|dev|run)(?:\/(?:shm|pts|mqueue|hugepages))?$/.test(path)
 }

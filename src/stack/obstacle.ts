@@ -2,7 +2,7 @@ import { DATA_PARTITION, type Machine, PURGE_MARKER } from '../machine/machine.j
 import { mountOf } from '../machine/mountinfo.js'
 import { ROOT_SOURCE } from '../machine/run-directory.js'
 
-/** Why this boot stays plain whatever the engine has, or undefined. */
+/** Why this boot stays plain, whatever the engine has; undefined if it need not. */
 export function findObstacle(machine: Machine): string | undefined {
   const { commandLine, configuration, inContainer, mounts, softReboot, hasNextRoot, updateWaits } = machine
   if (commandLine.off) return commandLine.off
@@ -12,17 +12,17 @@ export function findObstacle(machine: Machine): string | undefined {
   const base = mountOf(mounts, '/')
   if (base?.source === ROOT_SOURCE) return 'the root is stacked already'
   if (!softReboot && !hasNextRoot) return 'no directory /usr/lib/hostext/nextroot to switch to'
-  // `lowerdir+=` has one layer each: how Linux 6.8 shows those that were added one by one.
+  // `lowerdir+=` names one layer each: Linux 6.8 shows layers so that were added one by one.
   const lower =
     base?.superOptions.flatMap((option) => /^lowerdir\+?=(.*)/.exec(option)?.[1]?.split(':') ?? []) ?? []
-  // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h. Lower directories that only the initrd could see are not
-  // found here; then the kernel refuses, and the machine boots plain as well.
+  // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h. Lower directories that only the initrd could see are
+  // not found here. Then the kernel refuses the mount, and the machine boots plain as well.
   if (base?.type === 'overlay' && lower.some((path) => mountOf(mounts, path)?.type === 'overlay'))
     return 'the root is already an overlay on an overlay, and the kernel stacks no deeper'
   return undefined
 }
 
-/** Why nothing of this data root may or can be stacked, or undefined. */
+/** Why nothing in this data root may or can be stacked; undefined if it can. */
 export function findUnfit({ mounts, hasPurgeMarker }: Machine, dataRoot: string): string | undefined {
   const mount = mountOf(mounts, dataRoot)
   if (mount?.mountPoint === DATA_PARTITION && !hasPurgeMarker)

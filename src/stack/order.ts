@@ -6,20 +6,21 @@ export const MOST_EXTENSIONS = 499
 
 const KIND_ORDER = { override: 0, feature: 1, overlay: 2 }
 
-/** Whether an extension stands above the root: the one place where that is decided. */
+/** Whether an extension goes above the root. This is the only place that decides it. */
 export function isAbove({ rank, below }: Pick<Extension, 'rank' | 'below'>): boolean {
   return rank.kind !== 'overlay' && below === undefined
 }
 
-/** How many extensions of a stack, which is in stack order, stand above the root. */
+/** How many extensions of a stack go above the root. */
 export function countAbove(stack: readonly Pick<Extension, 'rank' | 'below'>[]): number {
   return stack.filter(isAbove).length
 }
 
 /**
- * Stack order, top first: those above the root before those below it; overrides by priority, then feature-label extensions, then those that only
- * add (which stand below the root); by container name where that leaves a choice. Names are unique in
- * an engine and compared by code unit, so the order depends on labels and names alone.
+ * Stack order, top first: those above the root before those below it, then overrides by priority, then
+ * extensions with the feature label, then those that only add files (they go below the root), then by
+ * container name. Names are unique in an engine and compared by code unit, so the order depends on labels and
+ * names alone.
  */
 export function compareExtensions(a: Extension, b: Extension): number {
   return (
@@ -41,8 +42,8 @@ function compare<T extends string | number>(a: T, b: T): number {
 }
 
 /**
- * The stack the kernel can take: `most` extensions, in stack order, which is the order of worth: of more, what only adds
- * goes first, then the lowest priority.
+ * The first `most` extensions in stack order, which is all that the kernel can stack. So those that only add
+ * files are left out first, then those with the lowest priority.
  */
 export function chooseStack(
   extensions: readonly Extension[],

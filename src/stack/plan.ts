@@ -5,55 +5,70 @@ import type { Message } from '../text/log.js'
 import type { Etc } from './etc.js'
 import type { Trial } from './verdict.js'
 
-/** What this boot does: stack, mount the engine's data first, or stay on the plain root; and all there is to say about it. */
+/**
+ * What this boot does: stack, mount the engine's data first, or stay on the plain root; and the messages
+ * about it.
+ */
 export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Message[] }
 
 /**
- * Nothing is stacked, and why. `holders`: the data root in which holders of earlier boots are to be let go.
- * `rolledBack`: the line that says that it is because the stack did not boot well, for the target of this boot.
+ * Why nothing is stacked. `holders`: the data root whose holders from earlier boots can be removed.
+ * `rolledBack`: set if the reason is a stack that did not boot well: the line that says so, and the target of
+ * this boot.
  */
 export type Plain = { plain: string; holders?: string; rolledBack?: { line: string; target: string } }
 
-/** The image of one extension, to be held. `container` is unchecked text; without `image` it cannot be asked for. */
+/**
+ * The image of one extension, to be held. `container` is unchecked text. Without the ID `image` it cannot be
+ * held.
+ */
 export type HeldImage = { container: string; image: string | undefined }
 
 export function heldImage({ container }: { container: Identity }): HeldImage {
   return { container: container.name, image: container.imageId }
 }
 
-/** How this boot starts, whatever comes of it. */
+/** How this boot starts, whatever it decides. */
 export type Boot = {
   /** The unit PID 1 boots into. */
   target: string
-  /** Units that the target pulls in by links; they wait for the second pass. */
+  /** Units that the target pulls in through links; they wait for the second pass. */
   pulledIn: string[]
-  /** Seconds until a first pass that has not come to its end is given up. */
+  /** Seconds until an unfinished first pass is given up. */
   timeout: number
 }
 
-/** The engine's data is on file systems that are not mounted yet: the directories to have before anything is decided. */
+/**
+ * The engine's data is on file systems that are not mounted yet: the directories needed before the decision.
+ */
 export type Wait = Boot & { paths: string[] }
 
 /** Everything the units are made from. */
 export type Plan = Boot & {
-  /** All extensions, top first; the number of one is its index here. */
+  /** All extensions, top first. An extension's number is its index here. */
   extensions: Extension[]
   /** Directories of the base root that stay writable. */
   state: string[]
   etc: Etc
-  /** Mount points that the initrd has made and nothing would make again. */
+  /** Mount points of the initrd that nothing would mount again. */
   carried: string[]
-  /** The machine has an ID that is not on the disk yet, and its root can have it; `closeRoot`: that is read-only now. */
+  /**
+   * The machine's ID is not on the disk yet, and its root can store it. `closeRoot`: the root is read-only
+   * now.
+   */
   machineId: { closeRoot: boolean } | undefined
-  /** The initrd has mounted /usr: it gets an overlay of its own. `hasUnit`: fstab or the system has a unit for it. */
+  /**
+   * The initrd has mounted /usr, so it gets an overlay of its own. `hasUnit`: fstab or the system has a unit
+   * for it.
+   */
   separateUsr: false | { hasUnit: boolean }
-  /** The indexes to be made anew from the files of all extensions and the root. */
+  /** The indexes to be rebuilt from the files of all extensions and the root. */
   indexes: Index[]
-  /** An extension ships sysusers.d(5) files. */
+  /** Whether an extension ships sysusers.d(5) files. */
   sysusers: boolean
-  /** The base root needs no update of its /etc after one of its /usr: systemd-update-done.service(8). */
+  /** Whether the base root's /etc is up to date with its /usr: systemd-update-done.service(8). */
   upToDate: boolean
-  /** The options fstab has for the root, for the state that takes its place. */
+  /** fstab's options for the root, which are used for the state that takes its place. */
   rootOptions: string[]
   /** Whether systemd checks the root file system at boot: fstab's sixth field. */
   checkRoot: boolean
@@ -61,26 +76,26 @@ export type Plan = Boot & {
   dataRoot: string
   /** The same, if it is on the root file system and not below a state directory. */
   bindDataRoot: string | undefined
-  /** Mount points of the file systems that layers or kept changes are on, but the root. */
+  /** Mount points of the file systems that layers or kept changes are on, except for the root. */
   dataMounts: string[]
-  /** Mount points that nothing reaches after the switch, to be made read-only before it. */
+  /** Mount points that nothing can reach after the switch, so they are made read-only before it. */
   closedBeforeSwitch: string[]
-  /** The devices among {@link Plan.dataMounts} that have been checked before the switch. */
+  /** The devices of {@link Plan.dataMounts} that were checked before the switch. */
   checkedDevices: string[]
-  /** Mount points in fstab that systemd-remount-fs(8) remounts, but the root. */
+  /** Mount points in fstab that systemd-remount-fs(8) remounts, except for the root. */
   remount: string[]
-  /** Whether /tmp needs a tmpfs, because it used to be on a writable root. */
+  /** Whether /tmp needs a tmpfs because it used to be on a writable root. */
   tmp: boolean
-  /** systemd 254 or later: the switch is a soft-reboot. */
+  /** Whether the switch is a soft-reboot: systemd 254 and later. */
   softReboot: boolean
-  /** The engine's file systems had to be mounted first. */
+  /** Whether the engine's file systems had to be mounted first. */
   collected: boolean
   safety: Safety
 }
 
 /**
- * Whether the stack may be booted: it has booted well (or nobody asks); it has not yet, and what comes of it is recorded; it is
- * the last good one in place of one that did not boot well.
+ * Whether the stack may be booted: it has booted well (or nobody asks); it has not yet, and what comes of it
+ * is recorded; it is the last good one in place of one that did not boot well.
  */
 export type Safety =
   | { kind: 'known' }

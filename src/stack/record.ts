@@ -6,21 +6,24 @@ import { countAbove } from './order.js'
 /** One extension of a recorded stack: enough to name it, and to stack it again without its container. */
 export type RecordedExtension = {
   id: string
-  /** Unchecked text, like that of the container, and no more of it than anyone reads. */
+  /** Unchecked text, like the container's own, and cut off. */
   name: string
   image: string
-  /** Those that image/compatibility.ts asks for. */
+  /** The labels that image/compatibility.ts judges. */
   labels: [string, string][]
   imageId: string | undefined
   rank: Rank
-  /** The layers, as the engine names them: they make the stack what it is. */
+  /** The layers, as the engine names them: they identify the stack. */
   lower: string[]
 }
 
-/** A stack, top first; `above`: how many of its extensions stand above the root. */
+/** A stack, top first. `above`: how many of its extensions are above the root. */
 export type RecordedStack = { above: number; extensions: RecordedExtension[] }
 
-/** Characters of a text in a record. A record that no boot could read again would put its stack on trial for ever. */
+/**
+ * The most characters of a text in a record. A record that is too long to be read would keep its stack on
+ * trial for ever.
+ */
 const LONGEST = 200
 
 export function recordStack(stack: readonly Extension[]): RecordedStack {
@@ -30,7 +33,7 @@ export function recordStack(stack: readonly Extension[]): RecordedStack {
       id: container.id,
       name: container.name.slice(0, LONGEST),
       image: container.image.slice(0, LONGEST),
-      // None that is longer has been stacked, but of those that say nothing beyond being there.
+      // An image with a longer label was not stacked, unless only the label's presence matters.
       labels: labels.map(([label, value]) => [label, value.slice(0, LONGEST_LIST)]),
       imageId: container.imageId,
       rank,
@@ -39,7 +42,7 @@ export function recordStack(stack: readonly Extension[]): RecordedStack {
   }
 }
 
-/** JSON, an object a line: how many are above the root, then each extension. */
+/** JSON, one object on each line: the numbers of extensions, then each extension. */
 export function stackText({ above, extensions }: RecordedStack): string {
   return [{ above, extensions: extensions.length }, ...extensions]
     .map((entry) => `${JSON.stringify(entry)}\n`)

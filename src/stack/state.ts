@@ -4,8 +4,9 @@ import type { KernelCommandLine } from '../machine/kernel-command-line.js'
 import { isBelow, isMountedWritable, type MountPoint } from '../machine/mountinfo.js'
 
 /**
- * The directories that stay writable. `auto`: of a root that would be writable without us, those of
- * {@link AUTOMATIC_STATE} that are real directories; otherwise none. What fstab mounts is not of the root.
+ * Chooses the directories that stay writable. `auto`: if the root would be writable without us, those of
+ * {@link AUTOMATIC_STATE} that are real directories; otherwise none. What fstab mounts is not part of the
+ * root.
  */
 export function chooseState(
   configured: 'auto' | readonly string[],
@@ -28,12 +29,13 @@ export function chooseState(
   return { state: configured.filter((path) => !refused.some((entry) => entry.path === path)), refused }
 }
 
-/** File systems that cannot be written to, and overlays, whose changes are those of a live system. */
+/** File systems that cannot be written to, and overlays, whose changes are lost on a live system. */
 export const READ_ONLY_TYPES = ['squashfs', 'erofs', 'cramfs', 'romfs', 'iso9660', 'overlay']
 
 /**
- * Whether the root would be writable in the end: what fstab says of it, which systemd-remount-fs(8)
- * applies; without a line there, what the command line or the kernel made of it.
+ * Whether the root would be writable at the end of a normal boot. fstab decides, because
+ * systemd-remount-fs(8) applies it. Without a line for the root there, the command line decides, or the
+ * current mount.
  */
 export function isRootWritable(
   fstabRoot: FstabEntry | undefined,

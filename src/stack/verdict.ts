@@ -6,20 +6,20 @@ import { isSameImage, isSameStack, type RecordedStack } from './record.js'
 import { READ_ONLY_TYPES } from './state.js'
 
 /**
- * Automatic rollback. A stack that has never booted well is on *trial*: before the switch to it, that is recorded; when
- * the machine has booted well, the record is marked good. A stack that has been tried so often without that is not tried again
- * until it changes.
+ * Automatic rollback. A stack that has never booted well is on *trial*. This is recorded before the switch.
+ * When the machine has booted well, the record is marked good. If that has not happened after some boots, the
+ * stack is not tried again until it changes.
  */
 
-/** What earlier boots say of the stack that this boot would have. */
+/** What earlier boots say about the stack of this boot. */
 export type Verdict =
   | { kind: 'good' }
-  /** `attempt`: the number this boot has, from 1. */
+  /** `attempt`: the number of this boot in the trial, from 1. */
   | { kind: 'trial'; attempt: number }
-  /** `culprits`: the names of the extensions that are not part of the last good stack as they are. */
+  /** `culprits`: the names of the extensions that are new or changed since the last good stack. */
   | { kind: 'bad'; attempts: number; culprits: string[] }
 
-/** Judges a stack by the records; `most`: how many boots a trial has (`Attempts=`). */
+/** Judges a stack by the records. `most`: how many boots a trial may take (`Attempts=`). */
 export function judge(
   stack: RecordedStack,
   { good, tried }: Pick<RecordFacts, 'good' | 'tried'>,
@@ -32,7 +32,10 @@ export function judge(
   return { kind: 'bad', attempts, culprits: findCulprits(stack, good[0]) }
 }
 
-/** What is new or changed since the last good stack; all of it, if that would be nothing or there is none. */
+/**
+ * The names of what is new or changed since the last good stack; all names if there is no such stack or no
+ * such change.
+ */
 function findCulprits({ extensions }: RecordedStack, good: RecordedStack | undefined): string[] {
   const changed = extensions.filter(
     (extension) => !good?.extensions.some((other) => isSameImage(other, extension)),
@@ -41,12 +44,13 @@ function findCulprits({ extensions }: RecordedStack, good: RecordedStack | undef
 }
 
 /**
- * Where the records of a data root can be written, before the switch and after it. `state`: the state directory
- * that the data root is in; it is made writable for it. Without: the data root is on a file system of its own.
+ * Where the records of a data root can be written, before and after the switch. `state`: the state directory
+ * that the data root is in, which is made writable first; undefined if the data root is on a file system of
+ * its own.
  */
 export type Place = { directory: string; state: string | undefined }
 
-/** Finds that place, or says why there is none: then nothing can be rolled back. */
+/** Finds that place, or says why there is none and nothing can be rolled back. */
 export function findPlace(
   mounts: readonly MountPoint[],
   dataRoot: string,
@@ -66,21 +70,21 @@ export function findPlace(
   return isMountedWritable(mount) ? { directory, state: undefined } : { off: `${where} is mounted read-only` }
 }
 
-/** What the units of a trial need; part of the plan. */
+/** What the units of a trial are made from; part of the plan. */
 export type Trial = {
   attempt: number
-  /** The record to be written at the first attempt. */
+  /** The record that the first attempt writes. */
   record: string
   place: Place
-  /** Seconds between the complete boot and the mark. */
+  /** Seconds between the end of the boot and the mark. */
   settle: number
-  /** Seconds until a trial without the mark is rebooted. */
+  /** Seconds until a trial that is not marked good is rebooted. */
   timeout: number
-  /** The machine is a container: its host is not to be rebooted. */
+  /** Whether the machine is a container, whose host must not be rebooted. */
   inContainer: boolean
 }
 
-/** A rollback as people are told of it: one line. `instead`: what is booted. */
+/** One line that tells people about a rollback. `instead`: what is booted. */
 export function describeRollback({ attempts, culprits }: Verdict & { kind: 'bad' }, instead: string): string {
   const names = printableList(culprits, 500)
   return `rolled back: ${names}: did not boot well in ${attempts} boot${attempts === 1 ? '' : 's'}; not tried again until the stack changes (or "hostext retry"); booting ${instead}`
