@@ -16,12 +16,12 @@ import { stackDirectories } from './units/stack.js'
 import { rollbackUnits } from './units/trial.js'
 
 /**
- * The generator, as PID 1 calls it: decides what this boot stacks and writes the units for it into the
- * three directories (systemd.generator(7)); sets them and those of the locked system aside in
- * /run/hostext for the stub to replay. A boot that is decided already is left alone.
+ * The generator, as PID 1 calls it. Decides what this boot stacks and writes the units for it into the three
+ * directories (systemd.generator(7)). Also saves them, and the units of the locked system, in /run/hostext
+ * for the stub to replay. Does nothing in a boot that is already decided.
  *
- * Throws if something could not be written: the boot stays plain then, because
- * the early target, which starts everything, is written last.
+ * Throws an Error if something could not be written. The boot stays plain then, because the early target,
+ * which starts everything, is written last.
  */
 export function generate(
   environment: NodeJS.ProcessEnv,
@@ -54,7 +54,7 @@ export function generate(
     writeSet(run, 'plain', files)
     writeFileSync(`${run}/${ROLLBACK_FILE}`, `${line}\n`)
   } else if (decision.holders !== undefined) {
-    // Nothing is stacked any more: the service lets go of what earlier boots held.
+    // Nothing is stacked any more, so the service removes the holders of earlier boots.
     files = holdUnits()
     writeSet(run, 'plain', files)
     writeHeld(run, { dataRoot: decision.holders, extensions: [] })
@@ -66,15 +66,16 @@ export function generate(
 type Directories = Record<'normal' | 'early' | 'late', string>
 
 /**
- * Makes the run directory what both passes need: mount points, the target, and the units for the stub to
- * replay, `layers/` in both passes, `first/` and `locked/` in one; and the record of what is to be held. Returns the
- * units of the first pass.
+ * Writes to the run directory what both passes need: mount points, the target, the record of what is to be
+ * held, and the units for the stub to replay (`layers/` in both passes, `first/` and `locked/` in one).
+ * Returns the units of the first pass.
  */
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   prepareRun(run, plan)
   for (const name of ['empty', ...plan.extensions.keys()]) makeDirectory(`${run}/${name}`)
   for (const path of stackDirectories(plan)) {
-    // An upper layer has directories of the images, owners and modes included: nobody but root gets to them past the overlay.
+    // An upper layer contains directories with the owners and modes of images. Only root may reach them
+    // except through the overlay.
     mkdirSync(`${run}/${path.split('/', 1)[0]}`, { recursive: true, mode: 0o700 })
     mkdirSync(`${run}/${path}`, { recursive: true })
   }
@@ -92,7 +93,7 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   return [...layers, ...first]
 }
 
-/** What an attempt that was cut short has left will do. */
+/** Creates a directory. One that an interrupted attempt left behind will do. */
 function makeDirectory(path: string): void {
   try {
     mkdirSync(path)
@@ -110,14 +111,14 @@ function writeHeld(run: string, held: Held): void {
   writeFileSync(`${run}/${HELD}`, heldText(held))
 }
 
-/** Sets units aside for the stub to replay; what an attempt that was cut short has left of them goes. */
+/** Saves units for the stub to replay. Removes what an interrupted attempt left behind. */
 function writeSet(run: string, name: string, files: readonly UnitFile[]): void {
   const set = `${run}/${name}`
   if (existsSync(set)) rmSync(set, { recursive: true })
   writeFiles(files, { normal: `${set}/normal`, early: `${set}/early`, late: `${set}/late` })
 }
 
-/** With the encoding named, Node writes a string in one step of native code: a third of the time. */
+/** If the encoding is named, Node writes a string in one native step, which takes a third of the time. */
 const NEW_FILE = { encoding: 'utf8', flag: 'wx', mode: 0o666 } as const
 
 function writeFiles(files: readonly UnitFile[], directories: Directories): void {

@@ -2,12 +2,12 @@ import { command } from './commands/command.js'
 import { generate } from './generator.js'
 import { log } from './text/log.js'
 
-// PID 1 calls a generator with one or three directories (systemd.generator(7)); people call it with words.
+// PID 1 calls a generator with one or three directories (systemd.generator(7)); people call it with commands.
 const words = process.argv.slice(2)
 try {
   if ((words.length === 1 || words.length === 3) && words.every((word) => word.startsWith('/'))) {
     generate(process.env, ...(words as [string, string, string]))
-    // All is written; what a process does on its natural way out is time that the boot waits.
+    // Everything is written. A normal exit takes time that the boot would wait for.
     process.exit(0)
   }
 } catch (error) {

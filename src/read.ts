@@ -11,8 +11,8 @@ import type { Decision } from './stack/plan.js'
 import { readLastGood, readRecords, restoreStack, type SourcedStack } from './trial/records.js'
 
 /**
- * Reads the machine and its engine below `root`, as much as the decision needs, and decides. Nothing is written. Returns the
- * facts as well: decide() makes the same of them anywhere.
+ * Reads as much about the machine and its engine below `root` as the decision needs, and decides. Writes
+ * nothing. Also returns the facts: on any machine, decide() gives the same decision for them.
  */
 export function readAndDecide(
   root: Root,
@@ -20,7 +20,7 @@ export function readAndDecide(
 ): { facts: Facts; decision: Decision } {
   const machine = readMachine(root, environment)
   let facts: Facts = { machine, dataRoots: findDataRoots(root, machine.configuration.dataRoot) }
-  // Each step reads one thing that the last one found missing: at most three.
+  // Each step reads the one thing that the last step found missing; there are at most three.
   for (;;) {
     const decision = decide(facts)
     if (!('read' in decision)) return { facts, decision }

@@ -4,13 +4,14 @@ import { listDirectory, type Root, statLink } from '../machine/files.js'
 import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import { printable } from '../text/printable.js'
 
-/** One kept change to /etc. `hides`: the units of the extensions whose file of that name it stands before. */
+/** One kept change to /etc. `hides`: the mount units of the extensions whose file of that name it hides. */
 export type Change = { kind: 'written' | 'deleted'; path: string; hides: string[] }
 
 /**
- * The changes to /etc that are kept, in the order of their paths: what was written, files and new empty
- * directories, and what was deleted, which overlayfs keeps as a character device 0/0
- * (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"). Throws if they cannot be read.
+ * The kept changes to /etc, in the order of their paths: files and empty directories that were written, and
+ * what was deleted, which overlayfs stores as a character device 0/0
+ * (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"). Throws an Error if they
+ * cannot be read.
  */
 export function readChanges(root: Root): Change[] {
   const upper = `${root.prefix}${CHANGES}/upper`

@@ -27,7 +27,7 @@ As a generator: hostext NORMAL [EARLY LATE], absolute directories, as systemd ca
 HOSTEXT_ROOT=DIR reads the system below DIR.
 `
 
-/** The `hostext` command. Prints; returns the exit status: 0, or 2 for words it does not know. */
+/** The `hostext` command. Prints; returns the exit status, which is 2 for an unknown command or option. */
 export async function command(words: string[]): Promise<number> {
   const { _: names, ...options } = minimist(words, { boolean: ['help', 'version'], alias: { h: 'help' } })
   const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
@@ -87,9 +87,9 @@ function print(lines: readonly string[]): number {
   return 0
 }
 
-/** A line for each of ten thousand containers, each of the longest. */
+/** The size of ten thousand lines, one for each container, each as long as possible. */
 const LARGEST_DECISION = 16 << 20
-/** Characters of a line, which scripts may have written: more than any that is meant to be read. */
+/** The most characters of a line to print: more than anyone reads. Scripts may have written longer ones. */
 const LONGEST_LINE = 4096
 
 /** Set by the build from package.json. */

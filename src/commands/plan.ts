@@ -5,7 +5,10 @@ import { readAndDecide } from '../read.js'
 import { isAbove } from '../stack/order.js'
 import { oneLine } from '../text/printable.js'
 
-/** `hostext plan`: what a boot would stack now, and what it would leave out and why. Returns the lines. */
+/**
+ * `hostext plan`: what a boot would stack now, and what it would leave out and why. Returns the lines to
+ * print.
+ */
 export function showPlan(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const { decision } = readAndDecide(root, environment)
   const lines = decision.messages.map(({ level, text }) => `${level}: ${oneLine(text)}`)

@@ -4,13 +4,16 @@ import { readConfiguration } from '../machine/configuration.js'
 import { listDirectory, type Root } from '../machine/files.js'
 import { TRIAL } from '../trial/records.js'
 
-/** `hostext retry`: forgets what did not boot well, so that the next boot tries it again. Returns what to say. */
+/**
+ * `hostext retry`: forgets failed trials, so that the next boot tries that stack again. Returns the lines to
+ * print.
+ */
 export function retry(root: Root): string[] {
   const { configuration } = readConfiguration(root)
   const { candidates, exposed } = findDataRoots(root, configuration.dataRoot)
   const refused: string[] = []
   const forgotten = candidates.flatMap((dataRoot) => {
-    // Who could put a link in the place of a directory there would have files removed elsewhere.
+    // Whoever can replace a directory there with a link could make us remove files elsewhere.
     const problem = exposed[dataRoot] ?? findUnfitDataRoot(root, dataRoot)
     if (problem) {
       refused.push(`left alone: ${dataRoot}: ${problem}`)

@@ -10,15 +10,16 @@ import { printable } from '../text/printable.js'
 import { readRecords } from '../trial/records.js'
 
 /**
- * `hostext rollback`: whether this machine can take back a stack that does not boot well, and what is recorded of its
- * stacks. Works on a root filesystem that has not booted yet, too: then fstab says what will be mounted.
+ * `hostext rollback`: whether rollback works on this machine, and what is recorded about its stacks. Returns
+ * the lines to print. Also works on a root file system that has never booted: then fstab says what will be
+ * mounted.
  */
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const { configuration, commandLine, fstab, mounts, directories } = readMachine(root, environment)
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
   const { candidates } = findDataRoots(root, configuration.dataRoot)
   const all = mounts.length > 0 ? mounts : expectedMounts(fstab)
-  // Where there is no engine data yet, it will be on the file system that was made for it.
+  // If there is no engine data yet, it will probably be on the file system that was made for it.
   const dataRoot =
     candidates.find((path) => isDataRoot(root, path)) ??
     candidates.find((path) => (mountOf(all, path)?.mountPoint ?? '/') !== '/') ??
@@ -42,7 +43,7 @@ function describe({ extensions }: RecordedStack): string {
   return extensions.map(({ name, image }) => `${printable(name)} (${printable(image)})`).join(', ')
 }
 
-/** The mounts that a machine will have, as far as fstab knows. */
+/** The mounts that a machine will have, according to fstab. */
 function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
   return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => ({
     device: '',

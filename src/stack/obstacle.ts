@@ -12,7 +12,7 @@ export function findObstacle(machine: Machine): string | undefined {
   const base = mountOf(mounts, '/')
   if (base?.source === ROOT_SOURCE) return 'the root is stacked already'
   if (!softReboot && !hasNextRoot) return 'no directory /usr/lib/hostext/nextroot to switch to'
-  // `lowerdir+=` names one layer each: Linux 6.8 shows layers so that were added one by one.
+  // `lowerdir+=` names one layer. Linux 6.8 lists layers like this if they were added one by one.
   const lower =
     base?.superOptions.flatMap((option) => /^lowerdir\+?=(.*)/.exec(option)?.[1]?.split(':') ?? []) ?? []
   // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h. Lower directories that only the initrd could see are

@@ -4,22 +4,28 @@ import { HELD, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { HeldImage } from '../stack/plan.js'
 import { parseObject } from '../text/json.js'
 
-/** What this boot has stacked, as far as the engine has to know it. */
+/** What the engine has to keep because this boot has stacked it. */
 export type Held = {
-  /** Where the engine keeps its data, which tells it from any other. */
+  /** Where the engine keeps its data, which tells it from other engines. */
   dataRoot: string
   extensions: HeldImage[]
 }
 
-/** The record of it, written when the boot is decided: the engine changes what it has of it. */
+/**
+ * The record of it. It is written when the boot is decided, because the engine's own metadata may change
+ * after that.
+ */
 const PATH = `${RUN_DIRECTORY}/${HELD}`
 
-/** JSON, an object a line: the data root, then each extension. */
+/** JSON, one object on each line: the data root, then each extension. */
 export function heldText({ dataRoot, extensions }: Held): string {
   return [{ dataRoot }, ...extensions].map((entry) => `${JSON.stringify(entry)}\n`).join('')
 }
 
-/** Reads the record; undefined if this boot has none. Throws if it is not what {@link heldText} writes. */
+/**
+ * Reads the record; undefined if this boot has none. Throws an Error if it is not what {@link heldText}
+ * writes.
+ */
 export function readHeld(root: Root): Held | undefined {
   const text = readText(root, PATH)
   if (text === undefined) return undefined

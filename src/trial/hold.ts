@@ -13,23 +13,23 @@ import { printableList } from '../text/printable.js'
 import { readHeld } from './held.js'
 
 /**
- * Keeps the layers of the running root: the engine removes none that a container refers to, so each stacked image
- * gets a container, its *holder*, that is never started. The extension's own container may be removed then, and the
- * image with it at the next boot.
+ * Keeps the layers of the running root on the disk. The engine removes no layer that a container refers to,
+ * so each stacked image gets a container, its *holder*, that is never started. Then the extension's own
+ * container may be removed at once, and the image after the next boot.
  */
 
-/** What is to be done for it. `for`: the names of the extensions of one image. */
+/** The changes that are needed. `for`: the names of the extensions that share an image. */
 export type HoldPlan = {
   create: { image: string; for: string[] }[]
   remove: ListedContainer[]
-  /** Names of extensions whose image is not known. */
+  /** The names of extensions whose image is not known. */
   unknown: string[]
 }
 
-/** For each request to the engine, in milliseconds. */
+/** The timeout of each request to the engine, in milliseconds. */
 const TIMEOUT = 30_000
 
-/** Has the engine hold what this boot has stacked, and nothing else. Prints; returns the exit status. */
+/** Makes the engine hold what this boot has stacked, and nothing else. Prints; returns the exit status. */
 export async function hold(root: Root, timeout = TIMEOUT): Promise<number> {
   const held = readHeld(root)
   if (!held) {
@@ -39,7 +39,7 @@ export async function hold(root: Root, timeout = TIMEOUT): Promise<number> {
   let failures = 0
   const fail = (text: string): void => {
     failures++
-    // Not the kernel log, as for the generator: systemctl status shows what the service says itself.
+    // Not to the kernel log, unlike the generator: systemctl status shows the output of the service.
     process.stderr.write(`hostext: ${text}\n`)
   }
   const attempt = async (what: string, work: () => Promise<void>, otherwise: string): Promise<void> => {
@@ -65,7 +65,7 @@ export async function hold(root: Root, timeout = TIMEOUT): Promise<number> {
   }
   for (const name of plan.unknown)
     fail(`not held: ${printableList([name])}: the engine had no ID for its image`)
-  // First: what is to be removed may be the last that refers to a layer of what is to be held.
+  // Create first: a holder that is to be removed may be the last reference to a layer that is needed.
   for (const { image, for: extensions } of plan.create) {
     const name = holderName(image)
     await attempt(
@@ -85,7 +85,7 @@ export async function hold(root: Root, timeout = TIMEOUT): Promise<number> {
   return failures > 0 ? 1 : 0
 }
 
-/** What is missing among the containers that have the label, and what is left over. */
+/** Which holders are missing among the containers with the label, and which are no longer needed. */
 export function planHold(extensions: readonly HeldImage[], labelled: readonly ListedContainer[]): HoldPlan {
   const holders = labelled.filter(isHolder)
   const wanted = new Map<string, string[]>()
@@ -101,7 +101,9 @@ export function planHold(extensions: readonly HeldImage[], labelled: readonly Li
   }
 }
 
-/** Whether we made it: any image may carry the label, but its containers are not named after it. */
+/**
+ * Whether we made it: any image may have the label, but its containers are not named after the image's ID.
+ */
 function isHolder({ names, labels, imageId }: ListedContainer): boolean {
   return labels[HOLDER_LABEL] === HOLDER_LABELS[HOLDER_LABEL] && names.includes(holderName(imageId))
 }

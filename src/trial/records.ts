@@ -12,23 +12,26 @@ import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 
 /**
- * What is remembered of the stacks of earlier boots, in `<data root>/hostext/`: on the file system of the layers
- * themselves, so that it is there when they are, and gone when they are.
+ * The records of the stacks of earlier boots, in `<data root>/hostext/`. They are on the file system of the
+ * layers, so they exist exactly as long as the layers do.
  *
  *     trial.N    the stack that is tried, or that has failed, in its N-th boot
  *     good       the last stack that has booted well
  *     previous   the one before it
  *
- * Each is written beside its place, synchronized and renamed; a step from one to the next is a rename alone, which
- * needs no room on a full disk: generators/steps/trial, generators/steps/good.
+ * Each is written beside its place, synchronized and renamed; a step from one to the next is a rename alone,
+ * which needs no room on a full disk: generators/steps/trial, generators/steps/good.
  */
 export const GOOD = 'good'
 export const PREVIOUS = 'previous'
 export const TRIAL = /^trial\.([1-9]\d{0,5})$/
 
-/** 499 extensions of 128 layers each are two megabytes; the longest texts, all of them escaped, five times as much. */
+/**
+ * 499 extensions of 128 layers each take two megabytes; with the longest texts, all escaped, five times as
+ * much.
+ */
 const LARGEST = 16 << 20
-/** Reads what {@link stackText} writes; undefined for everything else, a part of it included. */
+/** Parses what {@link stackText} writes; undefined for anything else, even a part of it. */
 export function parseStack(text: string): RecordedStack | undefined {
   const lines = text.split('\n')
   if (lines.pop() !== '') return undefined
@@ -37,7 +40,7 @@ export function parseStack(text: string): RecordedStack | undefined {
   const extensions = entries.map(parseExtension)
   const above = head.above as number
   if (above < 0 || above > extensions.length || extensions.length === 0) return undefined
-  // What only adds never stood above the root.
+  // // An extension that only adds files is never above the root.
   if (extensions.slice(0, above).some((entry) => entry?.rank.kind === 'overlay')) return undefined
   return extensions.every((entry) => entry !== undefined) ? { above, extensions } : undefined
 }
@@ -60,21 +63,24 @@ function isLabel(pair: unknown): pair is [string, string] {
 function parseRank(rank: unknown): Rank | undefined {
   if (!isObject(rank)) return undefined
   if (rank.kind === 'feature' || rank.kind === 'overlay') return { kind: rank.kind }
-  // What is not a number was the lowest priority; earlier versions wrote null for it.
+  // // Anything but a number means the lowest priority, for which earlier versions wrote null.
   const priority = typeof rank.priority === 'number' ? rank.priority : 'lowest'
   return rank.kind === 'override' ? { kind: 'override', priority } : undefined
 }
 
-/** The text of the last good record, to be compared to the byte: in all boots but a few nothing more is to be known. */
+/**
+ * The text of the last good record, to be compared byte for byte: in almost every boot nothing more is
+ * needed.
+ */
 export function readLastGood(root: Root, dataRoot: string): string | undefined {
   const text = readText(root, `${dataRoot}/${OWN_DIRECTORY}/${GOOD}`, LARGEST, findOtherWriter)
   return typeof text === 'string' ? text : undefined
 }
 
-/** A record as it is on the disk; `source`: its file. */
+/** A record on the disk; `source`: its file. */
 export type SourcedStack = RecordedStack & { source: string }
 
-/** Reads the records of a data root. Never fails: what cannot be read is named and counts as absent. */
+/** Reads the records of a data root. Never throws: a record that cannot be read is named and ignored. */
 export function readRecords(
   root: Root,
   dataRoot: string,
@@ -109,13 +115,13 @@ export function readRecords(
   return records
 }
 
-/** What stands for the file that an extension of a recorded stack would have replaced: the record does not have it. */
+/** Stands for the file that a recorded extension would have replaced: the record does not say which one. */
 const RECORDED = '(as recorded)'
 
 /**
- * A recorded stack as extensions again, checked as those of containers are, whether the engine still has a container for
- * each or not: their layers (engine/layers.ts), and whether they fit the machine as it is now, which may have another
- * kernel or root than the one they booted well on. Throws an Error that names the first one that cannot be stacked.
+ * Turns a recorded stack into extensions again, even if the engine no longer has their containers. They are
+ * checked like those of containers: their layers (engine/layers.ts), and whether they fit the machine, which
+ * may have another kernel or root by now. Throws an Error that names the first one that cannot be stacked.
  */
 export function restoreStack(root: Root, dataRoot: string, stack: SourcedStack, look: Look): Extension[] {
   const directory = `${dataRoot}/overlay2`

@@ -6,19 +6,21 @@ import { log } from '../text/log.js'
 
 const PANIC = '/proc/sys/kernel/panic'
 /**
- * Seconds until the kernel reboots after a panic, where it would wait for ever. A number that nobody else would choose: what is there
- * at the end tells whether it is still ours.
+ * Seconds after which the kernel reboots from a panic, if it would otherwise wait for ever. A number that
+ * nobody else would choose, so that the watch can tell at its end whether the value is still its own.
  */
 const PANIC_TIMEOUT = '11'
 
-/** How the watch reboots, and what it does about panics meanwhile. */
+/** How the watch reboots, and what it sets for panics meanwhile. */
 type Way = { begin: () => void; reboot: () => void; end: () => void }
 
 /**
- * Reboots the machine after `seconds`, whatever state it is in: hostext-watch.service, while a stack is on trial. Ends
- * without that when it is told to (SIGTERM), or when the boot has turned to the plain root by then.
+ * Reboots the machine after `seconds`, whatever state it is in. Run by hostext-watch.service while a stack is
+ * on trial. Ends without a reboot on SIGTERM, or if the stack is marked good or the boot fell back to the
+ * plain root by then.
  *
- * Everything it needs is open before the root changes under it; it asks nobody, because who is asked may be what is broken.
+ * It opens everything it needs before the root changes. It asks no other process, because that process may be
+ * what is broken.
  */
 export function watch(root: Root, seconds: number, inContainer: boolean): Promise<number> {
   const way = inContainer ? restartContainer() : rebootMachine(root)
@@ -39,14 +41,14 @@ export function watch(root: Root, seconds: number, inContainer: boolean): Promis
       clearTimeout(timer)
       end()
     })
-    // Last: who ends the watch finds it ready to undo this.
+    // Last: by now the watch is ready for SIGTERM, and undoes this.
     way.begin()
   })
 }
 
 /**
- * Of a container only its PID 1 is told, which takes SIGRTMIN+15 for "reboot immediately": systemd(1). The kernel is that of the
- * host, and where the container is privileged it would take orders.
+ * In a container only its PID 1 is told: to systemd, SIGRTMIN+15 means "reboot immediately" (systemd(1)). The
+ * kernel is the host's, and a privileged container could reboot it.
  */
 function restartContainer(): Way {
   return { begin() {}, reboot: tellPid1, end() {} }
@@ -58,19 +60,20 @@ function tellPid1(): void {
 }
 
 /**
- * The kernel's own way: sync, remount read-only, boot (Documentation/admin-guide/sysrq.rst), of which it does the first two in its
- * own time. A panic, which the loss of PID 1 is, leads to a reboot, too, unless it does already.
+ * Reboots with the kernel's magic keys: sync, remount read-only, reboot
+ * (Documentation/admin-guide/sysrq.rst). The kernel does the first two in the background. A panic, which is
+ * also what the loss of PID 1 causes, leads to a reboot, too.
  */
 function rebootMachine(root: Root): Way {
   return {
     begin: () => replacePanic(root, '0', PANIC_TIMEOUT),
     reboot: findKeys(root),
-    // Whatever sysctl.d or an administrator has set meanwhile stays.
+    // A value that sysctl.d or an administrator has set meanwhile stays.
     end: () => replacePanic(root, PANIC_TIMEOUT, '0'),
   }
 }
 
-/** The magic keys; a kernel can be made without them (CONFIG_MAGIC_SYSRQ). */
+/** Opens the magic keys. A kernel may be built without them (CONFIG_MAGIC_SYSRQ); then PID 1 is told. */
 function findKeys(root: Root): () => void {
   let trigger: number
   try {
@@ -84,12 +87,12 @@ function findKeys(root: Root): () => void {
   }
 }
 
-/** Sets `kernel.panic` to `to` where it is `from`. */
+/** Sets `kernel.panic` to `to` if it is `from`. */
 function replacePanic(root: Root, from: string, to: string): void {
   try {
     const value = readFileSync(root.prefix + PANIC, 'utf8').trim()
     if (value === from) writeFileSync(root.prefix + PANIC, to)
   } catch {
-    // A kernel without it reboots as it does.
+    // Without this setting the kernel keeps its own behaviour.
   }
 }

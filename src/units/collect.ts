@@ -4,9 +4,9 @@ import { takeOver } from './first-pass.js'
 import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
 /**
- * The units of a boot that has to mount the engine's data before it can decide: one service that needs those
- * file systems, as fstab or a unit has them, and the device manager, which finds their disks. It reloads systemd,
- * so that the generators run again with the data in sight, and goes on with what they decide.
+ * The units of a boot that has to mount the engine's data before it can decide. One service requires those
+ * file systems, as fstab or a unit defines them, and the device manager, which finds their disks. It reloads
+ * systemd, so that the generators run again and see the data, and then starts what they decide.
  */
 export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
   return [

@@ -8,17 +8,17 @@ import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } fr
 import { RECORD_SERVICE, recordUnit, WATCH_SERVICE, watchUnit } from './trial.js'
 
 /**
- * Where the new root is mounted. A soft-reboot takes what it finds at /run/nextroot; switch-root wants a
- * directory outside /run, because it moves /run into it.
+ * Where the new root is mounted. A soft-reboot always uses /run/nextroot. A switch-root needs a directory
+ * outside /run, because it moves /run into it.
  */
 export function nextRoot(softReboot: boolean): string {
   return softReboot ? '/run/nextroot' : '/usr/lib/hostext/nextroot'
 }
 
 /**
- * The units of the first pass besides the layers, on the plain root: mount the layers, the overlays of the new root
- * and the state into it, switch. They are all there is in the first transaction, because the early default target is
- * hostext.target; nothing of the system has started when the root changes.
+ * The units of the first pass on the plain root, except for the layers: they mount the overlays of the new
+ * root, bind the state into it, and switch. The first transaction contains nothing else, because the early
+ * default target is hostext.target. So no service of the system has started when the root changes.
  */
 export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] {
   const root = nextRoot(plan.softReboot)
@@ -63,15 +63,16 @@ StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
     },
-    // After the first step hostext.target stands for that step: see units/collect.ts.
+    // // If the data had to be mounted first, hostext.target belongs to that step: see units/collect.ts.
     ...(plan.collected ? quiet() : takeOver(plan, 'hostext-switch.service', normalDirectory)),
   ]
 }
 
 /**
- * What the system's own units say goes where it would go anyway, because the journal is not there yet: the check of a
- * disk, the device manager, the data's mount. Without these drop-ins for all units of a kind (systemd.unit(5)) PID 1 warns of each of them that it
- * cannot be connected to the journal. In the early directory, because that is for this pass alone.
+ * What the system's own units say goes where it would go anyway, because the journal is not there yet: the
+ * check of a disk, the device manager, the data's mount. Without these drop-ins for all units of a kind
+ * (systemd.unit(5)) PID 1 warns of each of them that it cannot be connected to the journal. In the early
+ * directory, because that is for this pass alone.
  */
 function quiet(): UnitFile[] {
   return ['Service', 'Mount'].map((kind) => ({
@@ -81,8 +82,8 @@ function quiet(): UnitFile[] {
 }
 
 /**
- * hostext.target in place of the boot's target, with `service` as all it does; what the target's links pull in
- * belongs to the boot after that.
+ * hostext.target in place of the boot's target; all it does is start `service`. Units that the target's links
+ * would pull in are masked, because they belong to the normal boot after the switch.
  */
 export function takeOver(boot: Boot, service: string, normalDirectory: string): UnitFile[] {
   return [
@@ -103,7 +104,7 @@ JobTimeoutSec=${boot.timeout}
     },
     ...quiet(),
     ...boot.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
-    // Last: from here on this boot starts hostext.target.
+    // // Last: once this link exists, the boot starts hostext.target.
     { path: `early/${boot.target}`, link: `${normalDirectory}/hostext.target` },
   ]
 }
@@ -115,7 +116,8 @@ function stackUnit(stack: Stack, plan: Plan, root: string): UnitFile {
   const wants = [layers]
   if (plan.indexes.length > 0) wants.push('hostext-index.service')
   const more: string[] = []
-  // Before the mount: a file below an overlay must not change (Documentation/filesystems/overlayfs.rst).
+  // // Before the mount, because a file below an overlay must not change
+  // (Documentation/filesystems/overlayfs.rst).
   if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
   if (stack.path === '/' && plan.checkRoot && plan.state.length > 0) {
     more.push('# The locked system remounts the state writable, so the disk is checked before that.')
@@ -146,8 +148,9 @@ ${stack.path === '/' ? '' : OVER_FILES}`,
 }
 
 /**
- * Makes the indexes anew from the files of the root and of all extensions, into directories that are the
- * uppermost layers of the new root. The stacks only want it: without it an index is that of the root.
+ * Rebuilds the indexes from the files of the root and all extensions. They go into directories that become
+ * the uppermost layers of the new root. The overlays only want this service: if it fails, an index is the
+ * root's own.
  */
 function indexUnit(plan: Plan, overlays: Stack[]): UnitFile {
   const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
@@ -176,7 +179,10 @@ StandardError=append:${INDEX_LOG}
   }
 }
 
-/** The kept changes to /etc take part in its indexes. They are read from the base root: its state bind comes later. */
+/**
+ * Kept changes to /etc count for the indexes. They are read from the base root, because the state bind comes
+ * later.
+ */
 function kept({ etc }: Pick<Plan, 'etc'>, path: string): string {
   return path === '/etc' && etc.mode === 'persistent' && etc.kept ? `${CHANGES}/upper:` : ''
 }
@@ -184,8 +190,9 @@ function kept({ etc }: Pick<Plan, 'etc'>, path: string): string {
 const MACHINE_ID_SERVICE = 'hostext-machine-id.service'
 
 /**
- * Writes the ID of a machine that had none to its disk, as systemd-machine-id-commit.service does on the plain root; the /etc of the
- * locked system may forget it, and it would be another one in every boot. Without it the machine goes on with the ID it has.
+ * Writes a new machine ID to the disk, as systemd-machine-id-commit.service does on the plain root. In the
+ * locked system, a volatile /etc would forget the ID, and every boot would get another one. If this fails,
+ * the machine keeps the ID it has for this boot.
  */
 function machineIdUnit(
   { checkRoot, rootOptions }: Pick<Plan, 'checkRoot' | 'rootOptions'>,
@@ -211,7 +218,10 @@ StandardError=append:${MOUNT_LOG}
   }
 }
 
-/** Makes the directories of a persistent /etc, on a file system that it makes writable if it is that of the base root. */
+/**
+ * Creates the directories for a persistent /etc. If they are on the base root's file system, it is made
+ * writable first.
+ */
 function changesUnit(plan: Plan, root: string): UnitFile {
   const state = plan.etc.mode === 'persistent' ? plan.etc.state : undefined
   const needs: string[] = []
@@ -238,7 +248,7 @@ StandardError=append:${MOUNT_LOG}
   }
 }
 
-/** A bind of a directory of the base root into the new one. */
+/** A bind mount of a directory of the base root in the new root. */
 function bindUnit(
   path: string,
   root: string,

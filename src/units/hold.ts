@@ -2,13 +2,13 @@ import { HELD, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { UnitFile } from '../text/unit-syntax.js'
 import { DOCUMENTATION } from './layer.js'
 
-/** The services that engines run as: Docker's, and balenaEngine's two names. */
+/** The services of the engines: Docker's, and the two names of balenaEngine's. */
 const ENGINES = ['docker.service', 'balena.service', 'balena-engine.service']
 const SOCKETS = ['docker.socket', 'balena.socket', 'balena-engine.socket']
 
 /**
- * The service that has the engine hold the images that are stacked, or let go of those that were. An engine that
- * starts pulls it in, whenever that is; neither waits for the other's success.
+ * The service that makes the engine hold the stacked images and removes the holders of others. The engine's
+ * own service pulls it in, whenever that starts. Neither needs the other to succeed.
  */
 export function holdUnits(): UnitFile[] {
   const name = 'hostext-hold.service'

@@ -6,15 +6,21 @@ import { literal, type UnitFile } from '../text/unit-syntax.js'
 export const DOCUMENTATION = 'man:hostext(7)'
 
 /**
- * Mount units keep to mount(2): with fsconfig(2), which util-linux 2.39 prefers, one value may have 256
- * bytes, and a lowerdir= of ten layers has more.
+ * Makes mount(8) use mount(2). With fsconfig(2), which util-linux prefers from 2.39 on, a value may have only
+ * 256 bytes, and a lowerdir= of ten layers has more.
  */
 export const MOUNT_ENVIRONMENT = 'Environment=LIBMOUNT_FORCE_MOUNT2=always'
 
-/** For a mount over a directory that is not empty. PID 1 takes notice of that (`to mount over is not empty`); here it is meant. */
+/**
+ * For a mount over a directory that is not empty. PID 1 takes notice of that (`to mount over is not empty`);
+ * here it is meant.
+ */
 export const OVER_FILES = 'LogLevelMax=warning\n'
 
-/** For a service that ends itself: the switch, or another target, terminates what runs and kills it soon after. */
+/**
+ * For a service that ends itself by what it starts: a switch or an isolate terminates running services, then
+ * kills them.
+ */
 export const SWITCH_ENDS = 'SuccessExitStatus=SIGTERM SIGKILL'
 
 export function layerUnitName(index: number): string {
@@ -27,18 +33,18 @@ export function layerDescription({ container }: Extension): string {
 }
 
 /**
- * The mount unit of one extension: its image's layers as an overlay of their own, so that no layer of
- * the root overlay lies inside another, and so that what the image deleted is deleted in the image
- * alone.
+ * The mount unit of one extension: its image's layers as an overlay of their own. So no layer of the root
+ * overlay lies inside another one, and what the image deletes is deleted only in the image.
  *
- * The empty directory on top gives the merged top directory root's owner and mode, whatever the image
- * has; it is also the second layer that an overlay without an upper directory must have.
+ * The empty directory on top gives the merged top directory the owner root and a normal mode, whatever the
+ * image has. It is also the second layer that an overlay without an upper directory must have.
  *
- * Everybody can look into it, at files as well that the root hides, or that an update of the root has put its own in the place
- * of: so nothing is set-uid there and no node is a device. In the root, which is a mount of its own, what the extension ships is.
+ * Every user can read this mount, including files that the root hides, for example an old set-uid program
+ * that an update of the root has replaced. So it is mounted nosuid and nodev. The root is a mount of its own,
+ * and there set-uid files of an extension work.
  *
- * The same unit serves both passes: before the switch it is part of the stack, afterwards it shows what is
- * stacked (a soft-reboot loses the mounts below /run, so it is mounted again then).
+ * The same unit serves both passes. Before the switch it is part of the stack. Afterwards it shows what is
+ * stacked; a soft-reboot loses the mounts below /run, so it is mounted again.
  */
 export function layerUnit(extension: Extension, index: number): UnitFile {
   const { container, layers } = extension

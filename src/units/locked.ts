@@ -8,12 +8,12 @@ import { DOCUMENTATION, layerUnitName, OVER_FILES, SWITCH_ENDS } from './layer.j
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
 
-/** How many extensions a description names before it only counts. */
+/** How many extensions a description names; the rest are only counted. */
 const NAMED = 8
 
 /**
- * The units of the locked system besides the layers: what shows the stack, and drop-ins for what systemd would do
- * to a root that is no longer there to be remounted, checked or grown.
+ * The units of the locked system, except for the layers: units that show the stack, and drop-ins for services
+ * that would remount, check or grow the root.
  */
 export function lockedUnits(plan: Plan): UnitFile[] {
   const layers = plan.extensions.map((_, index) => layerUnitName(index))
@@ -69,8 +69,8 @@ function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitF
 }
 
 /**
- * The services of the first pass that the switch may end before their commands have. PID 1 learns of that
- * end here, and would take it for a failure of a unit it has no file of.
+ * The services of the first pass that the switch may stop before their commands end. PID 1 learns about this
+ * in the second pass. Without a unit file it would count as a failure.
  */
 function firstPassServices({ collected }: Pick<Plan, 'collected'>): UnitFile[] {
   const services = ['hostext-switch.service', ...(collected ? ['hostext-collect.service'] : [])]
@@ -91,7 +91,7 @@ ExecStart=/bin/true
   }))
 }
 
-/** `gpu, wifi, zram`, the first few by name. */
+/** `gpu, wifi, zram`: the names of the first few. */
 function names({ extensions }: Pick<Plan, 'extensions'>): string {
   const list = extensions.slice(0, NAMED).map(({ container }) => printable(container.name, 60))
   const more = extensions.length - list.length
@@ -103,8 +103,8 @@ function dropIn(unit: string, text: string): UnitFile {
 }
 
 /**
- * Names the bind that the first pass made. A unit file and not a drop-in, because systemd reads no drop-ins
- * for a mount that it knows from mountinfo alone (252, 257).
+ * Describes the bind mount that the first pass made. A unit file and not a drop-in, because systemd (252,
+ * 257) reads no drop-ins for a mount that it only knows from mountinfo.
  */
 function stateUnit(path: string): UnitFile {
   return {
@@ -126,7 +126,7 @@ Options=bind
   }
 }
 
-/** Shows what /etc and /usr are where they are overlays of their own; the first pass has mounted them. */
+/** Describes /etc and /usr if they are overlays of their own; the first pass has mounted them. */
 function overlayUnits(plan: Plan): UnitFile[] {
   const overlays = stacks(plan, '').filter(({ path }) => path !== '/')
   return overlays.map((stack) => {
@@ -157,9 +157,10 @@ WorkingDirectory=${RUN_DIRECTORY}
 }
 
 /**
- * The system brings its /etc up to date after an update of /usr, which it tells by times that extensions
- * change (ConditionNeedsUpdate= in systemd.unit(5)). What extensions need of it is done: the indexes before
- * the switch; their users are made in any case. A root that has an update to apply does so as ever.
+ * systemd updates /etc after an update of /usr, which it detects by time stamps that extensions change
+ * (ConditionNeedsUpdate= in systemd.unit(5)). Extensions do not need these services: their indexes are
+ * rebuilt before the switch, and their users are created in any case. So if the root itself is up to date,
+ * the services are skipped.
  */
 function updateDropIns({ sysusers, upToDate, etc }: Pick<Plan, 'sysusers' | 'upToDate' | 'etc'>): UnitFile[] {
   const files: UnitFile[] = []
@@ -191,8 +192,9 @@ ConditionNeedsUpdate=
 }
 
 /**
- * systemd-remount-fs(8) would fail on the root. Its work is done by name instead: what fstab says of the
- * root goes to the state that takes its place, and the other mounts it looks after are remounted as ever.
+ * systemd-remount-fs(8) would fail on the root. A drop-in does its work with explicit commands: fstab's
+ * options for the root are applied to the state that takes its place, and the other mounts are remounted as
+ * usual.
  */
 function remountDropIn(plan: Plan): UnitFile {
   const { state, remount } = plan
@@ -219,9 +221,10 @@ ConditionPathExists=!/run/hostext
 }
 
 /**
- * The layers hold the file systems they are on: unmounted at shutdown, such a file system would stay writable with
- * nothing left that reaches it, and dirty on the disk. So it stays mounted until the last step of the shutdown,
- * like the state. Its check would end with the shutdown and take it along; it was made before the switch.
+ * The layers keep the file systems they are on busy. If such a file system were unmounted at shutdown, it
+ * would stay writable although nothing could reach it any more, and the disk would be left dirty. So it stays
+ * mounted until the last step of the shutdown, like the state. Its check service would stop at shutdown and
+ * stop the mount with it, so it is replaced; the check itself was done before the switch.
  */
 function dataUnits({ dataMounts, checkedDevices }: Pick<Plan, 'dataMounts' | 'checkedDevices'>): UnitFile[] {
   return [
@@ -256,8 +259,8 @@ Slice=system.slice
 }
 
 /**
- * x-systemd.growfs on the root: grow the file system through the state, which is on it. The unit has another name where
- * systemd-fstab-generator (252) makes it an instance of the template for all others.
+ * x-systemd.growfs on the root: the file system is grown through the state, which is on it. The unit has two
+ * names: the systemd-fstab-generator of 252 makes it an instance of the template for other file systems.
  */
 function growDropIns({ state }: Pick<Plan, 'state'>): UnitFile[] {
   const text =
@@ -273,7 +276,7 @@ ConditionPathExists=!/run/hostext
   return ['systemd-growfs-root.service', 'systemd-growfs@-.service'].map((unit) => dropIn(unit, text))
 }
 
-/** A writable /tmp, unless the system has a unit of its own for it: the late directory comes last. */
+/** A writable /tmp, unless the system has its own unit for it: the late directory has the lowest priority. */
 function tmpUnits(): UnitFile[] {
   return [
     {

@@ -3,11 +3,11 @@ import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import { countAbove } from '../stack/order.js'
 import type { Plan } from '../stack/plan.js'
 
-/** Where the changes to a volatile /etc are. */
+/** Where the changes to a volatile /etc are kept. */
 const VOLATILE = `${RUN_DIRECTORY}/etc`
 
 /**
- * One overlay of the new root: the root itself, and each directory that has to be an overlay of its own, because
+ * One overlay of the new root: the root itself, or a directory that has to be an overlay of its own because
  * overlays do not cross mount points (/usr) or because it has an upper layer (/etc).
  */
 export type Stack = {
@@ -15,33 +15,37 @@ export type Stack = {
   path: string
   /** lowerdir=, relative to the run directory, without the rebuilt indexes: `0:1:/:2`. Left wins. */
   lower: string
-  /** The directory below the run directory that the rebuilt indexes are in, if there are any. */
+  /** The directory with the rebuilt indexes, below the run directory, if there are any. */
   index: string | undefined
-  /** upperdir=, workdir= and what else the mount has. */
+  /** upperdir=, workdir= and further options of the mount. */
   upper: string | undefined
 }
 
 /**
- * The overlays of the new root, the root first. A directory of an extension is the same directory below
- * its mount point, so each overlay has layers of its own and none is more than two deep.
+ * The overlays of the new root, the root first. For /etc and /usr, the layers are those directories below the
+ * mount points of the extensions. So every overlay stacks directly on the extensions, and none is more than
+ * two deep.
  */
 export function stacks(plan: Plan, nextRoot: string): Stack[] {
   const result: Stack[] = [makeStack(plan, '/')]
   if (plan.separateUsr) result.push(makeStack(plan, '/usr'))
-  // Absolute: PID 1 makes these directories itself before it mounts, and takes relative ones from / (systemd 254 and later).
+  // Absolute: from systemd 254 on, PID 1 creates these directories itself before the mount, relative to /.
   if (plan.etc.mode === 'volatile')
     result.push(makeStack(plan, '/etc', `upperdir=${VOLATILE}/upper,workdir=${VOLATILE}/work`))
   if (plan.etc.mode === 'persistent') {
     const changes = changesBeforeSwitch(plan, nextRoot)
-    // Lower layers may change between two boots if none of these is used: Documentation/filesystems/overlayfs.rst,
-    // "Changes to underlying filesystems".
+    // Lower layers may change between boots only if none of these features is used:
+    // Documentation/filesystems/overlayfs.rst, "Changes to underlying filesystems".
     const plainly = 'redirect_dir=off,metacopy=off,index=off,xino=off'
     result.push(makeStack(plan, '/etc', `upperdir=${changes}/upper,workdir=${changes}/work,${plainly}`))
   }
   return result
 }
 
-/** Where the kept changes are reached in the first pass: the base root is read-only there, its state bind is not. */
+/**
+ * The path of the kept changes in the first pass: through the state bind, because the base root itself is
+ * read-only.
+ */
 export function changesBeforeSwitch({ etc }: Pick<Plan, 'etc'>, nextRoot: string): string {
   return etc.mode === 'persistent' && etc.state ? nextRoot + CHANGES : CHANGES
 }
@@ -60,17 +64,17 @@ function makeStack(
   const above = countAbove(extensions)
   const lower = [...numbers.slice(0, above).flatMap(part), path, ...numbers.slice(above).flatMap(part)]
   const index = indexes.length > 0 ? `index/${name || 'root'}` : undefined
-  // An overlay without an upper directory has two lower ones.
+  // An overlay without an upper directory needs two lower ones.
   if (lower.length === 1 && !upper && !index) lower.unshift('empty')
   return { path, lower: lower.join(':'), index, upper }
 }
 
-/** The mount options of a stack; its working directory is the run directory. */
+/** The mount options of an overlay, for the run directory as working directory. */
 export function stackOptions({ lower, index, upper }: Stack): string {
   return `${upper ? 'rw' : 'ro'},lowerdir=${index ? `${index}:` : ''}${lower}${upper ? `,${upper}` : ''}`
 }
 
-/** The directories below the run directory that the stacks need. */
+/** The directories below the run directory that the overlays need. */
 export function stackDirectories(plan: Plan): string[] {
   const directories = stacks(plan, '').flatMap(({ index }) =>
     index ? [index, index.replace('index/', 'index.work/')] : [],

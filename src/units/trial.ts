@@ -9,8 +9,8 @@ export const RECORD_SERVICE = 'hostext-trial.service'
 export const WATCH_SERVICE = 'hostext-watch.service'
 
 /**
- * Writes down, as the last step before the switch, that this stack is on trial. The switch requires it: a stack
- * that nobody would remember could fail in each boot for ever.
+ * Records, as the last step before the switch, that this stack is on trial. The switch requires it: without a
+ * record, a bad stack could fail in every boot for ever.
  */
 export function recordUnit(plan: Plan, { attempt, place }: Trial, root: string, mounts: string[]): UnitFile {
   const { directory, state } = place
@@ -39,15 +39,16 @@ StandardError=append:${MOUNT_LOG}
 }
 
 /**
- * How the runtime is started where it does not run long enough for compiled code, and threads to make it, to pay off. The
- * stub starts it in the same way.
+ * How the runtime is started where it does not run long enough for compiled code, and threads to make it, to
+ * pay off. The stub starts it in the same way.
  */
 export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1', '--disable-sigusr1']
 
 /**
- * Reboots a trial that is not marked good in time. A process and not a timer, because what an extension breaks may be PID
- * 1 itself. It starts before the switch and lives on after it: PID 1 kills none whose name starts with `@`
- * (https://systemd.io/ROOT_STORAGE_DAEMONS), and there is nothing that would stop its unit. The same unit serves both passes.
+ * Reboots a trial that is not marked good in time. A process and not a timer, because an extension may break
+ * PID 1 itself. It starts before the switch and survives it: PID 1 does not kill a process whose name starts
+ * with `@` (https://systemd.io/ROOT_STORAGE_DAEMONS), and nothing stops its unit. The same unit serves both
+ * passes.
  */
 export function watchUnit({ timeout, inContainer }: Trial): UnitFile {
   return {
@@ -71,7 +72,7 @@ StandardError=null
   }
 }
 
-/** Marks the stack good, some time after the boot is complete: boot-complete.target in systemd.special(7). */
+/** Marks the stack good some time after the boot is complete: boot-complete.target in systemd.special(7). */
 export function goodUnits({ attempt, place, settle }: Trial, target: string): UnitFile[] {
   return [
     {
@@ -112,7 +113,7 @@ StandardOutput=journal
   ]
 }
 
-/** A unit that fails, so that the system is degraded and says why: `systemctl --failed`. */
+/** A unit that fails, so that the system is degraded and `systemctl --failed` says why. */
 export function rollbackUnits(line: string, target: string): UnitFile[] {
   return [
     {
