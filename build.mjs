@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// Everything between a checkout and a root filesystem.
+// Everything between a checkout and a root file system.
 //
 //   node build.mjs                        src -> dist/hostext.cjs and dist/licenses.txt
-//   node build.mjs runtime [--arch x64]   build/runtime-<arch>/: Node, stripped, and the list of its libraries
-//   node build.mjs install --destdir DIR  bundle, runtime, stub, units and configuration into a root filesystem
+//   node build.mjs runtime [--arch x64]   build/runtime-<arch>/: Node, stripped, and a list of its libraries
+//   node build.mjs install --destdir DIR  all of it into a root file system
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -34,18 +34,21 @@ const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
 const STEPS = join(HERE, 'generators/steps')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
-/** The current LTS of Node, as the npm registry has it: an official build for each architecture. */
+/** The current LTS release of Node: the official build for each architecture, from the npm registry. */
 const RUNTIME = {
   version: '24.21.0',
   integrity: {
     x64: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
     arm64: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
   },
-  /** The `strip` of Debian's cross binutils for each architecture. */
+  /** The `strip` command of Debian's cross binutils for each architecture. */
   strip: { x64: 'x86_64-linux-gnu-strip', arm64: 'aarch64-linux-gnu-strip' },
 }
 
-/** Compiles src with esbuild, then packages the one file with ncc, which adds what is imported and its licences. */
+/**
+ * Compiles src with esbuild, then bundles the result with ncc, which adds the imported packages and their
+ * licences.
+ */
 async function buildBundle(out = join(HERE, 'dist')) {
   const work = mkdtempSync(join(HERE, '.build-'))
   try {
@@ -65,7 +68,7 @@ async function buildBundle(out = join(HERE, 'dist')) {
     })
     const { code, assets } = await ncc(join(work, 'hostext.cjs'), {
       cache: false,
-      // Half of what a small run takes on top of the bare runtime is reading and compiling the bundle.
+      // Reading and compiling the bundle is half of what a small run costs on top of the bare runtime.
       minify: true,
       quiet: true,
       license: 'licenses.txt',
@@ -79,7 +82,7 @@ async function buildBundle(out = join(HERE, 'dist')) {
   }
 }
 
-/** Fetches Node for `arch`, checks it against the pinned hash, strips it. Returns the directory; fetches once. */
+/** Fetches Node for `arch` once, checks it against the pinned hash and strips it. Returns its directory. */
 function buildRuntime(arch) {
   const integrity = RUNTIME.integrity[arch]
   if (!integrity)
@@ -150,7 +153,7 @@ function neededLibraries(elf) {
   return [...new Set([...names, string(interpreter.offset).split('/').at(-1)])].sort()
 }
 
-/** Runs the runtime and the bundle in a root that holds nothing but them and the listed libraries. */
+/** Runs the runtime and the bundle in a root that contains only them and the listed libraries. */
 function checkInEmptyRoot(runtime, libraries) {
   const root = mkdtempSync(join(tmpdir(), 'hostext-empty-'))
   try {
@@ -171,11 +174,11 @@ function checkInEmptyRoot(runtime, libraries) {
   }
 }
 
-/** Runs the installed bundle below `root` with its own runtime; fails if it does not say its version. */
+/** Runs the installed bundle below `root` with its own runtime; fails if it does not print its version. */
 function runInRoot(root) {
   let output
   try {
-    // An empty environment: NODE_OPTIONS of whoever builds means nothing below `root`.
+    // An empty environment: NODE_OPTIONS from the build machine must not apply below `root`.
     const words = [
       '-i',
       `PATH=${process.env.PATH}`,
@@ -191,9 +194,9 @@ function runInRoot(root) {
   if (output !== `hostext ${VERSION}\n`) fail(`the runtime below ${root} printed ${JSON.stringify(output)}`)
 }
 
-/** Puts all of hostext into the root filesystem at `destdir`. */
+/** Installs all of hostext into the root file system at `destdir`. */
 function install(destdir, arch) {
-  // Directories are made as they are to be, whoever installs: for root to write to, for everybody to read.
+  // Whatever the caller's umask: root can write to the new directories, and everybody can read them.
   process.umask(0o022)
   const systemd = ['usr/lib/systemd', 'lib/systemd'].map((path) => join(destdir, path)).find(existsSync)
   if (!systemd) fail(`${destdir} is not a root file system with systemd`)
@@ -201,12 +204,13 @@ function install(destdir, arch) {
   const lib = join(destdir, 'usr/lib/hostext')
   const copy = (from, to, mode) => {
     mkdirSync(dirname(to), { recursive: true })
-    // Replaced, not written over: a running program keeps its file, and a power cut leaves the old or the new one.
+    // Replaced, not overwritten: a running program keeps its file, and a power cut leaves the old or the new
+    // one.
     const temporary = `${to}.new`
     rmSync(temporary, { force: true })
     cpSync(from, temporary)
     chmodSync(temporary, mode)
-    // A rename may reach the disk before what is in the file.
+    // Without fsync, a rename may reach the disk before the file's contents.
     const descriptor = openSync(temporary, 'r+')
     fsyncSync(descriptor)
     closeSync(descriptor)
@@ -236,14 +240,14 @@ function install(destdir, arch) {
     console.error(
       `not tried: ${join(lib, 'node')} needs ${readFileSync(join(runtime, 'libraries.txt'), 'utf8').trim().split('\n').join(', ')}`,
     )
-  // Last: with the stub in place the next boot is ours.
+  // Last: once the stub is in place, hostext takes part in the next boot.
   copy(
     join(HERE, 'generators/hostext-generator'),
     join(systemd, 'system-generators/hostext-generator'),
     0o755,
   )
   console.log(`hostext ${VERSION} is in ${destdir}; it takes effect at the next boot`)
-  // Whether the machine can take back what does not boot well is better known here than on the device.
+  // It is better to learn here than on the device whether rollback will work.
   const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: destdir === '/' ? '' : destdir }
   execFileSync(process.execPath, [join(HERE, 'dist/hostext.cjs'), 'rollback'], {
     env: environment,

@@ -132,7 +132,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** What went wrong with a socket, without the path that is named already. */
+/** What went wrong with a socket, without its path, which the message already has. */
 function describe({ syscall, code, message }: NodeJS.ErrnoException): Error {
   return new Error(syscall && code ? `${syscall} ${code}` : printable(message))
 }

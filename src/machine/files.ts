@@ -21,7 +21,7 @@ export function inputRoot(environment: NodeJS.ProcessEnv): Root {
   return { prefix: withoutTrailingSlashes(environment.HOSTEXT_ROOT ?? '') }
 }
 
-/** What is wrong with a file or a directory: its message starts with the path, `why` does without. */
+/** What is wrong with a file or a directory. The message starts with the path; `why` does not have it. */
 export class FileProblem extends Error {
   constructor(
     path: string,
@@ -32,9 +32,9 @@ export class FileProblem extends Error {
 }
 
 /**
- * A file that may be absent: its text, undefined if there is none, a FileProblem for everything else, which
- * what is no regular file is: a FIFO would hang the boot. `refuse`: what else is wrong with the file; then
- * links are not followed either.
+ * Reads a file that may be absent. Returns its text, undefined if it does not exist, or a FileProblem for
+ * everything else. Anything but a regular file is a problem, because a FIFO would hang the boot. `refuse`
+ * says what else is wrong with the file; if it is given, links are not followed either.
  */
 export function readText(
   root: Root,
@@ -120,8 +120,8 @@ export function isRealDirectory(root: Root, path: string): boolean {
 const MOST_STEPS = 400
 
 /**
- * Follows the symbolic links in a normalized absolute path, below the input root; what does not exist is kept
- * as it is. A loop of links ends in the path at which it was given up. `visit`: told of everything on the
+ * Resolves the symbolic links in a normalized absolute path, below the input root. Components that do not
+ * exist are kept. A loop ends in the path at which it was given up. `visit` is called for everything on the
  * way.
  */
 export function resolveLinks(

@@ -94,15 +94,15 @@ export type Plan = Boot & {
 }
 
 /**
- * Whether the stack may be booted: it has booted well (or nobody asks); it has not yet, and what comes of it
- * is recorded; it is the last good one in place of one that did not boot well.
+ * What is known about the stack: it has booted well (or rollback is off), it has not yet and is on trial, or
+ * it is the last good stack instead of one that did not boot well.
  */
 export type Safety =
   | { kind: 'known' }
   | {
       kind: 'trial'
       trial: Trial
-      /** Images that are not stacked and stay on the disk: those of the stack that would be gone back to. */
+      /** More images to hold: those of the stack that a rollback would boot. */
       alsoHold: HeldImage[]
     }
   | {

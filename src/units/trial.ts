@@ -39,8 +39,8 @@ StandardError=append:${MOUNT_LOG}
 }
 
 /**
- * How the runtime is started where it does not run long enough for compiled code, and threads to make it, to
- * pay off. The stub starts it in the same way.
+ * How the runtime is started if its run is too short for compiled code, and threads that compile it, to pay
+ * off. The stub starts it in the same way.
  */
 export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1', '--disable-sigusr1']
 
