@@ -40,7 +40,7 @@ export function parseStack(text: string): RecordedStack | undefined {
   const extensions = entries.map(parseExtension)
   const above = head.above as number
   if (above < 0 || above > extensions.length || extensions.length === 0) return undefined
-  // // An extension that only adds files is never above the root.
+  // An extension that only adds files is never above the root.
   if (extensions.slice(0, above).some((entry) => entry?.rank.kind === 'overlay')) return undefined
   return extensions.every((entry) => entry !== undefined) ? { above, extensions } : undefined
 }
@@ -63,7 +63,7 @@ function isLabel(pair: unknown): pair is [string, string] {
 function parseRank(rank: unknown): Rank | undefined {
   if (!isObject(rank)) return undefined
   if (rank.kind === 'feature' || rank.kind === 'overlay') return { kind: rank.kind }
-  // // Anything but a number means the lowest priority, for which earlier versions wrote null.
+  // Anything but a number means the lowest priority, for which earlier versions wrote null.
   const priority = typeof rank.priority === 'number' ? rank.priority : 'lowest'
   return rank.kind === 'override' ? { kind: 'override', priority } : undefined
 }

@@ -63,16 +63,16 @@ StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
     },
-    // // If the data had to be mounted first, hostext.target belongs to that step: see units/collect.ts.
+    // If the data had to be mounted first, hostext.target belongs to that step: see units/collect.ts.
     ...(plan.collected ? quiet() : takeOver(plan, 'hostext-switch.service', normalDirectory)),
   ]
 }
 
 /**
- * What the system's own units say goes where it would go anyway, because the journal is not there yet: the
- * check of a disk, the device manager, the data's mount. Without these drop-ins for all units of a kind
- * (systemd.unit(5)) PID 1 warns of each of them that it cannot be connected to the journal. In the early
- * directory, because that is for this pass alone.
+ * Sends the output of the system's own units (the check of a disk, the device manager, the data's mount)
+ * where it would go anyway, because the journal does not run yet. Without these drop-ins, which apply to all
+ * units of a type (systemd.unit(5)), PID 1 warns for each unit that it cannot connect it to the journal. They
+ * are in the early directory, so they apply to this pass only.
  */
 function quiet(): UnitFile[] {
   return ['Service', 'Mount'].map((kind) => ({
@@ -104,7 +104,7 @@ JobTimeoutSec=${boot.timeout}
     },
     ...quiet(),
     ...boot.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
-    // // Last: once this link exists, the boot starts hostext.target.
+    // Last: once this link exists, the boot starts hostext.target.
     { path: `early/${boot.target}`, link: `${normalDirectory}/hostext.target` },
   ]
 }
@@ -116,7 +116,7 @@ function stackUnit(stack: Stack, plan: Plan, root: string): UnitFile {
   const wants = [layers]
   if (plan.indexes.length > 0) wants.push('hostext-index.service')
   const more: string[] = []
-  // // Before the mount, because a file below an overlay must not change
+  // Before the mount, because a file below an overlay must not change
   // (Documentation/filesystems/overlayfs.rst).
   if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
   if (stack.path === '/' && plan.checkRoot && plan.state.length > 0) {

@@ -12,8 +12,8 @@ export const DOCUMENTATION = 'man:hostext(7)'
 export const MOUNT_ENVIRONMENT = 'Environment=LIBMOUNT_FORCE_MOUNT2=always'
 
 /**
- * For a mount over a directory that is not empty. PID 1 takes notice of that (`to mount over is not empty`);
- * here it is meant.
+ * For a mount on a directory that is not empty on purpose: otherwise PID 1 reports
+ * `to mount over is not empty`.
  */
 export const OVER_FILES = 'LogLevelMax=warning\n'
 
