@@ -1,7 +1,8 @@
 /**
- * `npm run bench`: what hostext costs at boot; `npm run bench -- DIRECTORY` also compares all that it does in the boot of a known-good
- * stack, in both passes, with what another checkout of it does. Each measurement is of whole processes, in pairs run in turn
- * (A B A B …), so that the machine's other work weighs on both; medians, and the median of the pairs' ratios.
+ * `npm run bench`: what hostext costs at boot; `npm run bench -- DIRECTORY` also compares all that it does in
+ * the boot of a known-good stack, in both passes, with what another checkout of it does. Each measurement is
+ * of whole processes, in pairs run in turn (A B A B …), so that the machine's other work weighs on both;
+ * medians, and the median of the pairs' ratios.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
@@ -98,7 +99,8 @@ const outputs = (pass: keyof typeof OUTPUTS): string =>
   OUTPUTS[pass].map((name) => `${memory}/$i/${name}`).join(' ')
 
 /**
- * LOOP views of a machine: its files, and a /run of its own in memory; and as it is after the switch, as far as the stub looks at it.
+ * LOOP views of a machine: its files, and a /run of its own in memory; and as it is after the switch, as far
+ * as the stub looks at it.
  */
 function views(root: string): string[] {
   return Array.from({ length: LOOP }, (_, index) => {
@@ -119,7 +121,9 @@ function views(root: string): string[] {
   })
 }
 
-/** Milliseconds that one run takes, start to end; each run finds an empty /run and empty output directories. */
+/**
+ * Milliseconds that one run takes, start to end; each run finds an empty /run and empty output directories.
+ */
 function time({ command }: Side, machines: string[]): number {
   for (let index = 0; index < LOOP; index++) {
     rmSync(join(memory, String(index)), { recursive: true, force: true })
@@ -162,7 +166,8 @@ function compare(name: string, ours: Side, theirs: Side, samples: number): void 
   console.log(`${name.padEnd(52)} ${columns}   × ${ratio} (${least} to ${most}, ${samples} pairs)`)
 }
 
-// The ratio is the median of the pairs' ratios, not the ratio of the medians: each pair had the machine in one state.
+// The ratio is the median of the pairs' ratios, not the ratio of the medians: each pair had the machine in
+// one state.
 console.log(
   `${'whole processes, medians'.padEnd(52)} ${'this'.padStart(11)} ${'other'.padStart(11)}   median of the pairs' ratios`,
 )
@@ -200,7 +205,10 @@ for (const count of other === undefined ? [] : [3, 20])
     41,
   )
 
-/** A machine with the hostext of a checkout, whose stack has booted well, and all that hostext does in its next boot. */
+/**
+ * A machine with the hostext of a checkout, whose stack has booted well, and all that hostext does in its
+ * next boot.
+ */
 function knownGood(count: number, checkout: string): Side {
   const root = machine(count, `known-${count}-${checkout === PROJECT ? 'ours' : 'theirs'}`)
   markGood(root)
@@ -215,7 +223,9 @@ function knownGood(count: number, checkout: string): Side {
   }
 }
 
-/** Makes the stack of a machine one that has booted well: with a state directory, in which that is on record. */
+/**
+ * Makes the stack of a machine one that has booted well: with a state directory, in which that is on record.
+ */
 function markGood(root: string): void {
   mkdirSync(join(root, 'etc'))
   writeFileSync(join(root, 'etc/fstab'), '/dev/vda / ext4 rw 0 1\n')

@@ -1,7 +1,7 @@
 /**
- * `npm run demo`: as root, a real machine from nothing. It builds the bundle, makes a Debian root filesystem, has a
- * real dockerd create three extensions, installs hostext, boots the result in QEMU and shows what the machine
- * says of itself. Without root, what hostext would do on a sample machine.
+ * `npm run demo`: as root, a real machine from nothing. It builds the bundle, makes a Debian root filesystem,
+ * has a real dockerd create three extensions, installs hostext, boots the result in QEMU and shows what the
+ * machine says of itself. Without root, what hostext would do on a sample machine.
  */
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'

@@ -1,9 +1,10 @@
 /**
- * Deliberate faults: `tsx test/faults.ts [--seed N] [--count N]` makes small changes to src and generators, one at a
- * time in a copy of the checkout, and says which of them the unit tier catches. `--only N` makes the Nth alone.
+ * Deliberate faults: `tsx test/faults.ts [--seed N] [--count N]` makes small changes to src and generators,
+ * one at a time in a copy of the checkout, and says which of them the unit tier catches. `--only N` makes the
+ * Nth alone.
  *
- * What does not compile, or leaves the compiled file as it is, is no fault, and another is made in its place. The tests run in
- * a sandbox: a fault in what reboots machines would otherwise reboot this one.
+ * What does not compile, or leaves the compiled file as it is, is no fault, and another is made in its place.
+ * The tests run in a sandbox: a fault in what reboots machines would otherwise reboot this one.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -79,7 +80,9 @@ function flaw(file: string): string | undefined {
   return problem && ts.flattenDiagnosticMessageText(problem.messageText, ' ')
 }
 
-/** Runs in a mount and PID namespace of its own, with a root that cannot be written and nothing that reboots. */
+/**
+ * Runs in a mount and PID namespace of its own, with a root that cannot be written and nothing that reboots.
+ */
 const SANDBOX = `set -e
 mount --make-rprivate /
 mount --bind "$0" "$0"
@@ -104,7 +107,10 @@ function start(file: string): ChildProcess {
   )
 }
 
-/** Runs the tests, two files at a time; returns the first of them that fails, with the first line that says so. */
+/**
+ * Runs the tests, two files at a time; returns the first of them that fails, with the first line that says
+ * so.
+ */
 async function firstFailure(files: string[]): Promise<string | undefined> {
   const waiting = [...files]
   let failure: string | undefined
@@ -158,7 +164,10 @@ function usesBundle(test: string): boolean {
   return /\bBUNDLE\b|build\.mjs|'dist'/.test(read(test))
 }
 
-/** What the tests import of the file, or run in its place, becomes what it is now. Returns whether that differs. */
+/**
+ * What the tests import of the file, or run in its place, becomes what it is now. Returns whether that
+ * differs.
+ */
 function apply(file: string): boolean {
   if (!file.endsWith('.ts')) return true
   const code = () => read(join('build/tests', file.replace(/\.ts$/, '.js'))).replace(/\n\/\/# source.*/, '')

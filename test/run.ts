@@ -1,7 +1,8 @@
 /**
  * The tests: `tsx test/run.ts [unit|full]`. One tier after the other, so that machines have the processors to
  * themselves: units, boots in containers, in user-mode Linux, in emulation. `full` boots every case on every
- * release. What was skipped fails the run where CI=true. HOSTEXT_TEST_TIMES=1: a line a case on where the time goes.
+ * release. What was skipped fails the run where CI=true. HOSTEXT_TEST_TIMES=1: a line a case on where the
+ * time goes.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

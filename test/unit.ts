@@ -1,7 +1,7 @@
 /**
- * The unit tier: each file of test/unit and test/tools in a process of its own, two at a time. All is compiled once:
- * a loader that compiles in each process takes longer than most of the tests. `HOSTEXT_TEST_FILE=WORD` runs those
- * files that have it in their names.
+ * The unit tier: each file of test/unit and test/tools in a process of its own, two at a time. All is
+ * compiled once: a loader that compiles in each process takes longer than most of the tests.
+ * `HOSTEXT_TEST_FILE=WORD` runs those files that have it in their names.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'

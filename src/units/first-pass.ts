@@ -77,7 +77,7 @@ StandardError=append:${MOUNT_LOG}
 function quiet(): UnitFile[] {
   return ['Service', 'Mount'].map((kind) => ({
     path: `early/${kind.toLowerCase()}.d/50-hostext.conf`,
-    text: `# Written by hostext-generator.\n[${kind}]\n# The journal is not there yet.\nStandardOutput=null\n`,
+    text: `# Written by hostext-generator.\n[${kind}]\n# The journal does not run yet.\nStandardOutput=null\n`,
   }))
 }
 

@@ -17,7 +17,7 @@ import { cached } from './cache.js'
 import type { Machine } from './machine.js'
 import { debian, type Kind, type Release } from './rootfs.js'
 
-/** The root filesystem with this checkout's hostext installed, as `build.mjs install` does it. */
+/** The root file system with this checkout's hostext installed by `build.mjs install`. */
 function installed(release: Release, kind: Kind): string {
   const { root } = debian(release, kind)
   const hash = createHash('sha256').update(root)
@@ -32,17 +32,18 @@ function installed(release: Release, kind: Kind): string {
   const name = kind === 'device' ? `installed-device-${release}` : `installed-${release}`
   return cached(name, hash.digest('hex'), (directory) => {
     execFileSync('cp', ['-a', `${root}/.`, directory])
-    // By somebody whose umask takes from others what they are to have, and leaves them what they are not to have.
+    // With a wrong umask: it takes away permissions that others need, and leaves some that they must not
+    // have.
     const script = 'umask 005 && exec "$0" build.mjs install --destdir "$1"'
     execFileSync('sh', ['-c', script, process.execPath, directory], { cwd: PROJECT, stdio: 'pipe' })
   })
 }
 
-/** Makes the tree of a machine in a new directory; `addModules` puts those of another kernel into it. */
+/** Makes the tree of a machine in a new directory; `addModules` adds the modules of another kernel. */
 export function assemble(machine: Machine, addModules?: (tree: string) => void): string {
   const tree = mkdtempSync(join(tmpdir(), `hostext-${machine.release}-`))
   chmodSync(tree, 0o755)
-  // Nothing writes into a file below /usr in place, so links do there; the rest is copied.
+  // Nothing modifies files below /usr in place, so hard links will do there; the rest is copied.
   const base = installed(machine.release, kindOf(machine))
   const others = readdirSync(base).filter((name) => name !== 'usr')
   execFileSync('cp', ['-a', '-t', tree, ...others.map((name) => join(base, name))])

@@ -2,7 +2,7 @@ import type { MadeDisk } from './disks.js'
 import { type Boot, type BootOptions, type Machine, machineError, type Outcome } from './machine.js'
 import type { Ran } from './process.js'
 
-/** Runs `boot` for each boot of the machine. */
+/** Calls `boot` for each boot of the machine. */
 export async function bootAll(
   { boots: wanted = [{}] }: Machine,
   boot: (options: BootOptions) => Promise<Boot>,
@@ -14,7 +14,7 @@ export async function bootAll(
   return { ...last, boots }
 }
 
-/** The words of all boots, those of this one, and its number for the reporter. */
+/** The kernel's words for all boots and for this one, and its number for the reporter. */
 export function wordsOf(
   machine: Machine,
   { commandLine = [] }: BootOptions,
@@ -25,12 +25,12 @@ export function wordsOf(
   return [...(machine.commandLine ?? []), ...own, `test.boot=${number}`]
 }
 
-/** Whether the reporter is what ends this boot. */
+/** Whether the reporter ends this boot. */
 export function isReported({ cut, expectEnd }: BootOptions): boolean {
   return cut === undefined && expectEnd === undefined
 }
 
-/** Throws unless a boot has ended as it had to. */
+/** Throws an Error unless the boot has ended as it should. */
 export function checkEnd(
   bootOptions: BootOptions,
   { reports, end }: Pick<Boot, 'reports' | 'end'>,

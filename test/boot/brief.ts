@@ -1,13 +1,13 @@
 import type { Boot } from './machine.js'
 
-/** What a line of the brief starts with, in the comments of the test that failed. */
+/** The start of each line of the brief, in the comments of the failed test. */
 const MARK = '!! '
-/** The reports that say what went wrong, whatever the case looks at. */
+/** The reports that say what went wrong, whatever the case is about. */
 const KEYS = ['root', 'state', 'failed', 'jobs', 'decision', 'why']
-/** Lines of one report, of the end of a console; characters of a line. */
+/** Limits: lines of one report, lines of the end of a console, characters of a line. */
 const [MOST_LINES, MOST_CONSOLE, MOST_CHARACTERS] = [30, 12, 180]
 
-/** The end of a console in few words: without colours, reports and empty lines. */
+/** The end of a console, without colours, reports and empty lines. */
 function consoleEnd(console: string): string[] {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours and what else a terminal is told
   const plain = console.replace(/\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))/g, '')
@@ -16,8 +16,8 @@ function consoleEnd(console: string): string[] {
 }
 
 /**
- * What a failed case says of itself in a few lines, for those who see only the end of a long output: the error that
- * ended it, if one did, and of each boot the reports that say why.
+ * A summary of a failed case, for people who see only the end of a long output: the error that ended it, if
+ * there was one, and the reports of each boot that say why.
  */
 export function brief(name: string, boots: readonly Boot[], error?: unknown): string {
   const lines = [name]
@@ -42,8 +42,8 @@ export function brief(name: string, boots: readonly Boot[], error?: unknown): st
 }
 
 /**
- * From the output of a tier (TAP): how many assertions passed, failed, were left out. Throws where the runner does not say so in the way
- * that is known here: without a count nothing would be skipped.
+ * How many assertions of a tier passed, failed and were skipped, from its output (TAP). Throws an Error if
+ * the runner does not say so in the known format: otherwise skipped tests could go unnoticed.
  */
 export function countsOf(tap: string): { pass: number; fail: number; skip: number } {
   const [, text] = /^# \{ (total: [^}]*) \}$/m.exec(tap) ?? []
@@ -55,7 +55,7 @@ export function countsOf(tap: string): { pass: number; fail: number; skip: numbe
   return { pass, fail, skip }
 }
 
-/** From the output of a tier (TAP): each test that failed, behind those it is part of, and the briefs in it. */
+/** Each failed test of a tier with the names of its parents, and the briefs in it, from its output (TAP). */
 export function failures(tap: string): string[] {
   const path: string[] = []
   const found: string[] = []
@@ -68,7 +68,7 @@ export function failures(tap: string): string[] {
     else if (text.startsWith(`# ${MARK}`)) found.push(text.slice(2 + MARK.length))
     else if (failed !== undefined && !/ # (?:TODO|SKIP)/.test(failed)) {
       const name = `not ok: ${[...path.slice(0, depth), failed].join(' > ')}`
-      // A test that fails because of one in it has been named with that.
+      // A parent that only fails because of a subtest is named with that.
       if (!found.some((other) => other.startsWith(`${name} > `))) found.push(name)
     }
   }

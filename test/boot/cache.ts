@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Kept between runs and shared by all checkouts; safe to delete. */
+/** The cache. It is kept between runs and shared by all checkouts, and may be deleted. */
 export const CACHE = process.env.HOSTEXT_TEST_CACHE ?? '/var/cache/hostext-tests'
 
 /**
- * Returns the directory with what `make` makes for `recipe`, from the cache if it is there. `make` fills a
- * directory that only gets its name when it is complete, so a run that is cut short leaves nothing behind
- * that looks whole, and two runs at once do not meet.
+ * Returns the directory that `make` fills for `recipe`, from the cache if it is there. The directory gets its
+ * final name only when it is complete. So an interrupted run leaves nothing that looks complete, and two runs
+ * at the same time do not interfere.
  */
 export function cached(name: string, recipe: string, make: (directory: string) => void): string {
   const hash = createHash('sha256').update(recipe).digest('hex').slice(0, 12)
@@ -29,7 +29,7 @@ export function cached(name: string, recipe: string, make: (directory: string) =
   return directory
 }
 
-/** Gives what was made its name, unless another run was faster. */
+/** Renames the finished directory, unless another run was faster. */
 function settle(unfinished: string, directory: string): void {
   try {
     renameSync(unfinished, directory)
@@ -40,8 +40,8 @@ function settle(unfinished: string, directory: string): void {
 }
 
 /**
- * Says when it was used last, in the time of the directory: what made it may have left that of a copied one. Returns
- * whether it is there.
+ * Records the last use in the directory's time stamp, which may still be that of a copied directory. Returns
+ * whether the directory exists.
  */
 function touch(directory: string): boolean {
   const now = new Date()
@@ -54,7 +54,10 @@ function touch(directory: string): boolean {
   }
 }
 
-/** Removes what earlier recipes of `name` made, and what a run did not finish, unless another may still be using it. */
+/**
+ * Removes the results of earlier recipes for `name`, and unfinished ones, unless another run may still use
+ * them.
+ */
 function prune(name: string, current: string): void {
   const old = Date.now() - 2 * 3600 * 1000
   for (const entry of readdirSync(CACHE)) {

@@ -4,7 +4,7 @@ import type { Case } from './checks.js'
 
 const DIRECTORY = join(import.meta.dirname, 'cases')
 
-/** The cases of all files in cases/, of which each exports a function `cases`. */
+/** The cases of all files in cases/, each of which exports a function `cases`. */
 export async function allCases(): Promise<Case[]> {
   const names = readdirSync(DIRECTORY).filter((name) => name.endsWith('.ts'))
   const files = await Promise.all(

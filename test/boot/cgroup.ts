@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
 /**
- * The directories of this process in the control group hierarchies that systemd keeps its units in: cgroup2, and
- * `name=systemd` where that is still there. From the text of /proc/self/cgroup and /proc/self/mountinfo.
+ * The directories of this process in the control group hierarchies in which systemd keeps its units: cgroup2,
+ * and `name=systemd` if that still exists. From the text of /proc/self/cgroup and /proc/self/mountinfo.
  */
 export function unitHierarchies(cgroup: string, mountinfo: string): string[] {
   const mounts = mountinfo.split('\n').flatMap((line) => {
@@ -26,23 +26,24 @@ export function unitHierarchies(cgroup: string, mountinfo: string): string[] {
   })
 }
 
-/** `sh -c JOIN sh GROUP... -- COMMAND...`: puts itself into the groups and becomes the command. */
+/** `sh -c JOIN sh GROUP... -- COMMAND...`: joins the groups and becomes the command. */
 const JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
 
 /**
- * Makes a control group for one container. Returns the words to start its command with, and what removes the
- * group when the command has ended.
+ * Makes a control group for one container. Returns the words to put before its command, and a function that
+ * removes the group when the command has ended.
  *
- * systemd-nspawn keeps a container below the group that it is started in, always by the name `payload`. Two that are
- * started in one group share the groups of their units: each PID 1 removes those that are empty at the moment,
- * while the other is about to put a process there, and that unit fails (219/CGROUP).
+ * systemd-nspawn puts a container below the group that it is started in, always with the name `payload`. So
+ * two containers that are started in one group share the groups of their units. Each PID 1 removes groups
+ * that are empty at the moment. If the other one is about to put a process there, that unit fails
+ * (219/CGROUP).
  */
 export function ownCgroup(): { words: string[]; remove: () => Promise<void> } {
   const hierarchies = unitHierarchies(
     readFileSync('/proc/self/cgroup', 'utf8'),
     readFileSync('/proc/self/mountinfo', 'utf8'),
   )
-  // One name: systemd-nspawn takes the path in one hierarchy for that in the other.
+  // The same name in both hierarchies: systemd-nspawn uses the path from one for the other.
   const name = `hostext-test-${randomUUID()}`
   const groups = hierarchies.map((directory) => join(directory, name))
   for (const group of groups) mkdirSync(group)
@@ -54,7 +55,10 @@ export function ownCgroup(): { words: string[]; remove: () => Promise<void> } {
   }
 }
 
-/** Removes a group with all below it. What was killed in it takes a moment to go; what stays longer is left. */
+/**
+ * Removes a group and everything below it. Killed processes take a moment to go; a group that stays longer is
+ * left.
+ */
 async function removeGroup(group: string): Promise<void> {
   for (let tries = 20; tries > 0; tries--) {
     for (const name of groupsIn(group)) await removeGroup(join(group, name))
@@ -68,7 +72,7 @@ async function removeGroup(group: string): Promise<void> {
   }
 }
 
-/** The groups in a group, which may go at any time: systemd-nspawn removes its own. */
+/** The groups in a group. They may vanish at any time, because systemd-nspawn removes its own. */
 function groupsIn(group: string): string[] {
   try {
     const entries = readdirSync(group, { withFileTypes: true })
@@ -79,7 +83,7 @@ function groupsIn(group: string): string[] {
   }
 }
 
-/** kernfs says ENODEV of what goes while it is read. */
+/** kernfs returns ENODEV for what vanishes while it is read. */
 function isGone(error: unknown): boolean {
   return ['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')
 }

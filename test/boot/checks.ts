@@ -2,10 +2,10 @@ import type { Test } from 'tap'
 import { type Machine, type Outcome, reported } from './machine.js'
 import type { Where } from './ways.js'
 
-/** A machine, and what must be true of it when it has booted. */
+/** A machine, and what must be true when it has booted. */
 export type Case = {
   name: string
-  /** Where it is booted. The disks of a main case have all that Debian has, others are lean. */
+  /** Where it is booted. The machine of a main case is a complete Debian; others are lean. */
   boot: Where
   machine: Omit<Machine, 'release'>
   /** What to type when the console shows the first string: [expect, send]. */
@@ -14,8 +14,8 @@ export type Case = {
 }
 
 /**
- * Lines of a script that wait until the boot is complete; on a host that is busy that may take minutes. No unit waits
- * for what udev makes; a container has no udev.
+ * Lines of a script that wait until the boot is complete, which may take minutes on a busy host. No unit
+ * waits for udev's work, so they do; a container has no udev.
  */
 export const COMPLETE = `
 timeout 180 systemctl is-system-running --wait
@@ -23,7 +23,7 @@ for try in $(seq 600); do systemctl is-system-running | grep -qE "initializing|s
 udevadm settle --timeout=60
 `
 
-/** A shell function: waits until the stack of this boot is marked good. */
+/** A shell function that waits until the stack of this boot is marked good. */
 export const MARKED = `
 marked() { for try in $(seq 1200); do [ -e /run/hostext/good ] && break; sleep 0.1; done; }
 `
@@ -43,21 +43,21 @@ report nextroot sh -c 'grep -E "nextroot|/run/hostext" /proc/self/mountinfo'
 report jobs systemctl list-jobs --no-legend
 `
 
-/** The kernel log's lines of ours; a container has no kernel log, only its console and the record. */
+/** Our lines in the kernel log. A container has no kernel log, only its console and the record. */
 export function said(outcome: Outcome): string {
   return reported(outcome, 'container') === 'none'
     ? reported(outcome, 'kmsg')
     : `${outcome.console}\n${reported(outcome, 'decision')}`
 }
 
-/** One boot of several, from 1. */
+/** One boot of several; `number` counts from 1. */
 export function bootOf({ boots }: Outcome, number: number): Outcome {
   const boot = boots[number - 1]
   if (!boot) throw new Error(`no boot ${number} of ${boots.length}`)
   return { ...boot, boots: [boot] }
 }
 
-/** Every boot left its disks with nothing to repair. */
+/** Checks that every boot left its disks with nothing to repair. */
 export function isClean(t: Test, { boots }: Outcome): void {
   for (const [index, { clean }] of boots.entries())
     if (clean !== undefined) t.ok(clean, `the disks are clean after boot ${index + 1}`)
@@ -74,8 +74,9 @@ export function isStacked(t: Test, outcome: Outcome): void {
 const PASSING = /^\/(?:proc|sys|dev|run\/credentials|run\/user|run\/hostext)(?:\/|$)/
 
 /**
- * The lines of `findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS` but those of the root, the layers, what passes, and
- * what hostext has beside them: `ours`. The options of an automount are those of its daemon, PID 1.
+ * The lines of `findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS`, except for the root, the layers, what comes and
+ * goes, and the other mounts of hostext (`ours`). The options of an automount are left out: they depend on
+ * its daemon, PID 1.
  */
 export function otherMounts(text: string, ours: readonly string[]): string[] {
   return text
@@ -88,7 +89,7 @@ export function otherMounts(text: string, ours: readonly string[]): string[] {
     .sort()
 }
 
-/** A complete boot on the plain root that says why. `failed`: the units that may have failed. */
+/** Checks for a complete boot on the plain root that says why. `failed`: the units that may have failed. */
 export function isPlain(t: Test, outcome: Outcome, why: RegExp, failed: RegExp[] = []): void {
   isClean(t, outcome)
   t.notMatch(reported(outcome, 'root'), /^hostext/, 'the root is the plain one')

@@ -8,14 +8,14 @@ import { type Machine, type Outcome, parseReports } from './machine.js'
 import { type Ran, type RunOptions, run } from './process.js'
 
 /**
- * systemd 258 and later refuse the control groups of version 1 that a host may still have. And nothing here answers
- * what they ask a terminal.
+ * systemd 258 and later refuse version 1 of the control groups, which the host may still have. And nothing
+ * here answers what it asks the terminal.
  */
 const ENVIRONMENT = ['SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1', 'TERM=dumb']
 
 /**
- * Boots the machine in a container (systemd-nspawn) until it powers off. Hostext is allowed to work there. A cut
- * of a container is a crash of all its processes at once, not of a machine: what they have written is there, flushed
+ * Boots the machine in a container (systemd-nspawn) until it powers off. hostext is allowed to work there. A
+ * power cut of a container kills all its processes at once, but everything they have written is kept, flushed
  * or not.
  */
 export async function bootContainer(machine: Machine, limit = 600): Promise<Outcome> {
@@ -37,7 +37,7 @@ export async function bootContainer(machine: Machine, limit = 600): Promise<Outc
       ...machine.files,
     },
   })
-  // The reports go to the console, which a getty would take for itself.
+  // The reports go to the console, which a getty would take over.
   symlinkSync('/dev/null', join(tree, 'etc/systemd/system/console-getty.service'))
   let number = 0
   try {
@@ -56,18 +56,18 @@ export async function bootContainer(machine: Machine, limit = 600): Promise<Outc
         },
       })
       const reports = parseReports(ran.console)
-      // What nspawn exits with when the container asks to be started again and it is not to do that itself.
+      // The exit status of nspawn if the container asks for a reboot and nspawn is told not to do it.
       const end = isCut ? 'cut' : ran.code === 133 ? 'reboot' : 'poweroff'
       checkEnd(options, { reports, end }, ran, `the container (boot ${number})`)
       return { reports, console: ran.console, seconds: ran.seconds, end, clean: undefined, marks: new Map() }
     })
   } finally {
-    // What is left of a container that was killed may still write.
+    // Processes of a killed container may still write.
     rmSync(tree, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 })
   }
 }
 
-/** Runs a container beside others: {@link run} in a control group of its own. */
+/** Runs a container at the same time as others: {@link run} in a control group of its own. */
 async function runApart(command: string[], options: RunOptions): Promise<Ran> {
   const cgroup = ownCgroup()
   try {

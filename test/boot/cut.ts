@@ -1,17 +1,17 @@
 /**
- * When a machine loses its power: `after` milliseconds after `at` was seen on its console or among its reports.
- * Without `at`, after its start. What it has not flushed to its disks is lost, but for the blocks that `random`, below a
- * half, keeps; without it, all of it.
+ * When a machine loses its power: `after` milliseconds after `at` was seen on its console or in its reports;
+ * without `at`, after its start. Blocks that it has not flushed to its disks are lost, except for those for
+ * which `random` is below a half; without `random`, all of them.
  */
 export type Cut = { at?: string; after?: number; random?: () => number }
 
 /** Milliseconds between two looks at a machine whose power is to be cut. */
 export const CUT_PERIOD = 20
 
-/** How a boot ended; `unknown`: by itself, but the console does not say how. */
+/** How a boot ended; `unknown`: without help, but the console does not say how. */
 export type Ending = 'poweroff' | 'reboot' | 'cut' | 'unknown'
 
-/** Tells when the time has come, from all that was seen so far and a clock in milliseconds. */
+/** Tells whether the time has come, from everything seen so far and a clock in milliseconds. */
 export function cutter({ at, after = 0 }: Cut): (seen: string, now: number) => boolean {
   let since: number | undefined
   return (seen, now) => {
@@ -20,7 +20,9 @@ export function cutter({ at, after = 0 }: Cut): (seen: string, now: number) => b
   }
 }
 
-/** What the kernel's last line on the console says of how it ended: kernel/reboot.c, drivers/tty/sysrq.c. */
+/**
+ * How a boot ended, according to the kernel's last line on the console: kernel/reboot.c, drivers/tty/sysrq.c.
+ */
 export function endingOf(console: string): Ending {
   const last = console
     .slice(-4000)
@@ -31,8 +33,8 @@ export function endingOf(console: string): Ending {
 }
 
 /**
- * Numbers from 0 up to 1, the same ones for the same seed: mulberry32. Random enough to choose moments with, and a
- * run can be had again.
+ * Numbers from 0 up to 1, the same ones for the same seed: mulberry32. They are random enough to choose
+ * moments with, and a run can be repeated.
  */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0

@@ -17,20 +17,20 @@ import {
 } from './machine.js'
 import type { Ran, RunOptions } from './process.js'
 
-/** What runs a machine that has disks. */
+/** A program that runs machines with disks. */
 export type Emulator = {
   /** The name of its disk of that number, from 0. */
   device: (index: number) => string
-  /** Puts the modules of its kernel into a tree, where that is not the kernel of the release. */
+  /** Adds the modules of its kernel to a tree, if that is not the kernel of the release. */
   addModules?: (tree: string) => void
-  /** Seconds without a line from user space after which a machine is taken for stalled. */
+  /** After how many seconds without a line from user space a machine counts as stalled. */
   stall: number
   run: (start: Start, options: RunOptions) => Promise<Ran>
-  /** What loses the writes that were not flushed when the power is cut. */
+  /** Makes a disk lose the writes that were not flushed when the power is cut. */
   losses?: {
     /** Called with each disk before a boot that will be cut. */
     prepare: (disk: MadeDisk) => void
-    /** Called after it, if it was cut: makes of the disk what is left of it, in blocks. */
+    /** Called after it, if it was cut: turns the disk into what is left of it, block by block. */
     finish: (disk: MadeDisk, isCut: boolean, random: () => number) => Rest
   }
 }
@@ -48,7 +48,7 @@ export type Start = {
 }
 
 export type DiskMachineOptions = {
-  /** Seconds until a boot of a machine that has not powered off has failed. */
+  /** Seconds until a boot fails because the machine has not powered off. */
   limit?: number
   /** What to type when the console shows the first string: [expect, send]. */
   dialogue?: [string, string][]
@@ -66,7 +66,7 @@ export function bootDisks(
   return withDisks(emulator, machine, options, ({ boot }) => bootAll(machine, boot))
 }
 
-/** Makes the disks of the machine for as long as `use` takes. */
+/** Makes the disks of the machine, which exist for as long as `use` runs. */
 export async function withDisks<Result>(
   emulator: Emulator,
   machine: Machine,
@@ -104,7 +104,9 @@ export async function withDisks<Result>(
   }
 }
 
-/** A directory for a machine's disks, in memory if two machines fit there. What a run has left that was killed goes. */
+/**
+ * A directory for a machine's disks, in memory if two machines fit there. Removes what killed runs have left.
+ */
 function workDirectory(): string {
   const parent = inMemory(8 * 2 ** 30).TMPDIR ?? tmpdir()
   for (const name of readdirSync(parent)) {

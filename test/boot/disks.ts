@@ -6,14 +6,14 @@ import { debian } from './rootfs.js'
 export type RootFilesystem = 'ext4' | 'squashfs' | 'erofs' | 'btrfs'
 
 /**
- * A disk besides the root disk. Attached ones are numbered from 1 in their order; nothing mounts them
- * but what the machine's fstab or units say.
+ * A disk besides the root disk. Attached disks are numbered from 1 in their order. Only the machine's fstab
+ * or units mount them.
  */
 export type Disk = {
   filesystem: 'ext4' | 'swap'
   label: string
   uuid: string
-  /** A directory of the tree, its contents are moved to this disk; it stays as an empty mount point. */
+  /** A directory of the tree whose contents are moved to this disk. It stays as an empty mount point. */
   from?: string
   /** As mke2fs and truncate take it: `200M`. */
   size: string
@@ -21,27 +21,30 @@ export type Disk = {
   absent?: true
 }
 
-/** What of a machine makes its disks. */
+/** The properties of a machine that decide about its disks. */
 export type DiskOptions = {
-  /** What the root disk is formatted with; btrfs has the root in the subvolume `@`. */
+  /** The file system of the root disk. With btrfs, the root is in the subvolume `@`. */
   rootFilesystem?: RootFilesystem
   /** The root is a GPT partition, the first of its disk. */
   partitioned?: true
   disks?: Disk[]
-  /** Of the root disk, what is left free behind its file system: `200M`. */
+  /** How much of the root disk is left free behind its file system: `200M`. */
   spare?: string
 }
 
-/** Of the root's file system: ext4 and btrfs have both, erofs the UUID, squashfs neither. */
+/**
+ * The UUID and label of the root's file system: ext4 and btrfs have both, erofs only the UUID, squashfs
+ * neither.
+ */
 export const ROOT_LABEL = 'root'
 export const ROOT_UUID = '7a3c1e52-5d0f-4b6e-9f43-0c8a4d1b2e60'
-/** Of the root's partition, where `partitioned`. */
+/** The UUID of the root's partition, if `partitioned`. */
 export const ROOT_PARTUUID = '0b5d9c1f-63a7-4c55-8e0a-91d2f7346ab8'
 
 /** Where the root's partition begins on its disk, and what is left free after it for the backup table. */
 const START = 1024 * 1024
 
-/** A disk as the machine gets it, under the name `device`; `offset`: where its file system begins. */
+/** A disk of the machine, called `device`. `offset`: where its file system begins. */
 export type MadeDisk = {
   file: string
   device: string
@@ -59,7 +62,8 @@ export function makeDisks(
 ): MadeDisk[] {
   const disks = options.disks ?? []
   const made = new Map<Disk, Omit<MadeDisk, 'device'>>()
-  // The deepest directory first, so that a disk for /var does not take what is for one at /var/lib/docker.
+  // The deepest directory first, so that a disk for /var does not take what belongs on one for
+  // /var/lib/docker.
   const byDepth = disks.toSorted((a, b) => (b.from?.length ?? 0) - (a.from?.length ?? 0))
   for (const disk of byDepth) made.set(disk, makeDisk(disk, tree, join(directory, `disk-${disk.label}`)))
   const filesystem = options.rootFilesystem ?? 'ext4'
@@ -111,8 +115,8 @@ function ext4(label: string, uuid: string, size: string, file: string, tree?: st
 }
 
 /**
- * A subvolume needs btrfs-progs 6.11, which Debian 12 does not have: those of the Debian 13 test machine are
- * used, with their own loader and libraries.
+ * A subvolume needs btrfs-progs 6.11, which Debian 12 does not have. So the tools of the Debian 13 test
+ * machine are used, with their own loader and libraries.
  */
 function btrfs(tree: string, size: string, file: string): void {
   const { root } = debian('trixie')
@@ -142,7 +146,10 @@ function partition(file: string): string {
   return disk
 }
 
-/** What dumpe2fs says against a disk that a machine has left: nothing, unless its file system was still in use. */
+/**
+ * What dumpe2fs complains about on a disk that a machine has left: nothing, unless its file system was still
+ * in use.
+ */
 export function uncleanness({ file, filesystem, offset }: MadeDisk): string | undefined {
   if (filesystem !== 'ext4') return undefined
   const said = tool('dumpe2fs', '-h', `${file}?offset=${offset}`)
@@ -153,8 +160,8 @@ export function uncleanness({ file, filesystem, offset }: MadeDisk): string | un
 }
 
 /**
- * Gives `use` a copy of a disk, its journal replayed as the next mount would do it. The disk itself stays as the
- * machine has left it. `said`: what e2fsck had to say, if there was more to mend than that.
+ * Calls `use` with a copy of a disk whose journal is replayed as by the next mount. The disk itself stays as
+ * the machine has left it. `said`: the output of e2fsck if it had to repair more than that.
  */
 export function replayed<Result>(
   disk: MadeDisk,
@@ -176,8 +183,8 @@ export function copyDisk(from: string, to: string): void {
 }
 
 /**
- * What is wrong with a disk after a cut that replaying its journal does not mend; undefined: nothing. `examine` gets
- * the copy that it was replayed on.
+ * What is wrong with a disk after a cut even though its journal was replayed; undefined if nothing is.
+ * `examine` is called with the replayed copy.
  */
 export function damage(disk: MadeDisk, examine?: (copy: MadeDisk) => void): string | undefined {
   if (disk.filesystem !== 'ext4') return undefined
@@ -193,7 +200,10 @@ function check(option: string, { file, offset }: MadeDisk): ReturnType<typeof sp
   return spawnSync('e2fsck', [option, `${file}?offset=${offset}`], { encoding: 'utf8' })
 }
 
-/** The text of a file on an ext4 disk; undefined if it is not there. The disk must need no replay: see replayed(). */
+/**
+ * The text of a file on an ext4 disk; undefined if it does not exist. The journal must be replayed: see
+ * replayed().
+ */
 export function readFromDisk({ file, offset }: MadeDisk, path: string): string | undefined {
   const { stdout, stderr } = spawnSync('debugfs', ['-R', `cat "${path}"`, `${file}?offset=${offset}`], {
     encoding: 'utf8',
@@ -201,7 +211,7 @@ export function readFromDisk({ file, offset }: MadeDisk, path: string): string |
   return /File not found by ext2_lookup/.test(stderr) ? undefined : stdout
 }
 
-/** The names in a directory of an ext4 disk; none if it is not there. */
+/** The names in a directory of an ext4 disk; none if it does not exist. */
 export function listOnDisk({ file, offset }: MadeDisk, path: string): string[] {
   const listed = tool('debugfs', '-R', `ls -p "${path}"`, `${file}?offset=${offset}`)
   // /inode/mode/uid/gid/name/size/
@@ -214,7 +224,7 @@ export function listOnDisk({ file, offset }: MadeDisk, path: string): string[] {
 /** A run of sectors (512 bytes) on a disk. */
 export type Extent = { start: number; count: number }
 
-/** Where an ext4 disk has nothing yet: what a new file may get. */
+/** Where an ext4 disk is still free: the blocks that a new file may get. */
 export function freeExtents({ file, offset }: MadeDisk): Extent[] {
   const text = tool('dumpe2fs', `${file}?offset=${offset}`)
   const size = blockSize(text)

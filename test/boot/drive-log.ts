@@ -1,10 +1,11 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 
 /**
- * A drive that loses what its machine has not flushed when the power is cut. QEMU's driver `blklogwrites` keeps a log
- * of what reached the drive and when it was flushed, in the format of the kernel's dm-log-writes
- * (Documentation/admin-guide/device-mapper/log-writes.rst); from it the disk is made as such a drive would have left it:
- * all that came before the last flush, and any part of what came after, in blocks.
+ * A drive that loses what its machine has not flushed when the power is cut. QEMU's driver `blklogwrites`
+ * logs what reached the drive and when it was flushed, in the format of the kernel's dm-log-writes
+ * (Documentation/admin-guide/device-mapper/log-writes.rst). From the log, the disk is made as such a drive
+ * would have left it: with everything from before the last flush, and any part of what came after it, in
+ * blocks.
  */
 export type LoggedWrite =
   | { kind: 'flush' }
@@ -19,12 +20,13 @@ const ENTRY = 32
 /** No request of a virtio disk is larger: 254 segments of 64 KiB are less. */
 const MOST_SECTORS = 65_536n
 
-/** What is written as one: file systems do not ask for less. */
+/** The size of a block that is written as a whole: file systems never write less. */
 const BLOCK = 4096
 
 /**
- * Reads the log of a disk of `size` bytes. QEMU logs what it has done, and several requests at once: if it is killed
- * meanwhile, entries are missing that no machine was told of, before others that are there. Those are passed over.
+ * Reads the log of a disk of `size` bytes. QEMU logs a request after doing it, and does several at once. If
+ * it is killed, entries that the machine was not told about may be missing before others that exist. The gaps
+ * are skipped.
  */
 export function readDriveLog(file: string, size: number): LoggedWrite[] {
   const log = openSync(file, 'r')
@@ -64,9 +66,9 @@ export function readDriveLog(file: string, size: number): LoggedWrite[] {
 }
 
 /**
- * Does to `disk`, as it was before the machine was started, what a drive has done for sure by the time of the
- * cut, and of the rest the blocks for which `random` is below a half. Returns how many blocks were and how many were not
- * written of that rest.
+ * Applies to `disk`, as it was before the machine started, everything that the drive must have written by the
+ * time of the cut. Of the rest, applies the blocks for which `random` is below a half. Returns how many
+ * blocks of the rest were written and how many were not.
  */
 export function replayDriveLog(
   disk: string,
@@ -100,7 +102,7 @@ export function replayDriveLog(
   }
 }
 
-/** The words for QEMU for a disk with a log; the numbers are the disk's among those of its machine. */
+/** QEMU's arguments for a disk with a log; the number is the disk's number in its machine. */
 export function loggedDriveWords(file: string, log: string, number: number): string[] {
   const escaped = (name: string) => name.replaceAll(',', ',,')
   return [
@@ -108,7 +110,7 @@ export function loggedDriveWords(file: string, log: string, number: number): str
     ...['-blockdev', `driver=file,node-name=log${number},filename=${escaped(log)},cache.no-flush=on`],
     '-blockdev',
     `driver=blklogwrites,node-name=disk${number},file=file${number},log=log${number},log-sector-size=${SECTOR}`,
-    // Without requests that the log does not hold the data of.
+    // Turns off requests whose data the log does not contain.
     ...['-device', `virtio-blk-pci,drive=disk${number},write-cache=on,discard=off,write-zeroes=off`],
   ]
 }

@@ -27,9 +27,9 @@ const BUILDERS = ['classic', 'buildkit'] as const
 export type Builder = (typeof BUILDERS)[number]
 
 /**
- * A data root made by a real dockerd: builds every image, creates every container, stops the engine. The builders take
- * turns unless it is said which of them builds. Returns the directory; the same sources are built once and then come
- * from the cache.
+ * Makes a data root with a real dockerd: builds every image, creates every container, stops the engine. The
+ * builders take turns unless `builder` names one. Returns the directory. The same sources are built only once
+ * and then come from the cache.
  */
 export function dataRoot(name: string, sources: readonly ExtensionSource[], builder?: Builder): string {
   const recipe = JSON.stringify([
@@ -58,7 +58,10 @@ export function builderOf(index: number): Builder {
   return BUILDERS[index % BUILDERS.length] as Builder
 }
 
-/** Writes the build context of each source to /usr/lib/test/contexts/NAME of the tree at `root`, for its own engine. */
+/**
+ * Writes the build context of each source to /usr/lib/test/contexts/NAME of the tree at `root`, for its own
+ * engine.
+ */
 export function writeContexts(root: string, sources: readonly ExtensionSource[]): void {
   for (const source of sources) {
     const context = join(root, 'usr/lib/test/contexts', source.name)
@@ -78,7 +81,7 @@ function readTree(directory: string): string[] {
 /** The build context of one source, in the directory `context`. */
 export function writeContext(context: string, { dockerfile, files = {}, tree }: ExtensionSource): void {
   writeFileSync(join(context, 'Dockerfile'), dockerfile)
-  // A shell for RUN, out of the way of everything a root has.
+  // A shell for RUN, at a path where no root has anything.
   cpSync('/bin/busybox', join(context, 'busybox'))
   if (tree) cpSync(tree, join(context, 'tree'), { recursive: true, verbatimSymlinks: true })
   for (const [path, text] of Object.entries(files)) {
@@ -89,7 +92,7 @@ export function writeContext(context: string, { dockerfile, files = {}, tree }: 
   }
 }
 
-/** An engine that runs: its command line, `build` with either builder, and the path of its socket. */
+/** A running engine: its command line, `build` with either builder, and the path of its socket. */
 export type Engine = {
   docker: (...words: string[]) => string
   build: (builder: Builder, tag: string, context: string) => void
@@ -97,18 +100,21 @@ export type Engine = {
 }
 
 /**
- * Debian's own command line: BuildKit of Debian 12 is part of it and of the engine. Another one in /usr/local/bin wants
- * a plug-in for it.
+ * Debian's own command line, which includes BuildKit in Debian 12, as does the engine. Another one in
+ * /usr/local/bin would need a plug-in.
  */
 const DOCKER = '/usr/bin/docker'
 
-/** Runs dockerd on `data` with the overlay2 driver while `use` has its way with it; waits until it has stopped. `more`: words for dockerd. */
+/**
+ * Runs dockerd on `data` with the overlay2 driver while `use` uses it, and waits until it has stopped.
+ * `more`: arguments for dockerd.
+ */
 export function withEngine(data: string, use: (engine: Engine) => void, more: readonly string[] = []): void {
   const run = mkdtempSync('/tmp/hostext-engine-')
   const socket = `unix://${run}/docker.sock`
   const words = ['--data-root', data, '--exec-root', `${run}/exec`, '-H', socket, '--pidfile', `${run}/pid`]
   const log = join(run, 'log')
-  // A shell that waits: this process is synchronous and could not reap the engine itself.
+  // A shell that waits, because this process is synchronous and cannot reap the engine itself.
   const engine = spawn(
     'sh',
     [

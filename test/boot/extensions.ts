@@ -7,7 +7,7 @@ import { dataRoot, type ExtensionSource } from './engine.js'
 export const FEATURE = 'LABEL io.balena.features.host-extension=1'
 const BUSYBOX = '/usr/lib/layers/busybox'
 
-/** One layer, nothing but files. */
+/** One layer with only files. */
 export const oneLayer: ExtensionSource = {
   name: 'one-layer',
   dockerfile: `FROM scratch\n${FEATURE}\nCOPY one.txt /usr/share/one-layer/one.txt\n`,
@@ -15,7 +15,7 @@ export const oneLayer: ExtensionSource = {
 }
 
 /**
- * Many layers: it deletes a file of its own that the root has too, deletes one that only it had, and
+ * Many layers: it deletes a file of its own that the root also has, deletes one that only it has, and
  * replaces a directory.
  */
 const manyLayers: ExtensionSource = {
@@ -32,7 +32,7 @@ RUN ["${BUSYBOX}", "sh", "-c", "cd /usr/share/layers && ${BUSYBOX} rm -r directo
   files: { 'old.txt': 'old\n' },
 }
 
-/** Goes above everything, and replaces a file of the root. */
+/** Goes above everything and replaces a file of the root. */
 const override: ExtensionSource = {
   name: 'override',
   dockerfile: `FROM scratch
@@ -42,7 +42,7 @@ COPY replaced.txt /usr/share/base/replaced
   files: { 'replaced.txt': 'from override\n' },
 }
 
-/** Only adds: the root's own file wins. */
+/** Only adds files: the root's own file wins. */
 const additive: ExtensionSource = {
   name: 'additive',
   dockerfile: `FROM scratch
@@ -53,19 +53,19 @@ COPY file.txt /usr/share/additive/added
   files: { 'file.txt': 'from additive\n' },
 }
 
-/** No extension at all: an ordinary container beside them. */
+/** Not an extension: an ordinary container beside them. */
 const service: ExtensionSource = {
   name: 'service',
   dockerfile: 'FROM scratch\nLABEL io.balena.image.class=service\nCOPY file.txt /usr/share/service\n',
   files: { 'file.txt': 'from service\n' },
 }
 
-/** The data root most machines boot with. */
+/** The data root that most machines boot with. */
 export function standardDataRoot(): string {
   return dataRoot('standard', [oneLayer, manyLayers, override, additive, service])
 }
 
-/** One image each for what an extension can bring to life in the boot that stacks it. */
+/** One image for each thing that has to work in the boot that stacks an extension. */
 export function featuresDataRoot(): string {
   const tree = program('feature', 'usr/lib/x86_64-linux-gnu')
   const file = (name: string, path: string, text: string, more = ''): ExtensionSource => ({
@@ -104,7 +104,9 @@ export function featuresDataRoot(): string {
   ])
 }
 
-/** A tree with the program usr/bin/NAME, which prints a line from its shared library `directory`/libNAME.so.1. */
+/**
+ * A tree with the program usr/bin/NAME, which prints a line from its shared library `directory`/libNAME.so.1.
+ */
 export function program(name: string, directory: string): string {
   const library = '#include <stdio.h>\nvoid say(void) { puts("from the library"); }\n'
   const main = 'void say(void);\nint main(void) { say(); return 0; }\n'
@@ -134,14 +136,19 @@ export function containerDirectory(data: string, name: string): string {
   throw new Error(`no container ${name} in ${data}`)
 }
 
-/** A shell function: `update OLD NEW` puts the container NEW in the place of OLD, as an engine leaves it on the disk. */
+/**
+ * A shell function: `update OLD NEW` replaces the container OLD with NEW, as an engine leaves it on the disk.
+ */
 export const update = (data: string) => `update() {
 	rm -r ${data}/containers/$(cat /var/update/$1)
 	mv /var/update/$(cat /var/update/$2) ${data}/containers/
 }
 `
 
-/** Takes the containers `later` from the data root of a machine; `update` puts one of them in the place of another. */
+/**
+ * Moves the containers `later` out of the data root of a machine; `update` replaces another one with one of
+ * them.
+ */
 export function setAside(root: string, now: readonly string[], later: readonly string[]): void {
   const data = join(root, 'var/lib/docker')
   const aside = join(root, 'var/update')

@@ -6,13 +6,13 @@ import type { Release } from './rootfs.js'
 const COPY_TREE = `FROM scratch\n${FEATURE}\nCOPY tree /\n`
 
 /**
- * Extensions whose files mean nothing until an index that spans all of them and the root is made again: modules
- * (modules.dep, modules.alias), libraries (ld.so.cache), hardware (hwdb.bin), users (sysusers). The machine needs
- * `devices: ['edu']`, for which has-kernel-module has a driver and has-hwdb an entry.
+ * Extensions whose files have no effect until an index of all extensions and the root is rebuilt: modules
+ * (modules.dep, modules.alias), libraries (ld.so.cache), hardware (hwdb.bin), users (sysusers). The machine
+ * needs `devices: ['edu']`, for which has-kernel-module has a driver and has-hwdb an entry.
  *
- * What shows that they work: /sys/module/feature_first/parameters/bound is 1, …/feature_second/parameters/answer
- * is 42, feature-index prints "from the library", the device with PCI ID 1234:11e8 has the property
- * HOSTEXT_FEATURE=found, and /run/feature-user/name says "feature".
+ * What shows that they work: /sys/module/feature_first/parameters/bound is 1,
+ * …/feature_second/parameters/answer is 42, feature-index prints "from the library", the device with PCI ID
+ * 1234:11e8 has the property HOSTEXT_FEATURE=found, and /run/feature-user/name says "feature".
  */
 export function indexesDataRoot(release: Release): string {
   const modules = kernelModules(release)

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Neither hostext nor a case has to do with these, and each costs an emulated machine a second or more. */
+/** Neither hostext nor a case needs these units, and each costs an emulated machine a second or more. */
 const MASKED = [
   'getty@.service',
   'serial-getty@.service',
@@ -24,14 +24,14 @@ const MASKED = [
   'sys-kernel-tracing.mount',
 ]
 
-/** 170 of 250 devices. For those of the CPU and of ACPI, udev loads a dozen modules besides. */
+/** These are 170 of 250 devices. For those of the CPU and of ACPI, udev also loads a dozen modules. */
 const LEFT_ALONE = ['acpi', 'cpu', 'memory', 'pnp', 'tty', 'vc', 'vtconsole']
 const TRIGGER = `[Service]
 ExecStart=
 ExecStart=udevadm trigger --type=all --action=add ${LEFT_ALONE.map((name) => `--subsystem-nomatch=${name}`).join(' ')}
 `
 
-/** Takes out of the tree of a machine with disks what only makes its boots longer. */
+/** Removes from the tree of a machine with disks what only makes its boots longer. */
 export function makeLean(tree: string): void {
   const units = join(tree, 'etc/systemd/system')
   for (const unit of MASKED) symlinkSync('/dev/null', join(units, unit))

@@ -2,21 +2,24 @@ import type { Cut, Ending } from './cut.js'
 import type { DiskOptions, MadeDisk } from './disks.js'
 import type { Release } from './rootfs.js'
 
-/** What a case changes in a root filesystem that has hostext installed. */
+/** What a case changes in a root file system that has hostext installed. */
 export type Machine = DiskOptions & {
   release: Release
   /** The root has a container engine, dockerd, and docker.service is enabled. */
   device?: true
-  /** A machine with disks, without what only makes its boots longer: lean.ts. */
+  /** The machine has disks and lacks what only makes its boots longer: lean.ts. */
   lean?: boolean
-  /** Put at /var/lib/docker; `kernel`: the release of that of the machine, if it has its own. */
+  /**
+   * Makes the data root for /var/lib/docker. `kernel`: the release of the machine's kernel, if it has its
+   * own.
+   */
   dataRoot?: string | ((release: Release, kernel: string) => string)
   /**
-   * Sourced by the guest's reporter when the boot is complete: calls of `report KEY COMMAND …`. `$boot` is the
-   * number of the boot, from 1.
+   * Sourced by the guest's reporter when the boot is complete: calls of `report KEY COMMAND …`. `$boot` is
+   * the number of the boot, from 1.
    */
   script: string
-  /** More files, path to text; a path that ends with `*` is executable. */
+  /** More files, path to text. A path that ends in `*` is executable. */
   files?: Record<string, string>
   /** Anything else, done on the tree before it boots. */
   prepare?: (root: string) => void
@@ -24,11 +27,14 @@ export type Machine = DiskOptions & {
   commandLine?: string[]
   /** The boots of the same disks (or tree), one after the other. Default: one. */
   boots?: BootOptions[]
-  /** /etc/fstab, or what makes it, from the name of the root's device. Default: the root, writable where it can be. */
+  /**
+   * /etc/fstab, or a function that makes it from the name of the root's device. Default: the root, writable
+   * if possible.
+   */
   fstab?: string | ((root: string) => string)
-  /** What the kernel finds its root by: `UUID=…`, `LABEL=root`, `PARTUUID=…`. Default: the name of the device. */
+  /** How the kernel finds its root: `UUID=…`, `LABEL=root`, `PARTUUID=…`. Default: the name of the device. */
   root?: string
-  /** User-mode Linux boots with an initrd, because its root is none before that: QEMU always does. */
+  /** User-mode Linux boots with an initrd, because its root needs one. QEMU always does. */
   initrd?: true
   /** MiB; default 768, for a device 1536. */
   memory?: number
@@ -38,17 +44,17 @@ export type Machine = DiskOptions & {
 
 /** What is special about one boot. */
 export type BootOptions = {
-  /** More words for this boot; they may depend on what is where on its disks. */
+  /** More words for this boot; they may depend on the layout of its disks. */
   commandLine?: string[] | ((disks: MadeDisk[]) => string[])
   /**
-   * The power is cut there, unless the machine ends before: QEMU is killed, and what was not flushed to the disks
-   * is lost (drive-log.ts); elsewhere it is only a crash, and what was written is there. Such a boot need not report END, and its disks need not be clean; but nothing may be wrong
-   * with them that replaying the journals does not mend.
+   * When the power is cut, unless the machine ends before. QEMU is killed, and what was not flushed to the
+   * disks is lost (drive-log.ts). Elsewhere it is only a crash, and everything written is kept. Such a boot
+   * need not report END. Its disks need not be clean, but replaying the journals must repair them.
    */
   cut?: Cut
   /**
-   * How this boot has to end; none starts again by itself. Without it, and without `cut`, the reporter ends it. What
-   * ends in another way than by the reporter need not report END either.
+   * How this boot has to end; the harness does not restart a machine. Without it, and without `cut`, the
+   * reporter ends the boot. A boot that the reporter does not end need not report END either.
    */
   expectEnd?: Ending | 'any'
   /** More words for QEMU: `-rtc`, `base=1970-01-02`. */
@@ -57,9 +63,9 @@ export type BootOptions = {
   memory?: number
   /** Seconds until this boot has failed if it has not ended. */
   limit?: number
-  /** Texts of the console or the reports: the boot tells when each was first seen. */
+  /** Texts of the console or the reports; the outcome says when each was first seen. */
   marks?: readonly string[]
-  /** Called with the root disk after the boot, its journal replayed if it was left in use. */
+  /** Called after the boot with the root disk, whose journal is replayed if it was left in use. */
   examine?: (disk: MadeDisk) => void
 }
 
@@ -70,11 +76,14 @@ export type Boot = {
   seconds: number
   end: Ending
   /**
-   * It left every ext4 file system of its attached disks unmounted or read-only; not known of a container and of a
-   * boot that was not to end by itself.
+   * Whether it left every ext4 file system of its attached disks unmounted or read-only; unknown for a
+   * container, and for a boot that was cut.
    */
   clean: boolean | undefined
-  /** Seconds from the start to when each of `marks` was seen; of the blocks that were not flushed at a cut. */
+  /**
+   * Seconds from the start until each of `marks` was seen; what happened to the blocks that were not flushed
+   * at a cut.
+   */
   marks: Map<string, number>
   unflushed?: { kept: number; lost: number }
 }
@@ -92,12 +101,12 @@ export function parseReports(text: string): Map<string, string> {
   return reports
 }
 
-/** Fails loudly, with the console of the machine: the only witness there is. */
+/** Fails loudly with the console of the machine, which is the only witness. */
 export function machineError(what: string, console: string): Error {
   return new Error(`${what}; its console:\n${console.slice(-20_000)}`)
 }
 
-/** The text reported under `key` in the last boot or the one of that number, from 1. */
+/** The text reported under `key` in the last boot, or in the boot of that number, from 1. */
 export function reported(outcome: Outcome, key: string, boot = outcome.boots.length): string {
   const { reports, console } = outcome.boots[boot - 1] as Boot
   if (!reports.has(`${key}.status`))

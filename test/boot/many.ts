@@ -4,16 +4,17 @@ import { cached } from './cache.js'
 import { type Builder, withEngine, writeContext } from './engine.js'
 import { containerDirectory, FEATURE } from './extensions.js'
 
-/** The most layers that an engine makes an image of (its maxLayerDepth). */
+/** The most layers that an engine builds for an image (its maxLayerDepth). */
 const MOST_LAYERS = 125
 
 /** The name, of 250 characters, of one of the many. */
 export const LONG_NAME = 'long-'.padEnd(250, '0123456789')
 
 /**
- * A data root with `count` extensions: `most-layers` is of an image with as many layers as the engine makes, one is
- * called LONG_NAME, and the rest, `many-000` and on, are containers of one image that ships /usr/share/many/file. Of
- * ten of these eight have the feature label, one overrides (of falling priority by number), one is class=overlay.
+ * A data root with `count` extensions. The image of `most-layers` has as many layers as the engine builds,
+ * one extension is called LONG_NAME, and the others (`many-000` and so on) are containers of one image that
+ * ships /usr/share/many/file. Of ten of these, eight have the feature label, one overrides (with falling
+ * priority by number), and one is class=overlay.
  */
 export function manyDataRoot(count: number): string {
   if (count < 2) throw new Error('many are at least two')
@@ -46,7 +47,10 @@ export function manyDataRoot(count: number): string {
   return join(directory, 'docker')
 }
 
-/** The names that `count` extensions are over the 499 that fit: the last, by name, of those of class=overlay without override. */
+/**
+ * The names of the extensions beyond the 499 that fit: the last ones, by name, with class=overlay and no
+ * override.
+ */
 export function surplus(count: number): string[] {
   const lowest = Array.from({ length: count - 2 }, (_, n) => n).filter((n) => n % 10 === 9)
   return lowest.slice(lowest.length - Math.max(0, count - 499)).map(nameOf)
@@ -61,9 +65,9 @@ function labelsOf(n: number): string[] {
 }
 
 /**
- * Adds layers to the image of `most-layers`, as the driver keeps them, until it has `count`: one more than
- * the engine builds is still fine for its storage driver, which takes 128 with the container's own.
- * Each has a file /usr/share/most-layers/added-N.
+ * Adds layers to the image of `most-layers`, in the driver's format, until it has `count`. The storage driver
+ * accepts one more than the engine builds: 128 with the container's own. Each has a file
+ * /usr/share/most-layers/added-N.
  */
 export function deepen(data: string, count: number): void {
   const id = basename(containerDirectory(data, 'most-layers'))

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import type { Extent, MadeDisk } from './disks.js'
 
-/** What becomes of reading and writing there: guest/initramfs-mapper. */
+/** What happens to reads and writes there: guest/initramfs-mapper. */
 export type Kind = 'error' | 'unwritable'
 
 /** All sectors of a disk. */
@@ -10,14 +10,14 @@ export function wholeDisk({ file }: MadeDisk): Extent[] {
 }
 
 /**
- * The word for the kernel that makes /dev/mapper/`name` of all of `disk`, with `extents` (sectors) that fail.
+ * The kernel's word that makes /dev/mapper/`name` from the whole `disk`, with `extents` (sectors) that fail.
  */
 export function mapperWord(name: string, disk: MadeDisk, extents: readonly Extent[], kind: Kind): string {
   const [{ count }] = wholeDisk(disk) as [Extent]
   return `test.mapper=${name}:${disk.device}:${segments(count, extents, kind).join(',')}`
 }
 
-/** A table of `length` sectors without gaps: what lies between the extents is linear. */
+/** A table of `length` sectors without gaps: everything between the extents is linear. */
 export function segments(length: number, extents: readonly Extent[], kind: Kind): string[] {
   const table: string[] = []
   let end = 0

@@ -6,7 +6,7 @@ import { debian, type Release } from './rootfs.js'
 
 const SOURCES = join(import.meta.dirname, 'kernel')
 
-/** The modules of `kernel/`, `NAME.ko` by name, each in a tree of its own to be copied over a root. */
+/** The modules of `kernel/` by name, each in a tree of its own that can be copied over a root. */
 export type ModuleTrees = Record<'feature_first' | 'feature_second', string>
 
 /**

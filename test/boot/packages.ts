@@ -20,8 +20,8 @@ const PACKAGES = [
 ]
 
 /**
- * Makes sure that machines can be made and run here: root on Debian; what is missing is installed. Returns
- * why not, or undefined.
+ * Makes sure that machines can be made and run here: as root on Debian; installs missing packages. Returns
+ * why that is impossible, or undefined.
  */
 export function prepareHost(): string | undefined {
   if (process.getuid?.() !== 0) return 'machines need root (mounts, systemd-nspawn, dockerd)'

@@ -14,16 +14,16 @@ const ATTEMPTS = 2
 const RECORD = '/var/lib/docker/hostext'
 
 /**
- * One step of an extension's life a boot, from what the boot finds: create, update, update to a version that turns
- * the machine off, update to one that does not, remove, upgrade hostext itself, and again. Each version is an image of
- * its own. Nothing here relies on a step of an earlier boot having come to its end.
+ * One step of an extension's life in each boot, depending on what the boot finds: create, update, update to a
+ * version that turns the machine off, update to one that does not, remove, upgrade hostext itself, and start
+ * again. Each version is an image of its own. No step relies on an earlier step being complete.
  */
 const LIFE = `
 export DOCKER_BUILDKIT=0
 record=${RECORD}
 state=/var/lib/test
 mark() { echo "@@at: $1" >$out; }
-# durably FILE: replaces it by standard input, as whoever cares for power cuts does.
+# durably FILE: replaces it with standard input, as a program should that cares about power cuts.
 durably() { cat >$1.new && sync $1.new && mv -fT $1.new $1 && sync \${1%/*}; }
 mkdir -p $state
 mark up
@@ -42,7 +42,7 @@ for image in $(docker ps -aq --no-trunc --filter label=test.version); do
 	report images docker inspect -f '{{.Config.Labels}} {{.Image}}' $image
 done
 
-# Whether the stack of this boot is in the record of good ones, once that has settled.
+# Whether the stack of this boot is recorded as good, once that has settled.
 stacked=$(cat /usr/share/extension 2>/dev/null)
 image=$(docker inspect -f '{{.Image}}' extension 2>/dev/null)
 is_good() { [ -n "$stacked" ] && grep -qF "$(echo "$image" | cut -c 8-19)" $record/good 2>/dev/null; }
@@ -57,7 +57,7 @@ settle() {
 	mark settled
 }
 
-# version: makes the next image, and its container.
+# version: makes the next image and its container.
 version() {
 	number=$(($(cat $state/number 2>/dev/null || echo 0) + 1))
 	echo $number | durably $state/number || return
@@ -69,7 +69,7 @@ version() {
 	echo "$name" >$state/build/tree/usr/share/extension
 	if [ $kind = bad ]; then
 		mkdir -p $state/build/tree/usr/lib/systemd/system/sysinit.target.wants
-		# Said here and not on the console: the kernel drops characters of that if the emulator has no time for them.
+		# Reported, not printed: on the console the kernel drops characters if the emulator is busy.
 		cat >$state/build/tree/usr/lib/systemd/system/bad.service <<-END
 			[Unit]
 			DefaultDependencies=no
@@ -84,12 +84,12 @@ version() {
 	echo "@@made: $name $made" >$out
 	docker create --name extension extension:$number /none
 }
-# remove: also what a cut has left half-made.
+# remove: also removes what a cut has left incomplete.
 remove() {
 	docker rm -f $(docker ps -aq --filter name='^/extension$') 2>/dev/null
 	docker image prune -af --filter label=io.balena.features.host-extension=1
 }
-# upgrade: what build.mjs install does, from a second copy: a temporary beside each file, the stub last.
+# upgrade: like build.mjs install, from a second copy: a temporary file beside each file, the stub last.
 upgrade() {
 	cd /usr/lib/test/upgrade || return
 	for file in $(find . -type f ! -name hostext-generator | sort) $(find . -name hostext-generator); do
@@ -104,7 +104,7 @@ step() {
 	elif is_good && [ $(($(cat $state/number) % 4)) = 0 ]; then
 		remove
 	else
-		# Also of what is not stacked: it has been tried, or its data has not survived.
+		# Even for what is not stacked: it has been tried, or its data has not survived.
 		remove && version
 	fi
 }
@@ -129,7 +129,7 @@ function prepare(root: string): void {
     for (const entry of readdirSync(join(root, directory), { withFileTypes: true })) {
       if (!entry.isFile() || !(directory.endsWith('hostext') || entry.name.startsWith('hostext'))) continue
       execFileSync('cp', [entry.name === 'node' ? '-al' : '-a', '-t', to, join(root, directory, entry.name)])
-      // Another version of it, so that half of an upgrade is a mixture.
+      // Another version, so that half an upgrade would be a mixture.
       if (entry.name === 'hostext.cjs') appendFileSync(join(to, entry.name), '\n// another version\n')
       else if (entry.name !== 'node') appendFileSync(join(to, entry.name), '\n# another version\n')
     }
@@ -151,8 +151,8 @@ export function machineForCuts(release: Release): Machine {
 }
 
 /**
- * The phases of a boot, by the texts at their ends, and how much of the cuts each gets. A boot that shows no beginning
- * of the phase it was to be cut in (`hostext: stacking` on a plain root) ends by itself.
+ * The phases of a boot with the texts at their ends, and the share of the cuts that each gets. If the phase
+ * of the cut never begins (`hostext: stacking` on a plain root), the boot ends normally.
  */
 export const PHASES = [
   { name: 'before the switch', from: 'systemd[1]: ', to: 'hostext: stacking', seconds: 8 },
@@ -164,7 +164,7 @@ export const PHASES = [
 ] as const
 const MARKS = [...new Set(PHASES.flatMap(({ from, to }) => (to === undefined ? [from] : [from, to])))]
 
-/** How long each phase took when a boot last came to its end. */
+/** How long each phase took in the last boot that was not cut. */
 export type Durations = Map<string, number>
 
 export function learn(durations: Durations, marks: ReadonlyMap<string, number>): void {
@@ -174,10 +174,10 @@ export function learn(durations: Durations, marks: ReadonlyMap<string, number>):
   }
 }
 
-/** What becomes of the next boot: the order of its steps, and when it is cut, unless it is left to its end. */
+/** What happens to the next boot: the order of its steps, and when it is cut, if at all. */
 export type NextBoot = { order: 'engine' | 'settle'; phase?: string; cut?: Cut }
 
-/** Two thirds of the boots are cut, at a time that is as likely as any other of a phase as likely as any other. */
+/** Two thirds of the boots are cut, at a uniformly random time in a random phase. */
 export function chooseBoot(random: () => number, durations: Durations): NextBoot {
   const [order, isCut, which, when] = [random(), random(), random(), random()]
   const boot = { order: order < 0.5 ? ('engine' as const) : ('settle' as const) }
@@ -190,10 +190,10 @@ export function chooseBoot(random: () => number, durations: Durations): NextBoot
 /** A version of the extension: `7 bad <uuid>`. */
 export type Version = { name: string; image: string; bad: boolean }
 
-/** What is known of a machine from its boots so far. */
+/** What is known about a machine from its boots so far. */
 export type History = {
   versions: Map<string, Version>
-  /** The record of the last good stack as it was last seen. */
+  /** The record of the last good stack, as last seen. */
   good: string
   /** How often each bad version turned the machine off. */
   powerOffs: Map<string, number>
@@ -203,12 +203,12 @@ export function newHistory(): History {
   return { versions: new Map(), good: '', powerOffs: new Map() }
 }
 
-/** The records of good stacks as a boot left them on the disk: src/records.ts. */
+/** The records of good stacks that a boot left on the disk: src/trial/records.ts. */
 export type Marks = { good?: string | undefined; previous?: string | undefined }
 
 /**
- * What is wrong with a boot and with the marks that it left on the disk, if anything, given all boots before it;
- * adds it to the history.
+ * What is wrong with a boot and with the marks that it left on the disk, if anything, given all boots before
+ * it. Adds the boot to the history.
  */
 export function judge(
   history: History,
@@ -235,7 +235,7 @@ export function judge(
     if (text !== undefined && parseStack(text) === undefined) wrong.push(`${name} is not a record: "${text}"`)
   for (const { name, image, bad } of history.versions.values())
     if (bad && now.includes(image)) wrong.push(`the bad version ${name} is marked good`)
-  // Under either name: a mark moves to `previous` before the next one is made.
+  // Under either name: `good` becomes `previous` before the next mark is made.
   if (history.good !== '' && ![marks.good, marks.previous].includes(history.good))
     wrong.push(`a good mark is lost: ${history.good}`)
   const isKnown = [...history.versions.values()].some(({ image }) => marks.good?.includes(image))
@@ -246,11 +246,14 @@ export function judge(
   return wrong
 }
 
-/** How a decision says why `extension` is not stacked: by its name, its ID, or with all that the engine has. */
+/**
+ * How a decision says why `extension` is not stacked: by its name, its ID, or with everything the engine
+ * keeps.
+ */
 const WHY =
   /left out: (?:extension|[0-9a-f]{12}|everything) |rolled back: extension|plain root, extensions are left out|^plain root: (?!no container)/m
 
-/** What is wrong with a boot that came to its end. */
+/** What is wrong with a boot that was not cut. */
 function judgeWhole(history: History, reports: Map<string, string>): string[] {
   const wrong: string[] = []
   const failed = (reports.get('failed') ?? '')
@@ -264,7 +267,7 @@ function judgeWhole(history: History, reports: Map<string, string>): string[] {
   const stacked = reports.get('stacked.status') === '0' ? (reports.get('stacked') ?? '') : undefined
   if (stacked !== undefined && history.versions.get(stacked)?.bad)
     wrong.push(`the bad version ${stacked} is stacked, and the machine is up`)
-  // Whatever is not stacked, something says why, of that very extension: that there was none is no reason.
+  // If it is not stacked, a message says why for this very extension: "no container" is not a reason.
   const decision = reports.get('decision') ?? ''
   const there = /^extension .*$/m.exec(reports.get('containers') ?? '')?.[0]
   if (stacked === undefined && there && !WHY.test(decision))
@@ -281,8 +284,9 @@ export type LifeOptions = {
 }
 
 /**
- * Boots one machine until its power was cut `cuts` times and it came to its end once more after that. Throws at the first
- * thing that is wrong, with what happened until then. Returns the number and seconds of the boots, and their ends.
+ * Boots one machine until its power was cut `cuts` times and one more boot was complete. Throws an Error at
+ * the first thing that is wrong, with the history so far. Returns the number and seconds of the boots, and
+ * how they ended.
  */
 export async function live({
   release,
@@ -296,7 +300,7 @@ export async function live({
   const done = { boots: 0, seconds: 0, cuts: 0, ends: 0 }
   return withDisks(qemu, machineForCuts(release), { limit: 1800 }, async ({ boot }) => {
     let isWhole = false
-    // The first boot comes to its end, to learn how long that takes here; so does the last.
+    // The first boot is not cut, to learn how long a boot takes here; nor is the last.
     while (done.cuts < cuts || !isWhole) {
       const next = chooseBoot(random, durations)
       const cut = done.boots > 0 && done.cuts < cuts ? next.cut : undefined

@@ -1,6 +1,6 @@
 /**
- * `tsx test/boot/prepare.ts NAME`: makes what all machines are made of, so that it is there when the first one is
- * booted. NAME is a release, for its root filesystem, or `uml`, for the kernel.
+ * `tsx test/boot/prepare.ts NAME`: makes what all machines are made from, before the first one boots. NAME is
+ * a release, for its root file system, or `uml`, for the kernel.
  */
 import { debian, RELEASES } from './rootfs.js'
 import { umlKernel } from './uml-kernel.js'

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 
-/** `ended`: by itself, within the limit; `code`: its exit status then. */
+/** `ended`: whether it ended by itself within the limit; `code`: its exit status then. */
 export type Ran = { console: string; seconds: number; ended: boolean; code: number | null }
 
-/** A machine that runs: what it has said, for how many seconds it has run, and what can be done to it. */
+/** A running machine: its output, how many seconds it has run, and what can be done to it. */
 export type Running = {
   console: string
   elapsed: number
@@ -18,11 +18,11 @@ export type RunOptions = {
   /** Called every `period` milliseconds. */
   watch?: (running: Running) => void
   period?: number
-  /** A file for what it says, in place of a pipe: for what does not wait until a pipe is read. */
+  /** A file for its output instead of a pipe, for a program that does not wait until a pipe is read. */
   output?: string
 }
 
-/** Runs a machine until it ends; it does not outlive this process, however that ends. */
+/** Runs a machine until it ends. It does not outlive this process, however this process ends. */
 export async function run(
   words: string[],
   { limit, watch = () => {}, period = 250, output }: RunOptions,
@@ -47,7 +47,7 @@ export async function run(
   }
   process.once('exit', kill)
   const type = (text: string) => child.stdin?.write(text)
-  // This process may be held up for minutes, making another machine: those do not count.
+  // This process may be busy for minutes making another machine; that time does not count.
   let elapsed = 0
   let last = started
   const timer = setInterval(() => {

@@ -16,12 +16,13 @@ export function processors(): number[] {
   return numbersIn(list)
 }
 
-/** What flock exits with if another has the lock: no program here ends so. */
+/** The exit status of flock if another process has the lock; no program here uses it. */
 const TAKEN = 175
 
 /**
- * Runs a command on a processor that no other machine is pinned to, of this or another run; waits until there is one.
- * `start` gets the words to put before the command. What it starts has the lock for as long as it runs, however it ends.
+ * Runs a command on a processor to which no other machine, of this or another run, is pinned; waits until
+ * there is one. `start` gets the words to put before the command. The started process holds the lock for as
+ * long as it runs, however it ends.
  */
 export async function onProcessor(start: (words: string[]) => Promise<Ran>): Promise<Ran> {
   for (;;) {

@@ -7,10 +7,14 @@ import type { Machine } from './machine.js'
 import { run } from './process.js'
 import { debian } from './rootfs.js'
 
-/** Without what only costs an emulated machine time: a fifth level of page tables, a hypervisor's module. */
+/**
+ * Turns off what only costs an emulated machine time: a fifth level of page tables, a module of a hypervisor.
+ */
 const CPU = 'max,la57=off,svm=off'
 
-/** QEMU, in emulation: Debian's own kernel and initrd, devices, and drives that lose what was not flushed. */
+/**
+ * QEMU as an emulator: Debian's own kernel and initrd, devices, and drives that lose what was not flushed.
+ */
 export const qemu: Emulator = {
   device: (index) => `/dev/vd${'abcdefgh'[index]}`,
   stall: 90,
@@ -38,7 +42,7 @@ function words({ machine, disks, boot, words, reports }: Start): string[] {
   ]
 }
 
-/** What the initrd loads for disks and file systems that a lean machine does not have. */
+/** Modules that the initrd loads for disks and file systems that a lean machine does not have. */
 function leanWords({ rootFilesystem }: Machine): string[] {
   const btrfs = rootFilesystem === 'btrfs' ? [] : ['module_blacklist=btrfs,raid6_pq,xor']
   return ['modprobe.blacklist=ata_piix,ata_generic', ...btrfs]
@@ -47,13 +51,13 @@ function leanWords({ rootFilesystem }: Machine): string[] {
 const beforeCut = ({ file }: MadeDisk) => `${file}.before`
 const driveLog = ({ file }: MadeDisk) => `${file}.log`
 
-/** Keeps a disk as it is before a boot whose power will be cut, and makes the log for what that boot writes. */
+/** Saves a disk before a boot that will be cut, and creates the log of what that boot writes. */
 function prepare(disk: MadeDisk): void {
   copyDisk(disk.file, beforeCut(disk))
   writeFileSync(driveLog(disk), '')
 }
 
-/** Makes of a disk what a cut leaves of it, if there was one. */
+/** Turns a disk into what the cut has left of it, if there was one. */
 function finish(disk: MadeDisk, isCut: boolean, random: () => number): Rest {
   let rest = { kept: 0, lost: 0 }
   if (isCut) {

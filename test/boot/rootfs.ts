@@ -21,7 +21,10 @@ const GUEST = join(import.meta.dirname, 'guest')
 const PACKAGES =
   'systemd,systemd-sysv,udev,dbus,kmod,e2fsprogs,btrfs-progs,dmsetup,linux-image-cloud-amd64,initramfs-tools'
 
-/** Installed before the packages, so that the initrd has them: path in the root to file of the guest. */
+/**
+ * Files that are installed before the packages, so that the initrd has them: path in the root to file in
+ * guest/.
+ */
 const INITRAMFS = {
   'etc/initramfs-tools/conf.d/test': 'initramfs-conf',
   'etc/initramfs-tools/hooks/test': 'initramfs-hook',
@@ -29,10 +32,10 @@ const INITRAMFS = {
   'etc/initramfs-tools/scripts/local-top/test-mapper': 'initramfs-mapper',
 }
 
-/** `device`: it has a container engine besides, enabled, as the devices have that hostext is for. */
+/** `device`: it also has a container engine, enabled, like the devices that hostext is for. */
 export type Kind = 'plain' | 'device'
 /**
- * With what `docker run` and `docker build` need of the recommended packages: Debian 12's engine wants
+ * Includes the recommended packages that `docker run` and `docker build` need: Debian 12's engine needs
  * apparmor_parser, and has BuildKit without buildx.
  */
 const ENGINE_PACKAGES: Record<Release, string[]> = {
@@ -42,7 +45,7 @@ const ENGINE_PACKAGES: Record<Release, string[]> = {
 }
 const ENGINE_SETTINGS = '{ "iptables": false, "bridge": "none" }\n'
 
-/** What every test machine has besides Debian: a root account without password and the reporter. */
+/** What every test machine has in addition to Debian: a root account without a password, and the reporter. */
 function customize(root: string): void {
   execFileSync('chroot', [root, 'passwd', '-d', 'root'], { stdio: 'ignore' })
   writeFileSync(join(root, 'etc/hostname'), 'device\n')
@@ -53,7 +56,7 @@ function customize(root: string): void {
   mkdirSync(join(root, 'usr/lib/test'))
   cpSync(join(GUEST, 'report'), join(root, 'usr/lib/test/report'))
   chmodSync(join(root, 'usr/lib/test/report'), 0o755)
-  // Something of the root's own, for extensions to replace, delete and stand behind.
+  // The root's own files, which extensions replace, delete or are hidden by.
   mkdirSync(join(root, 'usr/share/base'))
   for (const name of ['kept', 'replaced', 'deleted'])
     writeFileSync(join(root, 'usr/share/base', name), `root\n`)
@@ -61,7 +64,10 @@ function customize(root: string): void {
   mkdirSync(join(root, 'var/lib/apt/lists'))
 }
 
-/** `sh -c INSTALL sh ROOT PACKAGE…`, with mounts of its own: Debian's packages into a root that has none of their lists. */
+/**
+ * `sh -c INSTALL sh ROOT PACKAGE…`, with mounts of its own: installs Debian packages in a root without
+ * package lists.
+ */
 const INSTALL = `set -e
 root=$1
 shift
@@ -75,7 +81,7 @@ chroot "$root" apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install --no-i
 chroot "$root" apt-get clean
 `
 
-/** Lets dockerd run without iptables and a bridge. Debian's package has enabled it. */
+/** Lets dockerd run without iptables and a bridge. Debian's package has already enabled it. */
 function addEngine(release: Release, root: string): void {
   execFileSync(
     'unshare',
@@ -88,7 +94,7 @@ function addEngine(release: Release, root: string): void {
   if (!enabled.includes('docker.service')) throw new Error(`docker.service is not enabled in ${root}`)
 }
 
-/** A Debian root filesystem: `root/`, and the kernel and initrd it boots with. Made once, then cached. */
+/** A Debian root file system: `root/`, and the kernel and initrd it boots with. Made once, then cached. */
 export type Rootfs = { root: string; kernel: string; initrd: string; systemd: number }
 
 export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
@@ -116,7 +122,7 @@ function plain(release: Release): string {
       [
         '--quiet',
         '--variant=minbase',
-        // A mirror's copy of a release in the making may be older than it is meant to become.
+        // A mirror's copy of an unreleased Debian may be past its Valid-Until date.
         '--aptopt=Acquire::Check-Valid-Until "false"',
         `--include=${PACKAGES}`,
         ...Object.entries(INITRAMFS).map(

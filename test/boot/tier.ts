@@ -13,9 +13,9 @@ import { uml } from './uml.js'
 import { releasesOf, type Way } from './ways.js'
 
 /**
- * A tier of the tests: boots the cases in one way. `HOSTEXT_TEST_FULL=1` is the full run. `HOSTEXT_TEST_CASE=TEXT`
- * picks by name, on all releases, `HOSTEXT_TEST_RELEASE=NAME` by release, `HOSTEXT_TEST_REPEAT=NUMBER` boots each that
- * often, to find what fails once in a while.
+ * A tier of the tests: boots the cases in one way. `HOSTEXT_TEST_FULL=1` is the full run.
+ * `HOSTEXT_TEST_CASE=TEXT` selects cases by name, on all releases; `HOSTEXT_TEST_RELEASE=NAME` selects by
+ * release. `HOSTEXT_TEST_REPEAT=NUMBER` boots each case that often, to find rare failures.
  */
 export async function bootTier(way: Way): Promise<void> {
   const problem = prepareHost()

@@ -1,10 +1,13 @@
-/** What a case took: its boots, the seconds in them, and all seconds, those for making the machine and its images included. */
+/**
+ * What a case took: its boots, their seconds, and all its seconds, including those for making the machine and
+ * its images.
+ */
 export type Time = { way: string; name: string; boots: number; booting: number; seconds: number }
 
-/** What such a line starts with, in the comments of the case. */
+/** The start of such a line, in the comments of the case. */
 const MARK = '>> '
 
-/** A comment that says what a case took: {@link timesIn} finds it again. */
+/** A comment that says what a case took; {@link timesIn} parses it. */
 export function timeLine({ way, name, boots, booting, seconds }: Time): string {
   return `${MARK}${way}: ${boots} boots, ${booting.toFixed(1)} s of ${seconds.toFixed(1)} s: ${name}`
 }
@@ -21,7 +24,10 @@ export function timesIn(tap: string): Time[] {
   }))
 }
 
-/** One line on all of them; undefined if there are none. Several run at once: their seconds are more than the clock's. */
+/**
+ * One line about all of them; undefined if there are none. Several run at once, so the sum exceeds the
+ * elapsed time.
+ */
 export function summary(times: readonly Time[]): string | undefined {
   if (times.length === 0) return undefined
   const sum = (key: 'boots' | 'booting' | 'seconds') => times.reduce((total, time) => total + time[key], 0)
@@ -31,7 +37,7 @@ export function summary(times: readonly Time[]): string | undefined {
   return `${times.length} cases, ${boots} boots in ${booting.toFixed(0)} s${each}, ${making} s for the machines`
 }
 
-/** A line a case, the longest first. */
+/** One line for each case, the longest first. */
 export function table(times: readonly Time[]): string {
   const sorted = times.toSorted((a, b) => b.seconds - a.seconds)
   return sorted

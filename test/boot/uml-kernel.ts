@@ -15,19 +15,23 @@ import { gunzipSync } from 'node:zlib'
 import { cached } from './cache.js'
 import { debian, type Release } from './rootfs.js'
 
-/** The newest there is, whatever is booted with it. It needs the C library of its own release. */
+/** The newest kernel, whatever release is booted with it. It needs the C library of its own release. */
 const RELEASE = 'forky'
 const PACKAGES = 'user-mode-linux,libc6,libgcc-s1'
 
-/** What a test machine may load; it has 600 more, most for networks. The file systems ext4 and btrfs are built in. */
+/**
+ * The modules that a test machine may load. There are 600 more, mostly for networks. ext4 and btrfs are built
+ * in.
+ */
 const MODULES = [
   ...['overlay', 'squashfs', 'erofs', 'autofs4', 'fuse', 'configfs', 'pstore', 'efivarfs', 'binfmt_misc'],
   ...['dm-mod', 'dm-flakey', 'loop', 'dummy'],
 ]
 
 /**
- * The kernel that is a process: `root`, a directory to chroot into for usr/bin/linux.uml; `modules`, the directory
- * named after its version, with its modules; `config`, what it was built with. Made of Debian's packages once, then cached.
+ * The kernel that runs as a process. `root`: a directory to chroot into for usr/bin/linux.uml; `modules`: the
+ * directory with its modules, named after its version; `config`: its configuration. Made once from Debian's
+ * packages, then cached.
  */
 export function umlKernel(): { root: string; modules: string; config: string } {
   const recipe = [RELEASE, PACKAGES, readFileSync(import.meta.filename, 'utf8')]
@@ -42,7 +46,8 @@ export function umlKernel(): { root: string; modules: string; config: string } {
       ],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     )
-    // What uml.ts mounts there, and the links of a merged /usr, which a package makes when it is installed.
+    // The mount points for uml.ts, and the links of a merged /usr, which a package creates when it is
+    // installed.
     for (const name of ['proc', 'dev', 'tmp', 'machine']) mkdirSync(join(root, name), { recursive: true })
     writeFileSync(join(root, 'initrd'), '')
     for (const name of ['lib', 'lib64'])
@@ -73,7 +78,7 @@ export function umlKernel(): { root: string; modules: string; config: string } {
   }
 }
 
-/** Puts the modules of this kernel in the place of those that a tree has. */
+/** Replaces the modules in a tree with those of this kernel. */
 export function addUmlModules(tree: string): void {
   const { modules } = umlKernel()
   const to = join(tree, 'usr/lib/modules')
@@ -82,7 +87,7 @@ export function addUmlModules(tree: string): void {
   cpSync(modules, join(to, basename(modules)), { recursive: true })
 }
 
-/** The initrd that the tools of `release` make for this kernel, as for their own. */
+/** The initrd that the tools of `release` make for this kernel, as they do for their own. */
 export function umlInitrd(release: Release): string {
   const { modules, config } = umlKernel()
   const { root } = debian(release)

@@ -5,9 +5,10 @@ import { onProcessor } from './processors.js'
 import { addUmlModules, umlInitrd, umlKernel } from './uml-kernel.js'
 
 /**
- * `sh -c START sh KERNEL WORK REPORTS INITRD WORD…`: becomes the kernel, in its own root directory, with the disks at
- * /machine and the reports as descriptor 3. It starts anew by running itself again, by the name that it was called by:
- * there is none of that name, so a machine that reboots ends. chroot(8) has no option for that.
+ * `sh -c START sh KERNEL WORK REPORTS INITRD WORD…`: becomes the kernel, in its own root directory, with the
+ * disks at /machine and the reports as descriptor 3. To reboot, the kernel runs the program named in its
+ * argv[0] again. There is no program of that name, so a machine that reboots ends. chroot(8) has no option
+ * for that.
  */
 const START = `set -e
 cd "$2"
@@ -23,10 +24,11 @@ exec perl -e 'chroot $ENV{root} and chdir "/" and exec { "/usr/bin/linux.uml" } 
 `
 
 /**
- * User-mode Linux: a kernel that is a process, with disks and nothing else, an eighth of the processor time of
- * QEMU. Left to the scheduler, a boot takes four times as long as pinned to one processor.
+ * User-mode Linux: a kernel that runs as a process, with disks and no other devices, for an eighth of QEMU's
+ * processor time. If it is not pinned to one processor, a boot takes four times as long.
  *
- * The console and the reports go to files: it does not wait for the reader of a pipe, and loses what does not fit in.
+ * The console and the reports go to files, because it does not wait for the reader of a pipe, and loses what
+ * does not fit.
  */
 export const uml: Emulator = {
   device: (index) => `/dev/ubd${'abcdefgh'[index]}`,
@@ -46,11 +48,12 @@ function command({ machine, disks, boot, words, reports, isTyped }: Start): stri
   return [
     ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c', START, 'sh'],
     ...[root, dirname(reports), reports, machine.initrd ? umlInitrd(machine.release) : ''],
-    // Where it keeps what is its own.
+    // Where it keeps its own files.
     ...['uml_dir=/tmp/', 'umid=machine', `mem=${memory}M`],
     ...disks.map(({ file }, index) => `ubd${index}=${inside(file)}`),
     ...(machine.initrd ? ['initrd=/initrd'] : []),
-    // The first console is the standard output, the second serial line has the reports; nothing else is there.
+    // The first console is standard output, the second serial line carries the reports; there are no
+    // others.
     ...[`con0=${isTyped ? 'fd:0' : 'null'},fd:1`, 'con=null', 'ssl=null', 'ssl1=null,fd:3', 'console=tty0'],
     ...['panic=-1', 'printk.time=1', 'TERM=dumb'],
     ...words,

@@ -4,14 +4,14 @@ import { RELEASES, type Release } from './rootfs.js'
 export type Way = 'container' | 'uml' | 'vm'
 
 /**
- * The cheapest way that can show a case; each run boots it so on one release, in turn. Of a main case: all ways in which
- * each run boots it, on each release.
+ * The cheapest way that can show a case. Each run boots it like this on one release, in turn. For a main
+ * case: all the ways in which each run boots it, on each release.
  */
 export type Where = Way | Way[]
 
 /**
- * The releases on which a run boots a case in this way; `number`: the case's among all. The full run boots all of them
- * on every release, what a container shows in user-mode Linux as well.
+ * The releases on which a run boots a case in this way. `number`: the number of the case. The full run boots
+ * every case on every release, and container cases in user-mode Linux as well.
  */
 export function releasesOf({ boot }: { boot: Where }, way: Way, number: number, full: boolean): Release[] {
   const ways = [boot].flat()

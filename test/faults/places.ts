@@ -67,7 +67,9 @@ export function faultsOf(source: string): Fault[] {
   return found
 }
 
-/** All the faults that the shell script (or unit, of which only lines can go) `source` offers, but comments. */
+/**
+ * All the faults that the shell script (or unit, of which only lines can go) `source` offers, but comments.
+ */
 export function shellFaultsOf(source: string, isUnit = false): Fault[] {
   const found: Fault[] = []
   let start = 0

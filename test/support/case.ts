@@ -5,9 +5,10 @@ import { CASES, DATA_ROOTS } from './paths.js'
 import { copyTree, makeTree } from './tree.js'
 
 /**
- * The machine of a case, in a directory of its own. A case is a folder in test/cases/: `root/` is the input tree,
- * `engines.json` says which data root of data-roots/ stands where in it, `expected/` holds every file the generator
- * writes. Returns that directory, with `normal`, `early` and `late` in it, and the root.
+ * Makes the machine of a case in a directory of its own. A case is a folder in test/cases/: `root/` is the
+ * input tree, `engines.json` says which data root of data-roots/ goes where in it, and `expected/` has every
+ * file that the generator writes. Returns that directory, with `normal`, `early` and `late` in it, and the
+ * root.
  */
 export function prepareCase(t: Test, name: string): { work: string; root: string } {
   const work = makeTree(t)

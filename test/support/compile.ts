@@ -3,8 +3,8 @@ import { dirname, join, relative } from 'node:path'
 import { transformSync } from 'esbuild'
 
 /**
- * Compiles `files` of the checkout at `project`, or all of its src/ and test/, into the directory `out`, in the same
- * places. What a file asks of its own place is answered with that of its source.
+ * Compiles `files` of the checkout at `project`, or all of its src/ and test/, into the directory `out`,
+ * under the same paths. A file that asks for its own path gets the path of its source.
  */
 export function compile(project: string, out: string, files?: string[]): void {
   for (const source of files?.map((file) => join(project, file)) ?? sources(project)) {

@@ -17,7 +17,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import type { Random } from './seeded.js'
 import { walk } from './tree.js'
 
-/** What a unit, a path, a terminal or a parser could trip over. */
+/** Text that a unit, a path, a terminal or a parser could trip over. */
 export const HOSTILE = [
   'x\n[Mount]\nWhat=/etc\n',
   'x\r\nExecStart=/bin/sh',
@@ -36,7 +36,7 @@ export const HOSTILE = [
   '',
 ]
 
-/** What JSON can have in place of what is expected. */
+/** JSON values to put in place of the expected ones. */
 const WRONG: unknown[] = [
   null,
   true,
@@ -51,7 +51,7 @@ const WRONG: unknown[] = [
   ...HOSTILE,
 ]
 
-/** Where links may lead that should not. */
+/** Where links must not lead. */
 const TARGETS = [
   '/etc',
   '/dev/zero',
@@ -65,12 +65,13 @@ const TARGETS = [
   'SELF',
 ]
 
-/** A FIFO or a socket cannot be made from here; one that was made once is linked. */
+/** Node cannot create a FIFO or a socket, so one that was made before is linked. */
 export type Specials = { fifo: string; socket: string }
 
 /**
- * Damages the engine's data below `data`, in which `found` is, as the random numbers have it; says how. What lies at or
- * below the paths that it adds to `touched` is no longer what it was, also where it throws half-way; all else is.
+ * Damages the engine's data below `data`, which contains `found`, guided by the random numbers; returns what
+ * it did. Everything at or below the paths that it adds to `touched` may have changed, even if it throws
+ * half-way. Everything else is unchanged.
  */
 export function damage(
   data: string,
@@ -83,7 +84,7 @@ export function damage(
   if (entries.length === 0) return 'nothing left'
   const stat = (path: string) => lstatSync(join(data, path))
   const files = found.filter(({ entry }) => entry.isFile()).map(({ path }) => path)
-  // As many of the few as of the many: each kind is as much of what is damaged.
+  // First choose a kind, then a file of it, so that each kind is damaged equally often.
   const kind = random.pick([
     entries.filter((path) => /^containers\//.test(path)),
     entries.filter((path) => /(?:^|\/)(?:lower|mount-id)$/.test(path)),
@@ -180,7 +181,7 @@ export function damage(
   return name
 }
 
-/** The text of a file, but not what a link leads to: that may be endless, or somebody else's. */
+/** The text of a file. Links are not followed: the target may be endless, or belong to somebody else. */
 function readOwn(file: string): string {
   if (!lstatSync(file).isFile()) throw new Error(`${file} is no file`)
   return readFileSync(file, 'utf8')

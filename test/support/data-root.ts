@@ -10,7 +10,7 @@ import { copyTree, makeTree } from './tree.js'
 
 export const DATA = '/var/lib/docker'
 
-/** A machine for images that ask for nothing. */
+/** A machine without special properties. */
 export const HOST: Host = {
   release: '6.1.0',
   kernelAbi: undefined,
@@ -18,7 +18,7 @@ export const HOST: Host = {
   takesStarted: false,
 }
 
-/** What images are read for, on such a machine. */
+/** What images are checked against, on such a machine. */
 export function makeLook(
   root: Root,
   { essential = [] as string[], ...more }: Partial<Look> & { essential?: string[] } = {},

@@ -1,8 +1,8 @@
 import { existsSync, statfsSync } from 'node:fs'
 
 /**
- * The environment of a program that makes and removes thousands of small files: temporary ones go to memory, if
- * `bytes` are free there. A disk takes seven times as long over them.
+ * The environment for a program that creates and removes thousands of small files. Temporary files go to
+ * memory if `bytes` are free there. A disk takes seven times as long.
  */
 export function inMemory(bytes = 2 ** 30): { TMPDIR?: string } {
   const memory = '/dev/shm'

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 
-/** The checkout, and what tests take from it. */
+/** The checkout, and the parts of it that tests use. */
 export const PROJECT = join(import.meta.dirname, '../..')
 export const BUNDLE = join(PROJECT, 'dist/hostext.cjs')
 export const GENERATORS = join(PROJECT, 'generators')
 export const STEPS = join(GENERATORS, 'steps')
 /** Data roots made by a real engine: data-roots/make.ts. */
 export const DATA_ROOTS = join(PROJECT, 'test/data-roots')
-/** A machine a folder, with the units it gets. */
+/** Machines, one in each folder, with the units they get. */
 export const CASES = join(PROJECT, 'test/cases')

@@ -2,7 +2,7 @@ import type { Extension } from '../../src/image/extension.js'
 import type { Rank } from '../../src/image/labels.js'
 import type { Plan } from '../../src/stack/plan.js'
 
-/** An extension as metadata could have it at its worst. `more`: what is special about it. */
+/** An extension with metadata at its worst. `more`: what is special about it. */
 export function makeExtension(name: string, image = 'image:1', more: Partial<Extension> = {}): Extension {
   return {
     container: {
@@ -22,7 +22,7 @@ export function makeExtension(name: string, image = 'image:1', more: Partial<Ext
   }
 }
 
-/** Extensions of these names, of which the first `above` stand above the root. */
+/** Extensions with these names; the first `above` of them are above the root. */
 export function makeStack(names: readonly string[], above: number): Extension[] {
   const rank = (index: number): Rank => ({ kind: index < above ? 'feature' : 'overlay' })
   return names.map((name, index) => makeExtension(name, 'image:1', { rank: rank(index) }))

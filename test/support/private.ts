@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { makeTree, readTree, type Tree, writeTree } from './tree.js'
 
-/** Why scripts that mount cannot be run here, or false. */
+/** Why scripts that mount cannot run here, or false. */
 export const cannotMount =
   process.getuid?.() !== 0
     ? 'a mount namespace needs root'

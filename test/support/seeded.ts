@@ -1,14 +1,14 @@
 import { seeded as numbers } from '../boot/cut.js'
 
-/** The seed of what is the same in each run. */
+/** The seed that is the same in each run. */
 export const FIXED_SEED = 4
 
-/** Another in each run, beside the fixed one; that of an earlier run with `HOSTEXT_TEST_SEED=N`. */
+/** A new seed in each run, besides the fixed one; `HOSTEXT_TEST_SEED=N` repeats an earlier run. */
 export const ROTATING_SEED = Number(process.env.HOSTEXT_TEST_SEED ?? 1 + Math.floor(Math.random() * 999_999))
 if (!Number.isSafeInteger(ROTATING_SEED) || ROTATING_SEED < 0)
   throw new Error(`HOSTEXT_TEST_SEED=${process.env.HOSTEXT_TEST_SEED} is not a seed`)
 
-/** Choices that look random and are the same in each run, of a seed. */
+/** Choices that look random and are the same for the same seed. */
 export type Random = {
   /** A whole number from 0 to `below` - 1. */
   number(below: number): number

@@ -1,15 +1,15 @@
 /**
- * Loaded before every test file (package.json: tap): assertions that would pass on what they do not mean are errors. A
- * pattern of tap's match() with an empty array, object, set or map takes any of its kind, one with an array takes a
- * longer one; notMatch() passes on what is not there, throws() without a pattern on any error.
- * JavaScript, because it comes before what compiles the rest.
+ * Loaded before every test file (package.json: tap). Makes errors of assertions that would pass by mistake.
+ * In a pattern of tap's match(), an empty array, object, set or map matches any of its kind, and an array
+ * matches a longer one; notMatch() passes on a missing value, and throws() without a pattern on any error.
+ * JavaScript, because it is loaded before the compiler for the rest.
  */
 import { Assertions } from '@tapjs/asserts'
 
-/** What an expression is tried on that must not match everything. */
+/** Texts for testing whether a regular expression matches everything. */
 const SAMPLES = ['', 'any text,\nof two \u001b[1mlines\u2028 and characters of all kinds: ö\0']
 
-/** Why `pattern` would pass on more than it says, of which `found` may be an example, or undefined. */
+/** Why `pattern` would match more than it says, perhaps also `found`; undefined if it would not. */
 function vague(found, pattern, place = '', seen = new Set()) {
   if (pattern instanceof RegExp)
     return SAMPLES.every((text) => matches(pattern, text)) ? `the pattern${place} matches all` : undefined

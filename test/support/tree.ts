@@ -16,10 +16,12 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import type { Test } from 'tap'
 
-/** Files by path: text, or `-> target` for a symbolic link. A path that ends with `*` is written executable. */
+/**
+ * Files by path: text, or `-> target` for a symbolic link. A path that ends in `*` is written as executable.
+ */
 export type Tree = Record<string, string>
 
-/** A new directory with these files; gone when the test is over. */
+/** A new directory with these files, which is removed at the end of the test. */
 export function makeTree(t: Test, files: Tree = {}): string {
   const directory = mkdtempSync(join(tmpdir(), 'hostext-test-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
@@ -41,15 +43,15 @@ export type Entry = { path: string; text?: Buffer; link?: string; mode: number }
 
 const known = new Map<string, Entry[]>()
 
-/** What is in a directory of the checkout: parents before what is in them. A process reads each once. */
+/** The entries of a directory in the checkout, parents first. A process reads each directory only once. */
 export function entriesOf(directory: string): Entry[] {
   const entries =
     known.get(directory) ??
     walk(directory).map(({ path, entry }): Entry => {
       const place = `${directory}/${path}`
       if (entry.isSymbolicLink()) return { path, link: readlinkSync(place), mode: 0o777 }
-      // As root's own: a umask of 002 made it one of a group's. A store of layers is shut, as its engine made it; git
-      // does not know.
+      // Only writable by its owner: with a umask of 002, git made it writable by a group. A store of
+      // layers is closed, as its engine created it, but git does not record that.
       const mode = basename(path) === 'overlay2' ? 0o710 : lstatSync(place).mode & 0o7755
       return entry.isFile() ? { path, text: readFileSync(place), mode } : { path, mode }
     })
@@ -70,7 +72,7 @@ export function copyTree(from: string, to: string): void {
   for (const entry of entriesOf(from)) writeEntry(to, entry)
 }
 
-/** What {@link writeTree} wrote; empty directories do not count. */
+/** The tree in the format of {@link writeTree}, without empty directories. */
 export function readTree(directory: string): Tree {
   const tree: Tree = {}
   for (const { path, entry } of walk(directory)) {
@@ -81,7 +83,7 @@ export function readTree(directory: string): Tree {
   return tree
 }
 
-/** {@link readTree}, and nothing of it is left, nor the directory itself. */
+/** Like {@link readTree}, and removes the directory. */
 export function takeTree(directory: string): Tree {
   const tree: Tree = {}
   for (const { path, entry } of walk(directory).reverse()) {
@@ -95,7 +97,10 @@ export function takeTree(directory: string): Tree {
   return tree
 }
 
-/** All that is in a directory, sorted by path; links are not followed. (Node's own way asks twice about each entry.) */
+/**
+ * Everything in a directory, sorted by path; links are not followed. (Node's own function makes two calls for
+ * each entry.)
+ */
 export function walk(directory: string): { path: string; entry: Dirent }[] {
   const found: { path: string; entry: Dirent }[] = []
   const look = (below: string): void => {

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { makeTree, type Tree } from './tree.js'
 
-/** Why there is no systemd here that could look at units, or false. */
+/** Why no systemd here can verify units, or false. */
 export const cannotVerify =
   spawnSync('systemd-analyze', ['--version']).status !== 0 && 'no systemd-analyze here'
 
-/** What systemd-analyze(1) has to say about these units, a line each. They are all it gets to see. */
+/** The complaints of systemd-analyze(1) about these units, one on each line. It sees no other units. */
 export function verify(t: Test, units: Tree): string {
   const directory = makeTree(t, units)
   const { stdout, stderr } = spawnSync(

@@ -1,7 +1,7 @@
 /**
- * Engine data that is damaged in every way: a real data root, and thousands of cases of something wrong in it, each
- * made by its number; a tenth as many by the seed of this run. `HOSTEXT_TEST_CASE=N` runs one of them,
- * `HOSTEXT_TEST_CASES=N` as many.
+ * Engine data that is damaged in every way: a real data root, and thousands of cases of something wrong in
+ * it, each made by its number; a tenth as many by the seed of this run. `HOSTEXT_TEST_CASE=N` runs one of
+ * them, `HOSTEXT_TEST_CASES=N` as many.
  */
 import { spawnSync } from 'node:child_process'
 import fs, {
@@ -45,7 +45,9 @@ function isAtOrBelow(path: string, places: Set<string>): boolean {
   return false
 }
 
-/** Makes what is at and below the paths `touched` sound again. All of it takes longer than all else in a case. */
+/**
+ * Makes what is at and below the paths `touched` sound again. All of it takes longer than all else in a case.
+ */
 function repair(touched: Iterable<string>): void {
   const whole = new Set(touched)
   for (const path of whole)
@@ -87,8 +89,8 @@ function run(): Tree {
 }
 
 /**
- * Who has to be in the stack or in the record, by the engine's data as a plain reader has it: each container that is
- * flagged, and each of which nobody can say. `key`: what names it.
+ * Who has to be in the stack or in the record, by the engine's data as a plain reader has it: each container
+ * that is flagged, and each of which nobody can say. `key`: what names it.
  */
 function expected(): { key: string; why: string; name?: string }[] {
   const containers = join(data, 'containers')
@@ -156,10 +158,14 @@ const LAYER = [
   'Mount.Options',
   'Mount.WorkingDirectory',
   'Mount.Environment',
+  'Mount.StandardOutput',
   'Mount.StandardError',
 ]
 
-/** Layer units whose text has not been seen before, and whatever else names extensions; for systemd to look at. */
+/**
+ * Layer units whose text has not been seen before, and whatever else names extensions; for systemd to look
+ * at.
+ */
 const units: Tree = {}
 const seen = new Set<string>()
 const inside = `${realpathSync(work)}/root${DATA}/`
@@ -246,8 +252,8 @@ function collect(written: Tree): void {
 const recorded = new Map<string, string>()
 
 /**
- * Records of earlier boots beside the engine's data: the sound stack is good, the one without its uppermost extension has been
- * tried to the end, so that damage to that one's container brings a rollback.
+ * Records of earlier boots beside the engine's data: the sound stack is good, the one without its uppermost
+ * extension has been tried to the end, so that damage to that one's container brings a rollback.
  */
 function addRecords(): void {
   mkdirSync(data, { recursive: true, mode: 0o755 })

@@ -22,8 +22,8 @@ import { makeExtension } from '../support/plan.js'
 import { makeTree } from '../support/tree.js'
 
 /**
- * Whatever reads text takes a time that grows with its length, and not with its square: a machine boots while it is read. A hundred
- * thousand characters squared take seconds.
+ * Whatever reads text takes a time that grows with its length, and not with its square: a machine boots while
+ * it is read. A hundred thousand characters squared take seconds.
  */
 const LENGTH = 100_000
 const MOST_MILLISECONDS = 600

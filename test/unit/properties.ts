@@ -45,7 +45,9 @@ function ensure(condition: unknown, what: string): asserts condition {
   if (!condition) throw new Error(what)
 }
 
-/** Nothing that a terminal, the kernel's log or a parser takes for its own, and nothing that cannot be seen. */
+/**
+ * Nothing that a terminal, the kernel's log or a parser takes for its own, and nothing that cannot be seen.
+ */
 function ensurePlain(text: string): void {
   const found = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.exec(text)
   ensure(!found, `U+${found?.[0].codePointAt(0)?.toString(16)} in ${JSON.stringify(text)}`)
@@ -344,7 +346,9 @@ holds('heldText and readHeld', held, (written) => {
   ensure(JSON.stringify(readHeld(heldFile.root)) === JSON.stringify(written), 'as it was written')
 })
 
-/** As the kernel writes paths in mountinfo (mangle_path: space, tab, newline, backslash), and people in fstab. */
+/**
+ * As the kernel writes paths in mountinfo (mangle_path: space, tab, newline, backslash), and people in fstab.
+ */
 const escapeOctal = (text: string): string =>
   text.replace(/[ \t\n\\#]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
 holds('unescapeOctal', hostile, (text) => {
@@ -444,14 +448,17 @@ function render(plan: Plan): UnitFile[] {
 }
 
 const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]']
-/** Of systemd.unit(5), systemd.mount(5), systemd.service(5), systemd.exec(5) and systemd.timer(5): those in use. */
+/**
+ * Of systemd.unit(5), systemd.mount(5), systemd.service(5), systemd.exec(5) and systemd.timer(5): those in
+ * use.
+ */
 const DIRECTIVES = new Set(
-  `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists ConditionPathIsSymbolicLink
-  Conflicts DefaultDependencies Description Documentation Environment ExecStart ExecStopPost IgnoreOnIsolate JobTimeoutSec OnActiveSec
-  OnFailure OOMScoreAdjust Options PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
-  SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where WorkingDirectory`.split(
-    /\s+/,
-  ),
+  `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists
+  ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment ExecStart
+  ExecStopPost IgnoreOnIsolate JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options
+  PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
+  SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where
+  WorkingDirectory`.split(/\s+/),
 )
 
 /** The syntax of a unit, as systemd.syntax(7) has it: `[Unit] Description= After= …`. */

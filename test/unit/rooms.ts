@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { PROJECT } from '../support/paths.js'
 
-/** The rooms of src, in the order of docs/design.md: a file imports from its own room and from those before it. */
+/**
+ * The rooms of src, in the order of docs/design.md: a file imports from its own room and from those before
+ * it.
+ */
 const ROOMS = [
   'text',
   'machine',

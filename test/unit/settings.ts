@@ -6,8 +6,8 @@ import { PROJECT } from '../support/paths.js'
 import { makeTree } from '../support/tree.js'
 
 /**
- * The code, the manual and the file with the defaults name the same settings, in the same sections, with the same
- * defaults.
+ * The code, the manual and the file with the defaults name the same settings, in the same sections, with the
+ * same defaults.
  */
 const KNOWN = Object.keys(SETTINGS).sort()
 const read = (path: string): string => readFileSync(join(PROJECT, path), 'utf8')

@@ -4,13 +4,13 @@ import { BASE_REPORT, type Case, isStacked } from '../checks.js'
 import { standardDataRoot } from '../extensions.js'
 import { reported } from '../machine.js'
 
-/** Of a boot that is not complete while what it is for still runs. */
+/** A script for a boot that is not complete while its main job still runs. */
 const PLAIN_REPORT = `
 report decision cat /run/hostext.decision
 report root findmnt -no SOURCE,FSTYPE,OPTIONS /
 `
 
-/** Boots that are for something else, and what a boot does to a root that is not there any more. */
+/** Boots for another purpose, and what a boot would do to the root if it were not stacked. */
 export function cases(): Case[] {
   const standard = standardDataRoot()
   return [
@@ -49,7 +49,7 @@ report size sh -c 'df --output=size -BM /var | tail -n 1'
       machine: {
         dataRoot: standard,
         files: {
-          // The update of this machine is to report.
+          // The update of this machine is what reports.
           'etc/systemd/system/update.service': '[Service]\nType=oneshot\nExecStart=/usr/lib/test/report\n',
         },
         prepare(root) {

@@ -4,18 +4,26 @@ import { standardDataRoot } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 import { dataDisk, moveToDataPartition } from './faults.js'
 
-/** Kernel log, with the priorities; the journal has what PID 1 and services say once it is there. */
+/**
+ * The kernel log with priorities, and the journal, which has the messages of PID 1 and services once it runs.
+ */
 const SCRIPT = `${BASE_REPORT}
 report log dmesg --raw
 report journal journalctl -b -q --no-pager -p warning -o cat _PID=1
 `
-/** The least of what counts; what systemd says of a mount over files is a notice, and looks like a fault. */
+/**
+ * The lowest priority that counts. systemd's message about a mount over files is only a notice, but looks
+ * like a fault.
+ */
 const WARNING = 4
 const NOTICE = /to mount over is not empty/
-/** The disk of user-mode Linux, which cannot do what a file system asks of it to see whether it can. */
+/** Messages about the disk of user-mode Linux, which lacks features that a file system probes for. */
 const DISK = /operation not supported error, dev ubd/
 
-/** What the kernel and PID 1 say that somebody may take for a fault, without times, numbers and the like; each once. */
+/**
+ * The messages of the kernel and PID 1 that people may take for a fault, each once, without times, numbers
+ * and the like.
+ */
 function complaints(outcome: Outcome): Set<string> {
   const kernel = reported(outcome, 'log')
     .split('\n')
@@ -42,7 +50,7 @@ function isQuiet(t: Test, outcome: Outcome): void {
   )
 }
 
-/** A boot with extensions complains of nothing that a boot without them does not complain of. */
+/** A boot with extensions complains about nothing that a boot without them does not complain about. */
 export function cases(): Case[] {
   const machine: Case['machine'] = {
     dataRoot: standardDataRoot,

@@ -4,9 +4,9 @@ import { BASE_REPORT, bootOf, type Case, isClean, isStacked, said } from '../che
 import { type Outcome, reported } from '../machine.js'
 
 /**
- * What the device's own engine does in each boot: every extension is created, updated and removed, one step a
- * boot, three of them in turn. `version NAME NUMBER` makes a container NAME of a new image, the first by BuildKit and
- * the second by the classic builder.
+ * What the device's own engine does in each boot: three extensions are created, updated and removed in turn,
+ * one step in each boot. `version NAME NUMBER` makes a container NAME from a new image, built by BuildKit the
+ * first time and by the classic builder the second time.
  */
 const LIFE = `${BASE_REPORT}
 report engine docker info -f '{{.Driver}} {{.DockerRootDir}}'
@@ -36,7 +36,7 @@ report records sh -c 'ls /var/lib/docker/hostext; true'
 report hold systemctl show -P ActiveState hostext-hold.service
 report holders docker ps -a --filter label=io.hostext.hold --format '{{.Names}}'
 report step step
-# What was stacked at boot stays whole, whatever the engine has removed since; and not only what is still cached.
+# What was stacked at boot stays whole, whatever the engine has removed since, even after caches are dropped.
 echo 2 >/proc/sys/vm/drop_caches
 for name in wifi gpu disk; do report $name-after cat /usr/share/extension-$name; done
 report images docker images -a --format '{{.Repository}}:{{.Tag}}'
@@ -46,7 +46,7 @@ report engine-unit systemctl is-active docker.service
 report failed-after systemctl --failed --plain --no-legend
 `
 
-/** What is stacked in each boot, from what the boots before it did. */
+/** What is stacked in each boot, after the steps of the boots before it. */
 const STACKED: Record<string, string>[] = [
   {},
   { wifi: 'wifi version 1' },
@@ -57,8 +57,9 @@ const STACKED: Record<string, string>[] = [
 ]
 
 /**
- * One image with the label: it is run, run with a restart policy, run without success, built upon without success; and
- * one container of it is created. `app` is what the image has, `restarted` whether the engine has started that one again.
+ * One image with the label: it is run, run with a restart policy, run without success, and used for a failed
+ * build; and one container of it is created. `app` is what the image contains, `restarted` whether the engine
+ * has restarted its container.
  */
 const RUN = `${BASE_REPORT}
 export DOCKER_BUILDKIT=0
@@ -82,7 +83,7 @@ case $boot in
 esac
 `
 
-/** The first example of the README: its Dockerfile, and what to type. */
+/** The first example of the README: its Dockerfile, and the commands to type. */
 function readExample(): { dockerfile: string; commands: string } {
   const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8')
   const [, dockerfile, commands] = /^```dockerfile\n(.*?)^```\n\n```\n(.*?)^reboot\n```$/ms.exec(readme) ?? []
@@ -90,7 +91,7 @@ function readExample(): { dockerfile: string; commands: string } {
   return { dockerfile, commands }
 }
 
-/** The example in the first boot; and the same again, with either builder. */
+/** The example in the first boot, and then again with each builder. */
 const example = () => `${BASE_REPORT}
 report drivers ls /usr/share/drivers
 report driver docker info -f '{{.Driver}}'

@@ -14,7 +14,10 @@ const FILES = [
   'directory/new',
 ]
 
-/** An edit, a new file, a deletion; then, after the first boot, an update of the extension, as the engine does it. */
+/**
+ * An edit, a new file, a deletion; then, after the first boot, an update of the extension as the engine would
+ * do it.
+ */
 const SCRIPT = `${BASE_REPORT}${update('/var/lib/docker')}
 report etc findmnt -no SOURCE,FSTYPE /etc
 for file in ${FILES.join(' ')}; do
@@ -66,14 +69,14 @@ function etcCase(mode: string, check: (t: Test, outcome: Outcome) => void): Case
   }
 }
 
-/** The files that were there in a boot, with what they said. */
+/** The files that existed in a boot, with their contents. */
 function look(outcome: Outcome, boot: number): Record<string, string> {
   const key = (file: string): string => file.replace('/', '-')
   const there = FILES.filter((file) => outcome.boots[boot - 1]?.reports.get(`${key(file)}.status`) === '0')
   return Object.fromEntries(there.map((file) => [file, reported(outcome, key(file), boot)]))
 }
 
-/** What a boot shows that has kept nothing of the changes. */
+/** What a boot shows if no change was kept. */
 const UPDATED = {
   shipped: 'version 2',
   'shipped-and-edited': 'version 2',
@@ -82,7 +85,7 @@ const UPDATED = {
   'base-and-deleted': 'root',
 }
 
-/** What is promised of /etc in hostext.conf(5), each mode over two boots of one machine. */
+/** What hostext.conf(5) promises about /etc: each mode, in two boots of one machine. */
 export function cases(): Case[] {
   return [
     etcCase('read-only', (t, outcome) => {

@@ -9,17 +9,20 @@ import { containerDirectory, FEATURE, standardDataRoot } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 import { type Kind, mapperWord, wholeDisk } from '../mapper.js'
 
-/** Small enough a settle time for a test, and time for an emulated machine to find its disks. */
+/** A settle time that is short enough for a test, and time for an emulated machine to find its disks. */
 const CONFIGURATION = '[Boot]\nTimeout=3min\n[Safety]\nSettle=1s\n'
 const FILES = { 'etc/hostext.conf': CONFIGURATION }
 
-/** What the stack brings, and its record in `record` once it is marked good: that takes Settle= from the end of the boot. */
+/**
+ * Reports what the stack adds, and its record in `record` once it is marked good, which takes Settle= after
+ * the boot.
+ */
 const script = (record: string, before = '') => `${before}${BASE_REPORT}
 report one cat /usr/share/one-layer/one.txt
 report replaced cat /usr/share/base/replaced
 for try in $(seq 300); do
 	grep -q "on trial" /run/hostext.decision && [ ! -e /run/hostext/good ] || break
-	# What was not stacked must not be marked either: ten times Settle= shows it.
+	# If it was not stacked, it must not be marked either; ten times Settle= shows that.
 	[ "$try" -lt 50 ] || findmnt -no SOURCE / | grep -q hostext || break
 	sleep 0.2
 done
@@ -36,14 +39,14 @@ export const dataDisk: Disk = {
   size: '400M',
 }
 
-/** Moves the engine's data to a data partition, with the file that says that it is not to be wiped. */
+/** Moves the engine's data to a data partition, with the file that says that it must not be wiped. */
 export function moveToDataPartition(root: string): void {
   mkdirSync(join(root, 'mnt/data'), { recursive: true })
   renameSync(join(root, 'var/lib/docker'), join(root, 'mnt/data/docker'))
   writeFileSync(join(root, 'mnt/data/remove_me_to_reset'), '')
 }
 
-/** All four extensions are there. */
+/** Checks that all four extensions are stacked. */
 function isWhole(t: Test, outcome: Outcome): void {
   t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
   t.equal(reported(outcome, 'one'), 'from one-layer')
@@ -63,8 +66,8 @@ export function cases(): Case[] {
 }
 
 /**
- * In the first boot the file system is filled to its last block; the second, without hostext, shows what fails
- * for that alone; the third would stack for the first time; the fourth has space again.
+ * The first boot fills the file system to its last block. The second one, without hostext, shows what fails
+ * for that reason alone. The third one would stack for the first time. The fourth one has space again.
  */
 function fullDisk(where: string, record: string): Pick<Case['machine'], 'boots' | 'script'> {
   return {
@@ -75,7 +78,7 @@ function fullDisk(where: string, record: string): Pick<Case['machine'], 'boots' 
 report free sh -c 'df --output=avail ${where} | tail -n 1'
 fill() {
 	fallocate -l "$(df --output=avail -B1 ${where} | tail -n 1)" ${where}/fill-1
-	# What is kept for root, down to the last block; then every inode's first block is one too many.
+	# Fill even the blocks that are reserved for root; then the first block of every inode is one too many.
 	dd if=/dev/zero of=${where}/fill-2 bs=64k 2>/dev/null
 	dd if=/dev/zero of=${where}/fill-3 bs=1k 2>/dev/null
 	sync
@@ -86,7 +89,7 @@ fill() {
   }
 }
 
-/** A stack that never booted is not tried where that cannot be recorded. */
+/** A stack that has never booted is not tried if that cannot be recorded. */
 function isFullDisk(t: Test, outcome: Outcome): void {
   const [plain, full, after] = [2, 3, 4].map((number) => bootOf(outcome, number)) as [
     Outcome,
@@ -115,7 +118,7 @@ function fullDiskCases(): Case[] {
       boot: 'uml',
       machine: {
         dataRoot: standard,
-        // A journal on the disk makes room again for the one block that the record takes.
+        // A journal on the disk would free the one block that the record takes.
         files: { ...FILES, 'etc/systemd/journald.conf.d/test.conf': '[Journal]\nStorage=volatile\n' },
         ...fullDisk('/var', ON_ROOT),
       },
@@ -144,7 +147,7 @@ const onMapper = (kind: Kind, choose: (disk: MadeDisk) => ReturnType<typeof exte
   },
 })
 
-/** A machine whose data partition is on a disk of which `choose` says what fails. */
+/** A machine whose data partition is on a disk that fails where `choose` says. */
 function failing(
   kind: Kind,
   choose: (disk: MadeDisk) => ReturnType<typeof extentsOf>,
@@ -211,7 +214,7 @@ function dataPartitionCases(): Case[] {
       },
     },
     {
-      // Whatever is asked of the merged root, overlayfs would ask this layer first: nothing of the root could be read.
+      // overlayfs would ask this layer first for every path, so nothing in the merged root could be read.
       name: 'faults: the directory of a layer on a bad sector',
       boot: 'uml',
       machine: {
@@ -248,7 +251,8 @@ function dataPartitionCases(): Case[] {
         script: script(ON_DATA),
       },
       check(t, outcome) {
-        // The kernel will not mount it writable, and systemd not read-only unless fstab says so.
+        // The kernel does not mount it writable, and systemd does not mount it read-only unless fstab says
+        // so.
         isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/, [
           /^mnt-data\.mount/,
           /hostext/,
@@ -262,12 +266,12 @@ function dataPartitionCases(): Case[] {
         ...failing('unwritable', freeExtents, 1),
         prepare(root) {
           moveToDataPartition(root)
-          // What fails is to be the record, not its directory.
+          // The record has to fail, not its directory.
           mkdirSync(join(root, 'mnt/data/docker/hostext'), { mode: 0o700 })
         },
-        // Small: what is free has to fit on a kernel command line.
+        // Small, because the free extents have to fit on a kernel command line.
         disks: [{ ...dataDisk, size: '100M' }],
-        // The second boot is one of the disk as it should be.
+        // The second boot has a disk without faults.
         boots: [onMapper('unwritable', freeExtents), onMapper('unwritable', () => [])],
         script: script(ON_DATA),
       },
@@ -302,7 +306,7 @@ function machineCases(): Case[] {
   const standard = standardDataRoot()
   return [
     {
-      // power-cuts.ts has the cuts at every other moment; a container can only crash.
+      // power-cuts.ts cuts at every other moment; a container can only crash.
       name: 'faults: the power is cut in the first boot of a stack',
       boot: 'container',
       machine: {
@@ -358,7 +362,7 @@ function machineCases(): Case[] {
   ]
 }
 
-/** A runtime in whose place `text` is; it finds itself as node.real. */
+/** A script `text` in place of the runtime, which is then called node.real. */
 function wrapped(text: string): Pick<Case['machine'], 'files' | 'prepare'> {
   return {
     files: { ...FILES, 'usr/lib/hostext/wrapper*': `#!/bin/sh\n${text}\n` },
@@ -374,13 +378,13 @@ function runtimeCases(): Case[] {
   const standard = standardDataRoot()
   return (
     [
-      // Virtual memory: the runtime reserves far more than it uses, and cannot start.
+      // A limit on virtual memory: the runtime reserves far more than it uses, so it cannot start.
       [
         'has no memory to start',
         'ulimit -v 100000',
         /the runtime ended with status \d+: extensions are left out/,
       ],
-      // What the kernel does to it when the machine is out of memory.
+      // This is what the kernel does when the machine is out of memory.
       [
         'is killed for want of memory',
         'kill -9 $$',
@@ -401,7 +405,9 @@ function runtimeCases(): Case[] {
   )
 }
 
-/** What the engine was about to rename to config.v2.json: NewAtomicFileWriter in moby's pkg/ioutils. */
+/**
+ * The file that the engine was about to rename to config.v2.json: NewAtomicFileWriter in moby's pkg/ioutils.
+ */
 const TEMPORARY = '.tmp-config.v2.json2718281828'
 
 function engineFaultCases(): Case[] {
@@ -434,7 +440,7 @@ function engineFaultCases(): Case[] {
           reported(outcome, 'decision'),
           'left out: second: /var/lib/docker is the data root of a second engine; /mnt/data/docker is in use',
         )
-        // On a plain root this engine's data is locked; what the other one has is not ours to write to.
+        // On a plain root this engine's data is locked, and the other one's data is not ours to write to.
         t.match(reported(outcome, 'decision'), 'rollback is off: /mnt/data/docker is on the root')
         t.not(outcome.reports.get('other.status'), '0')
       },

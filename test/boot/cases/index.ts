@@ -4,7 +4,7 @@ import { indexesDataRoot } from '../indexes.js'
 import { reported } from '../machine.js'
 import { deepen, LONG_NAME, manyDataRoot, surplus } from '../many.js'
 
-/** What has to be indexed over all extensions and the root, and as many extensions as there can be. */
+/** Files that need an index of all extensions and the root, and as many extensions as possible. */
 export function cases(): Case[] {
   return [
     {

@@ -16,7 +16,7 @@ import { type Disk, ROOT_PARTUUID, ROOT_UUID } from '../disks.js'
 import { standardDataRoot } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 
-/** Each machine boots plain first, then extended; its mounts must be the same but for what is ours. */
+/** Each machine boots plain first, then extended. Except for ours, its mounts must be the same. */
 const PLAIN_THEN_EXTENDED = [{ commandLine: ['balena.nohostext'] }, {}]
 const SCRIPT = `${BASE_REPORT}
 report mounts findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS
@@ -27,7 +27,7 @@ report kept cat /usr/share/base/kept
 report fsck sh -c 'journalctl -b --no-pager -o cat -u "systemd-fsck@*"'
 `
 
-/** In its third boot the machine soft-reboots once, where its systemd can, and says what there is then. */
+/** In its third boot the machine soft-reboots once, if its systemd can, and reports the result. */
 const SOFT_REBOOT_ONCE = `
 if [ "$boot" = 3 ] && [ -e /usr/lib/systemd/system/soft-reboot.target ] && mkdir /run/once 2>/dev/null; then
 	${COMPLETE}
@@ -45,7 +45,7 @@ const disk = (label: string, from?: string, more: Partial<Disk> = {}): Disk => (
   ...more,
 })
 
-/** Moves the engine's data to where balenaOS has it, with the file that says that it is not to be wiped. */
+/** Moves the engine's data to its place on balenaOS, with the file that says that it must not be wiped. */
 function moveToDataPartition(root: string): void {
   mkdirSync(join(root, 'mnt/data'), { recursive: true })
   renameSync(join(root, 'var/lib/docker'), join(root, 'mnt/data/docker'))
@@ -59,7 +59,7 @@ function moveVarToDataPartition(root: string): void {
   mkdirSync(join(root, 'var'))
 }
 
-/** A root that cannot be written to, its /var and its engine's data on a partition: how immutable images are laid out. */
+/** A read-only root with /var and the engine's data on a partition: the layout of immutable images. */
 export function immutableRoot(rootFilesystem: 'squashfs' | 'erofs'): Partial<Case['machine']> {
   return {
     rootFilesystem,
@@ -87,13 +87,13 @@ function isExtendedAsPlain(t: Test, outcome: Outcome, ours: string[]): void {
   t.equal(reported(extended, 'swap'), reported(plain, 'swap'))
 }
 
-/** An emulated machine takes half a minute to find its disks. */
+/** A timeout for emulated machines, which take half a minute to find their disks. */
 const PATIENT = { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' }
 
-/** What hostext has on a machine with a writable ext4 root. */
+/** The mounts of hostext on a machine with a writable ext4 root. */
 const WRITABLE = ['/etc', '/tmp', '/var', '/home', '/root', '/srv']
 
-/** The disks of a machine as people lay them out: a container has none. */
+/** Common layouts of disks. A container has no disks. */
 export function cases(): Case[] {
   const dataRoot = standardDataRoot()
   const base = { dataRoot, boots: PLAIN_THEN_EXTENDED, script: SCRIPT, files: PATIENT }

@@ -4,7 +4,7 @@ import { BASE_REPORT, type Case, isPlain, isStacked, MARKED, said } from '../che
 import { containerDirectory, editContainer, featuresDataRoot, standardDataRoot } from '../extensions.js'
 import { reported } from '../machine.js'
 
-/** Drop-ins for the units of a root overlay and a switch, by either way. */
+/** Drop-ins for the units of the root overlay and the switch, with both ways to switch. */
 function dropIn(units: string[], text: string): Record<string, string> {
   return Object.fromEntries(units.map((unit) => [`etc/systemd/system/${unit}.d/test.conf`, text]))
 }
@@ -30,7 +30,7 @@ function withoutOne(name: string, damage: (data: string) => void, why: RegExp): 
   }
 }
 
-/** What one boot of a machine with its engine's data on the root does, and what it makes of faults. */
+/** One boot of a machine with the engine's data on the root, and how it copes with faults. */
 export function cases(): Case[] {
   const standard = standardDataRoot()
   return [
@@ -210,7 +210,8 @@ report after sh -c 'findmnt -rno SOURCE,OPTIONS /; find /run/systemd/generator* 
       machine: {
         dataRoot: standard,
         files: { 'etc/hostext.conf': '[Root]\nState=none\n' },
-        // A Debian that cannot write to /var takes a minute to give up on some services; not our business.
+        // If Debian cannot write to /var, some services take a minute to fail. That is not our concern
+        // here.
         script: `
 report root findmnt -no SOURCE,FSTYPE,OPTIONS /
 report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
@@ -458,7 +459,7 @@ exec systemctl --no-block switch-root /usr/lib/hostext/nextroot
   ]
 }
 
-/** A command that takes its time at the words that match `pattern`, in the way of one unit. */
+/** Puts a command in the way of one unit that is slow if its words match `pattern`. */
 function slow(unit: string, command: string, pattern: string, seconds: number): Record<string, string> {
   return {
     [`usr/lib/test/slow/${command}*`]: `#!/bin/sh
@@ -470,8 +471,8 @@ exec /bin/${command} "$@"
 }
 
 /**
- * The time of hostext.target is over while the switch waits for its turn, which comes soon after; or while it is under way.
- * The other one is made slow, so that each has the time to do what it must not.
+ * The timeout of hostext.target fires just before the switch starts, or while it is under way. The other side
+ * is made slow, so that each has the time to do what it must not do.
  */
 function timeoutCases(standard: string): Case[] {
   const machine = (delay: number, files: Record<string, string>): Case['machine'] => ({
@@ -499,7 +500,7 @@ report etc-writable touch /etc/written
     {
       name: 'the time is over while the switch is under way',
       boot: 'container',
-      // It starts two seconds before, and takes five.
+      // It starts two seconds before the timeout, and takes five.
       machine: machine(8, slow('hostext-switch.service', 'systemctl', '*soft-reboot*|*switch-root*', 5)),
       check(t, outcome) {
         isStacked(t, outcome)

@@ -1,7 +1,7 @@
 import type { Case } from '../checks.js'
 import { reported } from '../machine.js'
 
-/** What all other cases rely on. */
+/** The reports, on which all other cases rely. */
 export function cases(): Case[] {
   return [
     {

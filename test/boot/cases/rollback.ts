@@ -32,14 +32,14 @@ const POWERS_OFF = service(
   '[Service]\nType=oneshot\nExecStart=/bin/systemctl --no-block --job-mode=replace-irreversibly start poweroff.target\n',
 )
 
-/** An extension of files below tree/. */
+/** An extension with files below tree/. */
 function extension(name: string, files: Record<string, string>): ExtensionSource {
   return { name, dockerfile: `FROM scratch\n${FEATURE}\nCOPY tree /\n`, files }
 }
 
 /**
- * A machine that cannot boot with an extension: two boots that end as they may, one that is the plain root, in which
- * the extension is updated to one that does no harm, and one with that.
+ * A machine that cannot boot with an extension: two boots that may end in any way, one plain boot, in which
+ * the extension is updated to a harmless version, and one boot with that.
  */
 function badCase(
   name: string,
@@ -61,7 +61,7 @@ function badCase(
       commandLine,
       files: { 'etc/hostext.conf': `[Safety]\nSettle=1s\n${settings}` },
       prepare: (root) => setAside(root, [name], ['fixed']),
-      // The boots of the trial end by themselves, also one that comes so far that the reporter runs.
+      // The boots of the trial end without help, even if one gets so far that the reporter runs.
       script: `
 [ "$boot" -gt 2 ] || sleep infinity
 ${SCRIPT}${update('/var/lib/docker')}
@@ -70,7 +70,7 @@ report fixed cat /usr/share/fixed
 ${REPORT}
 if [ "$boot" = 3 ]; then
 	update ${name} fixed
-	# A limit short enough for what hangs is too short for what does not.
+	# A limit that is short enough for a boot that hangs is too short for one that does not.
 	sed -i /TrialTimeout=/d /etc/hostext.conf
 fi
 `,
@@ -89,7 +89,7 @@ fi
   }
 }
 
-/** The machine has come back by itself and says who is to blame. */
+/** Checks that the machine has recovered without help and says which extension is to blame. */
 function isRolledBack(t: Test, outcome: Outcome, culprit: string): void {
   t.equal(reported(outcome, 'target'), 'active', 'multi-user.target is reached')
   const line = new RegExp(`rolled back: ${culprit}: did not boot well in 2 boots`)
@@ -99,12 +99,17 @@ function isRolledBack(t: Test, outcome: Outcome, culprit: string): void {
   t.match(reported(outcome, 'failed'), /^hostext-rollback\.service [^\n]*$/, 'nothing else has failed')
 }
 
-/** What the initrd has written to the root's disk, its check of the file system: of no concern here. */
+/**
+ * What the initrd has written to the root's disk with its check of the file system; it does not count here.
+ */
 const COUNT_BEFORE = `#!/bin/sh
 set -- $(cat /sys/block/*da/stat) || exit 0
 [ -e /run/written.before ] || echo "$7" >/run/written.before
 `
-/** Counts the sectors written to the root's disk before anything of the second pass may have written to the state. */
+/**
+ * Counts the sectors written to the root's disk before anything of the second pass may have written to the
+ * state.
+ */
 const COUNT_WRITES = `[Unit]
 DefaultDependencies=no
 Before=systemd-remount-fs.service systemd-journald.service
@@ -165,8 +170,8 @@ report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
       },
     ),
     {
-      // Where the kernel takes orders files stand: what would be written there would be said to the host. (A kernel may be
-      // made without the magic keys.)
+      // Ordinary files take the place of the kernel's own: a write to them would have reached the host. (A
+      // kernel may be built without the magic keys.)
       name: 'rollback: a trial that hangs in a privileged container does nothing to its host',
       boot: 'container',
       machine: {
@@ -201,7 +206,8 @@ ${REPORT}
       boot: 'uml',
       machine: {
         dataRoot: standardDataRoot(),
-        // As machines have it: the kernel waits for ever, until sysctl.d says more, in the midst of the trial.
+        // The usual default: after a panic the kernel waits for ever, until sysctl.d changes that in the
+        // middle of the trial.
         commandLine: ['panic=0'],
         files: {
           'etc/hostext.conf': '[Safety]\nSettle=1s\n',
@@ -221,7 +227,7 @@ ${REPORT}
         t.equal(reported(outcome, 'panic'), '30')
       },
     },
-    // PID 1 gives up: it freezes, or ends where it is that of a container.
+    // PID 1 gives up: it freezes, or exits if it is the PID 1 of a container.
     badCase(
       'masks',
       'multi-user.target is masked',
@@ -245,7 +251,8 @@ ${REPORT}
       'a unit that crashes the kernel',
       service('crash', '[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo c >/proc/sysrq-trigger"\n'),
       { expectEnd: 'any' },
-      // As machines have it; the test machines have -1, which would do the watch's work. User-mode Linux ends in any case.
+      // The usual default. The test machines have -1, which would do the watch's work. User-mode Linux
+      // ends in any case.
       { boot: 'vm', commandLine: ['panic=0'] },
     ),
     updateCase(),
@@ -253,7 +260,10 @@ ${REPORT}
   ]
 }
 
-/** Three versions of an extension as the engine leaves them on the disk, one after the other; the second turns the machine off. */
+/**
+ * Three versions of an extension, one after the other, as the engine leaves them on the disk. The second one
+ * turns the machine off.
+ */
 function updates(data: string): Pick<Case['machine'], 'dataRoot' | 'files' | 'script'> & {
   prepare: (root: string) => void
 } {
@@ -275,7 +285,7 @@ ${REPORT.replace(RECORDS, `${data}/hostext`)}
   }
 }
 
-/** The first version was good, the second was not: the machine is back at the first in its fourth boot. */
+/** The first version was good, the second was not: in its fourth boot the machine has the first one again. */
 function isBackAtFirst(t: Test, outcome: Outcome): void {
   isStacked(t, bootOf(outcome, 1))
   t.equal(reported(outcome, 'version', 1), 'version 1')
@@ -289,7 +299,10 @@ function isBackAtFirst(t: Test, outcome: Outcome): void {
 
 const UPDATED_TO_BAD: BootOptions[] = [{}, { expectEnd: 'poweroff' }, { expectEnd: 'poweroff' }, {}]
 
-/** Records on a file system of their own, decided on after that is mounted; nothing of the root can be written to. */
+/**
+ * Records on a file system of their own, which is mounted before the decision; nothing on the root is
+ * writable.
+ */
 function updateOnPartitionCase(): Case {
   const { prepare, ...machine } = updates('/mnt/data/docker')
   const { prepare: move, ...layout } = immutableRoot('squashfs')
@@ -309,7 +322,7 @@ function updateOnPartitionCase(): Case {
   }
 }
 
-/** An update that does not boot well, and the update of that. */
+/** An update that does not boot well, and its fix. */
 function updateCase(): Case {
   return {
     name: 'rollback: an update is taken back to the last good stack, and its fix is tried',

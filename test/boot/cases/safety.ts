@@ -8,7 +8,7 @@ import { dataRoot, type ExtensionSource } from '../engine.js'
 import { FEATURE, setAside, standardDataRoot, update } from '../extensions.js'
 import { reported } from '../machine.js'
 
-/** An image with these labels and these files, to text. */
+/** An image with these labels and these text files. */
 function image(
   name: string,
   labels: Record<string, string>,
@@ -27,11 +27,16 @@ function image(
   }
 }
 
-/** What stands for the running kernel in images, and what balenaOS would have on its kernel command line. */
+/**
+ * A file that stands for the running kernel in images, and its ID, as on the kernel command line of balenaOS.
+ */
 const KERNEL = 'the kernel\n'
 export const KERNEL_ABI = createHash('sha256').update(KERNEL).digest('hex')
 
-/** Images that fit a machine of this kernel, {@link KERNEL_ABI} and VERSION_ID 12 or 13, and images that do not. */
+/**
+ * Images that fit a machine of this kernel, {@link KERNEL_ABI} and VERSION_ID 12 or 13, and images that do
+ * not.
+ */
 export function labelSources(release: string): { fit: ExtensionSource[]; unfit: ExtensionSource[] } {
   const version = release.split('-', 1)[0] as string
   const modules = { [`/usr/lib/modules/${release}/extra/x.ko`]: 'x\n' }
@@ -61,7 +66,7 @@ export function labelSources(release: string): { fit: ExtensionSource[]; unfit: 
 const LIBC = '/usr/lib/x86_64-linux-gnu/libc.so.6'
 const BUSYBOX = '/opt/busybox'
 
-/** Images that replace what the machine needs to boot, with the file that is named. */
+/** Images that replace what the machine needs to boot, and the file that the message names. */
 export const REPLACING: [ExtensionSource, string][] = [
   [image('replaces-init', {}, { '/usr/sbin/init': 'no program\n' }), '/usr/sbin/init'],
   [image('replaces-sbin', {}, { '/sbin/init': 'no program\n' }), '/sbin'],
@@ -76,7 +81,9 @@ const WHITEOUT: ExtensionSource = {
   files: { file: 'x\n' },
 }
 
-/** Images that have a link or a file where the new root has a mount: state, a mount of fstab's, PID 1's own. */
+/**
+ * Images with a link or a file where the new root has a mount: state, a mount of fstab, one of PID 1's own.
+ */
 const MISPLACED: [ExtensionSource, string][] = [
   [image('home-is-a-link', {}, { '/home': '->/tmp' }), '/home'],
   [image('var-is-a-file', { override: '1' }, { '/var': 'no directory\n' }), '/var'],
@@ -88,12 +95,12 @@ const MISPLACED: [ExtensionSource, string][] = [
   [image('way-is-a-link', {}, { '/media': '->/usr' }), '/media'],
 ]
 
-/** Prints the user it runs as: root, if it is root's, set-uid, and may be that where it is. */
+/** Prints the user it runs as: root if it belongs to root, is set-uid, and its mount is not nosuid. */
 const SHOWS_USER = `#include <stdio.h>
 #include <unistd.h>
 int main(void) { printf("%u\\n", (unsigned)geteuid()); return 0; }
 `
-/** A program and a device in place of `path` and `path`.device, the one set-uid, the other open to everybody. */
+/** A set-uid program in place of `path`, and a device that everybody can open in place of `path`.device. */
 function privileged(name: string, labels: Record<string, string>, path: string): ExtensionSource {
   const made = cached('shows-user', SHOWS_USER, (directory) => {
     writeFileSync(join(directory, 'main.c'), SHOWS_USER)
@@ -112,7 +119,7 @@ RUN ["${BUSYBOX}", "mknod", "-m", "666", "${path}.device", "c", "1", "3"]
   }
 }
 
-/** What the compatibility labels and essential files are for, booted. */
+/** Boots that check the compatibility labels and the essential files. */
 export function cases(): Case[] {
   const replacing = [...REPLACING, [WHITEOUT, '/usr'] as const]
   const names = replacing.map(([{ name }]) => name)
@@ -134,7 +141,7 @@ export function cases(): Case[] {
         const { fit, unfit } = labelSources(reported(outcome, 'release'))
         const leftOut = unfit.map(({ name }) => name)
         const here = fit.map(({ name }) => name)
-        // A release in the making: an image for some versions is for none that it could be.
+        // An unreleased Debian has no VERSION_ID, so an image for certain versions does not fit.
         if (reported(outcome, 'version') === '') {
           leftOut.push(...here.splice(here.indexOf('os-fits'), 1))
           t.match(reported(outcome, 'decision'), /left out: os-fits .* os-release has no VERSION_ID/)
@@ -201,7 +208,7 @@ report written user sh -c 'find /run/hostext* -writable "(" -type f -o -type d "
       boot: 'container',
       machine: {
         dataRoot: standardDataRoot(),
-        // As engines from 20.10.0 to 20.10.8 made them.
+        // As engines 20.10.0 to 20.10.8 created it.
         prepare(root) {
           chmodSync(join(root, 'var/lib/docker'), 0o711)
           chmodSync(join(root, 'var/lib/docker/overlay2'), 0o701)
@@ -225,7 +232,8 @@ report enter setpriv --reuid=1000 --regid=1000 --clear-groups ls -d /var/lib/doc
       },
     },
     {
-      // None of them can cost the others their place: outside a trial it would be so in each boot.
+      // None of them may keep the others from being stacked. Outside a trial this would happen in every
+      // boot.
       name: 'safety: images with a link or a file where something is mounted go below the root',
       boot: 'container',
       machine: {
@@ -279,7 +287,7 @@ report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x &
       machine: {
         dataRoot: dataRoot('replacing', [
           ...replacing.map(([source]) => source),
-          // It has a file of the root that no boot needs: above the root it replaces that.
+          // It has a file of the root that no boot needs, and replaces it, because it is above the root.
           ...names.map((name) => image(fixed(name), {}, { '/usr/share/base/replaced': `${name}\n` })),
         ]),
         boots: [{}, {}],

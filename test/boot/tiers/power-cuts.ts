@@ -6,9 +6,10 @@ import { RELEASES, type Release } from '../rootfs.js'
 import { timeLine } from '../times.js'
 
 /**
- * Power cuts across the life of an extension. `HOSTEXT_TEST_CUTS=N` (100 in the full run, otherwise 3 on one release) by
- * the fixed seed, and a tenth as many by that of this run; `HOSTEXT_TEST_SEED=N` for those of an earlier run: at the same
- * moments, as far as a machine can be had to do the same again. `HOSTEXT_TEST_RELEASE=NAME` as ever; `HOSTEXT_TEST_CASE` skips them, unless they are what it means.
+ * Power cuts during the life of an extension. `HOSTEXT_TEST_CUTS=N` (100 in the full run, otherwise 3 on one
+ * release) with the fixed seed, and a tenth as many with the seed of this run. `HOSTEXT_TEST_SEED=N` repeats
+ * those of an earlier run: at the same moments, as far as a machine behaves in the same way again.
+ * `HOSTEXT_TEST_RELEASE=NAME` works as usual; `HOSTEXT_TEST_CASE` skips them unless it matches their name.
  */
 const full = process.env.HOSTEXT_TEST_FULL === '1'
 const total = Number(process.env.HOSTEXT_TEST_CUTS ?? (full ? 100 : 3))
@@ -16,10 +17,10 @@ const FIXED = 1
 const isWanted = 'power cuts'.includes(process.env.HOSTEXT_TEST_CASE ?? '')
 const releases = RELEASES.filter((name) => name.includes(process.env.HOSTEXT_TEST_RELEASE ?? ''))
 
-/** No machine gets more: so that two can go on at the same time to the end. */
+/** The most cuts for one machine, so that two machines can run side by side until the end. */
 const MOST = 13
 
-/** The machines for `total` cuts, their shares of them, and a seed for each; at least `least` machines. */
+/** The machines for `total` cuts, at least `least` of them, with the share and the seed of each. */
 function machines(
   total: number,
   least: number,
@@ -49,7 +50,7 @@ if (problem || !isWanted) {
     t.test(name, { buffered: true, timeout: 24 * 3600 * 1000 }, async (t) => {
       const started = Date.now()
       const done = await live({ release, seed, cuts, tell: (line) => t.comment(line) })
-      // Whatever is wrong in a boot ends them with an error.
+      // Anything wrong in a boot throws an error.
       t.pass(`nothing was wrong in ${done.boots} boots`)
       t.comment(`${done.boots} boots, ${done.ends} to their end`)
       const seconds = (Date.now() - started) / 1000

@@ -7,7 +7,9 @@ import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
 const CHANGES = join(STEPS, 'changes')
 
-/** Runs the script on `etc` below a state directory with these files; `mount` is what mount(8) does instead. */
+/**
+ * Runs the script on `etc` below a state directory with these files; `mount` is what mount(8) does instead.
+ */
 function run(t: Test, files: Tree, state = false, mount = 'exit 0') {
   const work = makeTree(t, { 'bin/mount': `#!/bin/sh\necho "$@" >"$WORK/mounted"\n${mount}\n` })
   chmodSync(join(work, 'bin/mount'), 0o755)

@@ -4,7 +4,9 @@ import { STEPS } from '../../support/paths.js'
 import { cannotMount, runPrivately } from '../../support/private.js'
 import type { Tree } from '../../support/tree.js'
 
-/** Runs one of the scripts that end the first pass; `calls` is what they asked of systemctl(1), a line each. */
+/**
+ * Runs one of the scripts that end the first pass; `calls` is what they asked of systemctl(1), a line each.
+ */
 function run(t: Test, words: string[], files: Tree = {}, tools: Tree = {}) {
   const [script = '', ...rest] = words
   const result = runPrivately(

@@ -349,7 +349,8 @@ for (const shell of shells) {
         { engine },
       )
       t.equal(failed.stderr, '', 'said once')
-      // The marker cannot be made: a shell that ends at that would say nothing, and with another status than 0.
+      // The marker cannot be made: a shell that ends at that would say nothing, and with another status than
+      // 0.
       const full = { 'run/hostext/fallback': '-> /nonexistent/x' }
       const unmarked = run(t, shell, { ...DECIDED, ...full, 'run/hostext/attempted/x': '' }, { engine })
       t.match(unmarked, { status: 0, decision: /the switch ended in the old root/ })
@@ -442,7 +443,8 @@ const scripts = [STUB, ...readdirSync(STEPS).map((name) => join(STEPS, name))].f
 
 t.test('no script ends because it cannot write to a file', async (t) => {
   t.ok(scripts.length >= 6, 'all of generators/')
-  // POSIX, "Consequences of Shell Errors": a shell may end where the redirection of a special built-in fails; dash does.
+  // POSIX, "Consequences of Shell Errors": a shell may end where the redirection of a special built-in fails;
+  // dash does.
   const special =
     /(?:^|[;&|{]|\b(?:do|then|else))[ \t]*(?:[:.]|break|continue|eval|exec|export|readonly|return|set|shift|times|trap|unset)[ \t](?:[^#\n;&|]*[ \t])?\d*[<>]/m
   t.match(': >"$run/good"', special)

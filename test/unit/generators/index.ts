@@ -7,7 +7,9 @@ import type { Tree } from '../../support/tree.js'
 
 const INDEX = join(STEPS, 'index')
 
-/** Tools that say how they were called, and write where the real ones do: in the root that they are run in. */
+/**
+ * Tools that say how they were called, and write where the real ones do: in the root that they are run in.
+ */
 const TOOLS: Tree = {
   depmod: `#!/bin/sh
 echo "depmod $*" >>/calls
@@ -144,7 +146,9 @@ exit 3
     )
   })
 
-  /** What is on the machine, and would be written to by whoever follows an absolute link of an image there. */
+  /**
+   * What is on the machine, and would be written to by whoever follows an absolute link of an image there.
+   */
   const OUTSIDE: Tree = {
     'outside/modules/x': 'outside\n',
     'outside/etc/x': 'outside\n',

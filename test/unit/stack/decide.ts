@@ -6,7 +6,10 @@ import { parseStack } from '../../../src/trial/records.js'
 import { DATA_ROOTS } from '../../support/paths.js'
 import { copyTree, makeTree, type Tree } from '../../support/tree.js'
 
-/** What most of decide.ts promises is in test/cases/: a machine a folder. Here is what takes one line of a machine. */
+/**
+ * What most of decide.ts promises is in test/cases/: a machine a folder. Here is what takes one line of a
+ * machine.
+ */
 const MACHINE: Tree = {
   'proc/self/mountinfo': '22 1 254:1 / / ro shared:1 - ext4 /dev/vda1 ro\n',
   'usr/lib/systemd/system/soft-reboot.target': '',
