@@ -1,4 +1,4 @@
-import { withoutTrailingSlashes } from '../text/path.js'
+import { simplifyPath } from '../text/path.js'
 
 /** fstab(5): what the machine mounts. */
 
@@ -19,8 +19,7 @@ export function parseFstab(text: string): FstabEntry[] {
     if (!source || source.startsWith('#') || !mountPoint) continue
     entries.push({
       source: unescapeOctal(source),
-      // The root stays "/".
-      mountPoint: withoutTrailingSlashes(unescapeOctal(mountPoint)) || '/',
+      mountPoint: simplifyPath(unescapeOctal(mountPoint)),
       type: type ?? 'auto',
       options: unescapeOctal(options ?? 'defaults')
         .split(',')

@@ -4,3 +4,12 @@ export function withoutTrailingSlashes(path: string): string {
   while (path[end - 1] === '/') end--
   return path.slice(0, end)
 }
+
+/** An absolute path as systemd has it: no `//`, no `.`, no slash at the end (path_simplify in systemd); others as they are. */
+export function simplifyPath(path: string): string {
+  if (!path.startsWith('/')) return path
+  return `/${path
+    .split('/')
+    .filter((name) => name !== '' && name !== '.')
+    .join('/')}`
+}

@@ -53,6 +53,15 @@ t.test('data behind a link waits for the file system that the link leads to', as
   )
 })
 
+t.test('data waits for a file system, however fstab spells its mount point', async (t) => {
+  for (const path of ['/var', '//var', '/var/', '/./var', '/var/.'])
+    t.match(
+      decided(t, { 'etc/fstab': `LABEL=data ${path} ext4\n` }),
+      { wait: { paths: ['/var/lib/docker'] } },
+      path,
+    )
+})
+
 t.test('what fstab mounts only when it is asked is not waited for', async (t) => {
   t.match(decided(t, { 'etc/fstab': 'LABEL=data /var ext4 noauto\n' }), { plan: { collected: false } })
 })
