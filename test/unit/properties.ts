@@ -453,21 +453,12 @@ const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]']
  * use.
  */
 const DIRECTIVES = new Set(
-<<<<<<< HEAD
   `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists
   ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment ExecStart
   ExecStopPost IgnoreOnIsolate JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options
   PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
   SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where
   WorkingDirectory`.split(/\s+/),
-=======
-  `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists ConditionPathIsSymbolicLink
-  Conflicts DefaultDependencies Description Documentation Environment ExecStart ExecStopPost IgnoreOnIsolate JobTimeoutSec LogLevelMax OnActiveSec
-  OnFailure OOMScoreAdjust Options PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
-  SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where WorkingDirectory`.split(
-    /\s+/,
-  ),
->>>>>>> d2a0e25 (Tests: the settings of units follow)
 )
 
 /** The syntax of a unit, as systemd.syntax(7) has it: `[Unit] Description= After= …`. */
