@@ -159,7 +159,7 @@ t.test('nothing in the first pass is connected to the journal, which is not ther
   for (const kind of ['Service', 'Mount'])
     t.equal(
       textOf(files, `early/${kind.toLowerCase()}.d/50-hostext.conf`),
-      `# Written by hostext-generator.\n[${kind}]\n# The journal is not there yet.\nStandardOutput=null\n`,
+      `# Written by hostext-generator.\n[${kind}]\n# The journal does not run yet.\nStandardOutput=null\n`,
     )
 })
 
