@@ -66,6 +66,9 @@ async function buildBundle(out = join(HERE, 'dist')) {
       minifyIdentifiers: true,
       define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
     })
+    // Modules get numbers made of their paths from here: the name of `work`, which is another one each time, must
+    // not be in them, or two names that give the same number make another bundle.
+    process.chdir(work)
     const { code, assets } = await ncc(join(work, 'hostext.cjs'), {
       cache: false,
       // Reading and compiling the bundle is half of what a small run costs on top of the bare runtime.
@@ -78,6 +81,7 @@ async function buildBundle(out = join(HERE, 'dist')) {
     chmodSync(join(out, 'hostext.cjs'), 0o755)
     writeFileSync(join(out, 'licenses.txt'), assets['licenses.txt'].source)
   } finally {
+    process.chdir(HERE)
     rmSync(work, { recursive: true })
   }
 }
