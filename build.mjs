@@ -66,8 +66,8 @@ async function buildBundle(out = join(HERE, 'dist')) {
       minifyIdentifiers: true,
       define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
     })
-    // Modules get numbers made of their paths from here: the name of `work`, which is another one each time, must
-    // not be in them, or two names that give the same number make another bundle.
+    // Modules get numbers made of their paths from here. The name of `work`, another one each time, must not be
+    // in them: sometimes two would get the same number, and the bundle other bytes.
     process.chdir(work)
     const { code, assets } = await ncc(join(work, 'hostext.cjs'), {
       cache: false,
@@ -79,7 +79,9 @@ async function buildBundle(out = join(HERE, 'dist')) {
     mkdirSync(out, { recursive: true })
     writeFileSync(join(out, 'hostext.cjs'), `#!/usr/lib/hostext/node\n${code}`)
     chmodSync(join(out, 'hostext.cjs'), 0o755)
-    writeFileSync(join(out, 'licenses.txt'), assets['licenses.txt'].source)
+    // From there our own package is one of those packaged; its licence is beside this file.
+    const licenses = String(assets['licenses.txt'].source)
+    writeFileSync(join(out, 'licenses.txt'), licenses.slice(licenses.indexOf('minimist\n')))
   } finally {
     process.chdir(HERE)
     rmSync(work, { recursive: true })

@@ -5,7 +5,7 @@ export function withoutTrailingSlashes(path: string): string {
   return path.slice(0, end)
 }
 
-/** An absolute path as systemd has it (path_simplify): no `//`, no `.`, no slash at the end. Others as they are. */
+/** An absolute path as systemd has it: no `//`, no `.`, no slash at the end. Others as they are. */
 export function simplifyPath(path: string): string {
   if (!path.startsWith('/')) return path
   return `/${path
