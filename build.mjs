@@ -66,8 +66,8 @@ async function buildBundle(out = join(HERE, 'dist')) {
       minifyIdentifiers: true,
       define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
     })
-    // Modules get numbers made of their paths from here. The name of `work`, another one each time, must not be
-    // in them: sometimes two would get the same number, and the bundle other bytes.
+    // Modules get numbers made of their paths from here. The name of `work`, another one each time, must not
+    // be in them: sometimes two would get the same number, and the bundle other bytes.
     process.chdir(work)
     const { code, assets } = await ncc(join(work, 'hostext.cjs'), {
       cache: false,
