@@ -25,7 +25,7 @@ process.on('exit', () => rmSync(copy, { recursive: true, force: true }))
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 execFileSync(
   'sh',
-  ['-c', 'git ls-files -z | xargs -0 cp -a --parents -t "$0"; cp -al node_modules "$0"', copy],
+  ['-c', 'git ls-files -z ":!biome.json" | xargs -0 cp -a --parents -t "$0"; cp -al node_modules "$0"', copy],
   {
     cwd: PROJECT,
   },

@@ -78,10 +78,20 @@ t.test(
     t.test('what has mounted the data, and finds nothing to stack', async (t) => {
       t.same(run(t, ['collect']).calls, ['daemon-reload', '--no-block isolate graphical.target'])
       t.same(run(t, ['collect'], TAKEN).calls, ['daemon-reload'], 'the boot has gone on without it')
-      const systemctl = '#!/bin/sh\n[ "$1" = daemon-reload ]\n'
-      const refused = run(t, ['collect'], {}, { systemctl })
-      t.equal(refused.status, 1)
-      t.match(run(t, ['fallback'], refused.run).calls.at(-1), 'isolate', 'the fallback can still have it')
+      const tools = (refused: string): Tree => ({
+        systemctl: `#!/bin/sh\necho "$*" >>/run/calls\ncase "$*" in *isolate*${refused}) exit 1 ;; esac\n`,
+        rmdir: '#!/bin/sh\necho "rmdir $*" >>/run/calls\n',
+      })
+      const both = [
+        'daemon-reload',
+        '--no-block isolate graphical.target',
+        '--no-block isolate default.target',
+      ]
+      const other = run(t, ['collect'], {}, tools('graphical.target'))
+      t.same([other.status, ...other.calls], [0, ...both], 'a target that is not there')
+      const refused = run(t, ['collect'], {}, tools('target'))
+      const free = 'rmdir /run/hostext/attempted'
+      t.same([refused.status, ...refused.calls], [1, ...both, free], 'the fallback can still have it')
     })
   },
 )

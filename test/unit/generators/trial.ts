@@ -124,6 +124,11 @@ t.test('good', { skip: cannotMount }, async (t) => {
     t.match(kernelLog, /not marked good: udev/)
     t.notOk(after.systemctl, 'the watch goes on')
   })
+  t.test('where the records were there is nothing any more', async (t) => {
+    const { status, run: after } = run(t, 'good', ['1', '/run/none'], {})
+    t.equal(status, 1)
+    t.notOk(after.systemctl, 'the watch goes on')
+  })
   t.test('what cannot be marked is not rebooted', async (t) => {
     const mv = '#!/bin/sh\nexit 1\n'
     const {

@@ -1,19 +1,26 @@
 import { spawnSync } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { kernelRecord } from '../../../src/text/log.js'
 import { PROJECT } from '../../support/paths.js'
+import { makeTree } from '../../support/tree.js'
 
-/** What log() of a process with this environment writes to standard error. */
-function logged(environment: Record<string, string>): string {
-  const script = `
-    const { log } = await import(${JSON.stringify(join(PROJECT, 'src/text/log.ts'))})
-    for (const level of ['error', 'warning', 'notice', 'info']) log({ level, text: 'text' })`
-  const words = ['--import', 'tsx', '--input-type=module', '--eval', script]
-  return spawnSync(process.execPath, words, {
-    encoding: 'utf8',
+const EACH_LEVEL = "for (const level of ['error', 'warning', 'notice', 'info']) log({ level, text: 'text' })"
+
+/** What the `work` of a process with this environment, by log() or logAll(), writes to standard error. */
+function logged(t: Test, environment: Record<string, string>, work = EACH_LEVEL): string {
+  const script = `const { log, logAll } = await import(${JSON.stringify(join(PROJECT, 'src/text/log.ts'))})
+    ${work}`
+  // A file, which takes all at once.
+  const file = join(makeTree(t), 'stderr')
+  const descriptor = openSync(file, 'w')
+  spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script], {
     env: { PATH: process.env.PATH, ...environment },
-  }).stderr
+    stdio: ['ignore', 'ignore', descriptor],
+  })
+  closeSync(descriptor)
+  return readFileSync(file, 'utf8')
 }
 
 t.test('a kernel record fits, whatever the names', async (t) => {
@@ -25,6 +32,19 @@ t.test('a kernel record fits, whatever the names', async (t) => {
 
 t.test('to standard error, unless PID 1 started us', async (t) => {
   const lines = 'hostext: error: text\nhostext: warning: text\nhostext: text\nhostext: text\n'
-  t.equal(logged({}), lines)
-  t.equal(logged({ SYSTEMD_EXEC_PID: '1' }), lines, 'PID 1 started somebody else')
+  t.equal(logged(t, {}), lines)
+  t.equal(logged(t, { SYSTEMD_EXEC_PID: '1' }), lines, 'PID 1 started somebody else')
+})
+
+t.test('of a boot with very many messages, the first and the sum', async (t) => {
+  const lines = (count: number): string[] => {
+    const messages = `Array.from({ length: ${count} }, (_, index) => ({ level: 'notice', text: String(index) }))`
+    return logged(t, {}, `logAll(${messages}, '/run/x')`)
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.replace('hostext: ', ''))
+  }
+  const numbers = (count: number) => Array.from({ length: count }, (_, index) => String(index))
+  t.same(lines(501), numbers(501))
+  t.same(lines(503), [...numbers(500), 'warning: 2 more lines are in /run/x', '502'])
 })
