@@ -11,6 +11,7 @@ import { layerUnit } from '../../src/units/layer.js'
 import { lockedUnits } from '../../src/units/locked.js'
 import { prepareCase } from '../support/case.js'
 import { CASES } from '../support/paths.js'
+import { writeTree } from '../support/tree.js'
 
 function units(decision: Decision): UnitFile[] {
   if ('wait' in decision) return collectUnits(decision.wait, '/normal')
@@ -32,3 +33,16 @@ for (const name of readdirSync(CASES)) {
     t.same(facts, readAndDecide({ prefix: root }, {}).facts, 'deciding changes no fact')
   })
 }
+
+t.test('in a boot of the last good stack nothing else of the records is read', async (t) => {
+  const { root } = prepareCase(t, 'soft-reboot')
+  const trial = readAndDecide({ prefix: root }, {})
+  if (!('plan' in trial.decision) || trial.decision.plan.safety.kind !== 'trial') throw new Error('no trial')
+  t.same(trial.facts.records, { good: [], tried: [], problems: [] })
+  const { record } = trial.decision.plan.safety.trial
+  writeTree(root, { 'var/lib/docker/hostext/good': record })
+  const { facts, decision } = readAndDecide({ prefix: root }, {})
+  t.equal(facts.lastGood, record)
+  t.equal(facts.records, undefined)
+  t.match(decision, { plan: { safety: { kind: 'known' } } })
+})

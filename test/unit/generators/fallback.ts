@@ -113,6 +113,17 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
     },
   )
 
+  t.test('what was waited for is named, unless it did appear', async (t) => {
+    const waiting = {
+      'hostext/waiting/normal/hostext-collect.service': '[Unit]\nRequiresMountsFor=/mnt/data /srv\nAfter=x\n',
+    }
+    const reason = (files: Tree) => run(t, ['fallback'], files).run['hostext.decision']?.split('\n')[1]
+    const end = ': plain root, extensions are left out'
+    t.equal(reason(waiting), `error: what is to be mounted for /mnt/data /srv did not appear in time${end}`)
+    for (const files of [{}, { ...waiting, 'hostext/collected': '' }])
+      t.equal(reason(files), `error: stacking failed or took too long${end}`)
+  })
+
   t.test('the root is opened again if the switch has closed it, and no other', async (t) => {
     /** What is remounted on a machine with this kernel command line. */
     const remounted = (files: Tree, commandLine: string): string[] => {

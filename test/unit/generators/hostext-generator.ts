@@ -142,6 +142,13 @@ for (const shell of shells) {
           },
         ],
         [
+          'a unit whose name needs no escape',
+          {
+            'etc/systemd/system/opt-azAZ09:_.x.mount': '',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/opt/azAZ09:_.x\n',
+          },
+        ],
+        [
           'a unit with an escaped name',
           {
             'etc/systemd/system/opt-my\\x2dengine.mount': '',

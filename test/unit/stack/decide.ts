@@ -110,3 +110,11 @@ t.test('while a stack is on trial, what could be gone back to is held, and only 
   })
   t.match(both, { plan: { safety: { alsoHold: [{ container: 'override' }] } } })
 })
+
+t.test('a mount that no unit can name is named, and not carried over', async (t) => {
+  const mountinfo = `${MACHINE['proc/self/mountinfo']}26 22 254:3 / /mnt/x\\040 rw shared:5 - ext4 /dev/vda3 rw\n`
+  const decision = decided(t, { 'proc/self/mountinfo': mountinfo })
+  t.match(decision, { plan: { carried: { length: 0 } } })
+  const [line] = decision.messages.filter(({ text }) => text.includes('/mnt/x'))
+  t.same(line, { level: 'warning', text: '/mnt/x  is not carried over: no unit can name it' })
+})
