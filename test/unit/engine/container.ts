@@ -173,7 +173,7 @@ t.test('no labels, and an image that was given by digest', async (t) => {
   t.same((container as Container).labels, new Map())
 })
 
-t.test('a value that cannot be made a string', async (t) => {
+t.test('values that no engine writes', async (t) => {
   const { root, data } = copyDataRoot(t)
   const { config, id } = find(data, 'override')
   const json = JSON.parse(readFileSync(config, 'utf8'))
@@ -185,6 +185,7 @@ t.test('a value that cannot be made a string', async (t) => {
   t.match(read({ ID: none }), { problem: 'ID is not a string' })
   t.match(read({ Image: none }), { image: 'override:1', imageId: undefined })
   t.match(read({ Image: none, Config: {} }), { image: 'no image' })
+  t.match(read({ Name: 'a/b' }), { name: 'a/b' }, 'a name without the slash that engines put before it')
 })
 
 t.test('whether it has been started; what is not clearly "never" counts', async (t) => {
