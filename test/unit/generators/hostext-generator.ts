@@ -149,6 +149,13 @@ for (const shell of shells) {
           },
         ],
         [
+          'a unit whose name has an escaped space',
+          {
+            'etc/systemd/system/opt-my\\x20engine.mount': '',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/opt/my engine\n',
+          },
+        ],
+        [
           'a unit with an escaped name',
           {
             'etc/systemd/system/opt-my\\x2dengine.mount': '',
