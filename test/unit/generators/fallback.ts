@@ -119,7 +119,7 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
     }
     const reason = (files: Tree) => run(t, ['fallback'], files).run['hostext.decision']?.split('\n')[1]
     const end = ': plain root, extensions are left out'
-    t.equal(reason(waiting), `error: what is to be mounted for /mnt/data /srv did not appear in time${end}`)
+    t.equal(reason(waiting), `error: the file system for /mnt/data /srv did not appear in time${end}`)
     for (const files of [{}, { ...waiting, 'hostext/collected': '' }])
       t.equal(reason(files), `error: stacking failed or took too long${end}`)
   })
