@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { cached } from './cache.js'
+import { mmdebstrap } from './mmdebstrap.js'
 import { debian, type Release } from './rootfs.js'
 
 const SOURCES = join(import.meta.dirname, 'kernel')
@@ -45,10 +45,10 @@ function build(release: Release, kernel: string, version: string, made: string):
     `chroot "$1" make -C /usr/src/${headers} M=/tmp/kernel modules >&2`,
     `copy-out /tmp/kernel ${made}`,
   ]
-  const words = ['--quiet', '--variant=minbase', `--include=${headers},make`]
+  const words = ['--variant=minbase', `--include=${headers},make`]
   const withHooks = [...words, ...hooks.map((hook) => `--customize-hook=${hook}`), release, '/dev/null']
   try {
-    execFileSync('mmdebstrap', withHooks, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+    mmdebstrap(withHooks)
   } catch (error) {
     throw new Error(
       `no modules for the test machines' kernel, linux-image-${kernel} ${version}. If the mirror has newer headers ` +

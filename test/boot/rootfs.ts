@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { inMemory } from '../support/memory.js'
 import { cached } from './cache.js'
+import { mmdebstrap } from './mmdebstrap.js'
 
 export const RELEASES = ['bookworm', 'trixie', 'forky'] as const
 export type Release = (typeof RELEASES)[number]
@@ -117,13 +118,9 @@ function plain(release: Release): string {
   return cached(release, recipe.join('\n'), (made) => {
     console.error(`# making a Debian ${release} root filesystem`)
     const archive = join(made, 'root.tar')
-    execFileSync(
-      'mmdebstrap',
+    mmdebstrap(
       [
-        '--quiet',
         '--variant=minbase',
-        // A mirror's copy of an unreleased Debian may be past its Valid-Until date.
-        '--aptopt=Acquire::Check-Valid-Until "false"',
         `--include=${PACKAGES}`,
         ...Object.entries(INITRAMFS).map(
           ([path, file]) => `--essential-hook=install -D -m 755 '${join(GUEST, file)}' "$1/${path}"`,
@@ -132,7 +129,7 @@ function plain(release: Release): string {
         release,
         archive,
       ],
-      { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...inMemory(4 * 2 ** 30) } },
+      { env: { ...process.env, ...inMemory(4 * 2 ** 30) } },
     )
     const root = join(made, 'root')
     mkdirSync(root)

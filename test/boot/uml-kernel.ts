@@ -13,6 +13,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { cached } from './cache.js'
+import { mmdebstrap } from './mmdebstrap.js'
 import { debian, type Release } from './rootfs.js'
 
 /** The newest kernel, whatever release is booted with it. It needs the C library of its own release. */
@@ -38,14 +39,7 @@ export function umlKernel(): { root: string; modules: string; config: string } {
   const directory = cached('uml', recipe.join('\n'), (made) => {
     console.error('# unpacking user-mode Linux')
     const root = join(made, 'root')
-    execFileSync(
-      'mmdebstrap',
-      [
-        ...['--quiet', '--variant=extract', `--include=${PACKAGES}`],
-        ...['--aptopt=Acquire::Check-Valid-Until "false"', RELEASE, root],
-      ],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    )
+    mmdebstrap(['--variant=extract', `--include=${PACKAGES}`, RELEASE, root])
     // The mount points for uml.ts, and the links of a merged /usr, which a package creates when it is
     // installed.
     for (const name of ['proc', 'dev', 'tmp', 'machine']) mkdirSync(join(root, name), { recursive: true })
