@@ -238,7 +238,7 @@ function chooseSafely(
   if (verdict.kind === 'good') return { ...chosen, messages }
   say(
     'notice',
-    `on trial: boot ${verdict.attempt} of ${configuration.attempts} in which this stack can be marked good`,
+    `on trial: boot ${verdict.attempt} of ${configuration.attempts}; this stack has not booted well yet`,
   )
   const { settle, trialTimeout: timeout } = configuration
   const trial = { attempt: verdict.attempt, record, place, settle, timeout, inContainer }

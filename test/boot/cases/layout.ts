@@ -268,7 +268,7 @@ report mounted sh -c 'grep machine-id /proc/self/mountinfo'
         const refused = bootOf(outcome, 3)
         t.equal(reported(refused, 'state'), 'running', 'two overlays deep: a complete boot')
         t.match(reported(refused, 'root'), /^overlay +overlay +rw,/, 'on the plain root')
-        t.match(said(refused), /plain root: the root is an overlay over an overlay already/)
+        t.match(said(refused), /plain root: the root is already an overlay on an overlay/)
       },
     },
   ]

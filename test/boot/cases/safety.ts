@@ -151,7 +151,7 @@ export function cases(): Case[] {
           t.match(reported(outcome, 'decision'), new RegExp(`warning: left out: ${name} \\(.*\\): .* for `))
         for (const [name, odd] of [
           ['abi-label-differs', 'its kernel matches balena_kernel_abi=.*, but .*kernel-abi-id is abi-2'],
-          ['os-unreadable', '.*os-version=\\{12,13\\} has no pattern that can be read'],
+          ['os-unreadable', '.*os-version=\\{12,13\\} has no valid pattern'],
         ])
           t.match(reported(outcome, 'decision'), new RegExp(`warning: ${name} \\(.*\\): ${odd}`))
       },
