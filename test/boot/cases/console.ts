@@ -18,7 +18,7 @@ report journal journalctl -b -q --no-pager -p warning -o cat _PID=1
 const WARNING = 4
 const NOTICE = /to mount over is not empty/
 /** Messages about the disk of user-mode Linux, which lacks features that a file system probes for. */
-const DISK = /operation not supported error, dev ubd/
+const DISK = /operation not supported error, dev ubd|^blk_print_req_error: .* callbacks suppressed/
 
 /**
  * The messages of the kernel and PID 1 that people may take for a fault, each once, without times, numbers
