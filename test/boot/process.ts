@@ -46,6 +46,8 @@ export async function run(
     }
   }
   process.once('exit', kill)
+  // It may end before it has read all.
+  child.stdin?.on('error', () => {})
   const type = (text: string) => child.stdin?.write(text)
   // This process may be busy for minutes making another machine; that time does not count.
   let elapsed = 0

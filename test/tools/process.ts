@@ -26,6 +26,12 @@ t.test('a machine is typed to and ended', async (t) => {
     watch: ({ type }) => type('text\n'),
   })
   t.equal(typed.console, 'got text\n')
+  const deaf = await run(['sh', '-c', 'exec <&-; sleep 0.5'], {
+    limit: 60,
+    period: 20,
+    watch: ({ type }) => type('text\n'),
+  })
+  t.equal(deaf.code, 0, 'what is typed to one that reads nothing is lost')
   const killed = await run(['sh', '-c', 'echo on; sleep 1000 & wait'], {
     limit: 60,
     period: 20,
