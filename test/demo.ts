@@ -33,9 +33,9 @@ const COMMANDS = [
 const WHY: Record<string, string> = {
   'cat /usr/share/one-layer/one.txt': 'a file of an image of one layer',
   'ls /usr/share/layers /usr/share/layers/directory':
-    'of many layers, in which a file was deleted and a directory replaced',
-  'cat /usr/share/base/replaced': 'override=10: in place of the file of the root',
-  'cat /usr/share/base/deleted': 'an image deleted its own file of that name; that of the root stays',
+    'of many layers, which delete a file and replace a directory',
+  'cat /usr/share/base/replaced': "override=10: replaces the root's file",
+  'cat /usr/share/base/deleted': "an image deleted its own file of that name; the root's stays",
   'mount -o remount,rw /': 'root cannot unlock the root; the kernel refuses',
 }
 
