@@ -35,14 +35,21 @@ const LARGEST = 16 << 20
 export function parseStack(text: string): RecordedStack | undefined {
   const lines = text.split('\n')
   if (lines.pop() !== '') return undefined
-  const [head, ...entries] = lines.map(parseObject)
-  if (!head || !Number.isSafeInteger(head.above) || head.extensions !== entries.length) return undefined
-  const extensions = entries.map(parseExtension)
+  const [first = '', ...rest] = lines
+  const head = parseObject(first)
+  if (!head || !Number.isSafeInteger(head.above) || head.extensions !== rest.length) return undefined
   const above = head.above as number
-  if (above < 0 || above > extensions.length || extensions.length === 0) return undefined
+  if (above < 0 || above > rest.length || rest.length === 0) return undefined
+  const extensions: RecordedExtension[] = []
+  // The first line that is wrong is the last to be parsed: sixteen million of them would take a minute.
+  for (const line of rest) {
+    const extension = parseExtension(parseObject(line))
+    if (!extension) return undefined
+    extensions.push(extension)
+  }
   // An extension that only adds files is never above the root.
-  if (extensions.slice(0, above).some((entry) => entry?.rank.kind === 'overlay')) return undefined
-  return extensions.every((entry) => entry !== undefined) ? { above, extensions } : undefined
+  if (extensions.slice(0, above).some(({ rank }) => rank.kind === 'overlay')) return undefined
+  return { above, extensions }
 }
 
 function parseExtension(entry: Record<string, unknown> | undefined): RecordedExtension | undefined {
