@@ -54,6 +54,14 @@ function isWhole(t: Test, outcome: Outcome): void {
   t.equal(reported(outcome, 'layers').match(/loaded active mounted/g)?.length, 4, 'every layer is mounted')
 }
 
+/** The data partition was waited for, and the plain root booted without it. */
+function isPlainWithoutData(t: Test, outcome: Outcome): void {
+  isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/, [
+    /^mnt-data\.mount/,
+    /hostext/,
+  ])
+}
+
 /** Faults of disks, clocks and kernels. */
 export function cases(): Case[] {
   return [
@@ -236,12 +244,7 @@ function dataPartitionCases(): Case[] {
         ...failing('error', () => [{ start: 2, count: 2 }], 1),
         script: script(ON_DATA),
       },
-      check(t, outcome) {
-        isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/, [
-          /^mnt-data\.mount/,
-          /hostext/,
-        ])
-      },
+      check: isPlainWithoutData,
     },
     {
       name: 'faults: a data partition that takes no write',
@@ -250,14 +253,8 @@ function dataPartitionCases(): Case[] {
         ...failing('unwritable', wholeDisk, 1),
         script: script(ON_DATA),
       },
-      check(t, outcome) {
-        // The kernel does not mount it writable, and systemd does not mount it read-only unless fstab says
-        // so.
-        isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/, [
-          /^mnt-data\.mount/,
-          /hostext/,
-        ])
-      },
+      // The kernel does not mount it writable, and systemd does not mount it read-only unless fstab says so.
+      check: isPlainWithoutData,
     },
     {
       name: 'faults: a data partition on which a record cannot be written',
