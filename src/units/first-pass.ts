@@ -81,6 +81,8 @@ function quiet(): UnitFile[] {
   }))
 }
 
+export const AWAKE_SERVICE = 'hostext-awake.service'
+
 /**
  * hostext.target in place of the boot's target; all it does is start `service`. Units that the target's links
  * would pull in are masked, because they belong to the normal boot after the switch.
@@ -96,17 +98,39 @@ Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 AllowIsolate=yes
 RefuseManualStart=yes
+Wants=${AWAKE_SERVICE}
 Requires=${service}
 After=${service}
 OnFailure=hostext-fallback.service
 JobTimeoutSec=${boot.timeout}
 `,
     },
+    awakeUnit(),
     ...quiet(),
     ...boot.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
     // Last: once this link exists, the boot starts hostext.target.
     { path: `early/${boot.target}`, link: `${normalDirectory}/hostext.target` },
   ]
+}
+
+/** Wakes PID 1 while it makes the mounts: generators/steps/awake says why. */
+function awakeUnit(): UnitFile {
+  return {
+    path: `normal/${AWAKE_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Keep systemd awake while the file systems are mounted
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+
+[Service]
+ExecStart=/usr/lib/hostext/awake
+${SWITCH_ENDS}
+StandardOutput=null
+StandardError=null
+`,
+  }
 }
 
 /** The mount unit of an overlay of the new root. */

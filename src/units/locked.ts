@@ -3,6 +3,7 @@ import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
+import { AWAKE_SERVICE } from './first-pass.js'
 import { holdUnits } from './hold.js'
 import { DOCUMENTATION, layerUnitName, OVER_FILES, SWITCH_ENDS } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
@@ -73,7 +74,11 @@ function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitF
  * in the second pass. Without a unit file it would count as a failure.
  */
 function firstPassServices({ collected }: Pick<Plan, 'collected'>): UnitFile[] {
-  const services = ['hostext-switch.service', ...(collected ? ['hostext-collect.service'] : [])]
+  const services = [
+    'hostext-switch.service',
+    AWAKE_SERVICE,
+    ...(collected ? ['hostext-collect.service'] : []),
+  ]
   return services.map((name) => ({
     path: `normal/${name}`,
     text: `# Written by hostext-generator.

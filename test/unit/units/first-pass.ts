@@ -47,6 +47,13 @@ t.test('a switch that is faster than its command has not failed', async (t) => {
   t.match(textOf(units(), 'normal/hostext-switch.service'), '\nSuccessExitStatus=SIGTERM SIGKILL\n')
 })
 
+t.test('PID 1 is kept awake until the switch, which ends that', async (t) => {
+  t.match(textOf(units(), 'normal/hostext.target'), '\nWants=hostext-awake.service\n')
+  const awake = textOf(units(), 'normal/hostext-awake.service')
+  t.match(awake, '\nExecStart=/usr/lib/hostext/awake\n')
+  t.match(awake, '\nSuccessExitStatus=SIGTERM SIGKILL\n')
+})
+
 t.test('failure and time', async (t) => {
   const target = textOf(units({ timeout: 90 }), 'normal/hostext.target')
   t.match(target, '\nOnFailure=hostext-fallback.service\n')
