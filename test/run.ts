@@ -18,8 +18,8 @@ const PROJECT = join(import.meta.dirname, '..')
 const TIERS: Record<string, string[]> = {
   unit: ['test/unit.ts'],
   container: ['test/boot/tiers/container.ts'],
-  uml: ['test/boot/tiers/uml.ts'],
-  vm: ['test/boot/tiers/vm.ts', 'test/boot/tiers/power-cuts.ts'],
+  uml: ['test/boot/tiers/uml.ts', 'test/boot/tiers/power-cuts.ts'],
+  vm: ['test/boot/tiers/vm.ts'],
 }
 
 const begun = Date.now()
@@ -82,8 +82,7 @@ for (const [tier, files] of Object.entries(TIERS)) {
     '--disable-coverage',
     '--allow-empty-coverage',
     '--timeout=0',
-    // The power cuts have two machines in the full run, one otherwise, beside those of the other file.
-    `--jobs=${mode === 'full' && tier === 'vm' ? 1 : 2}`,
+    '--jobs=2',
     '--reporter=tap',
   ]
   const env = tier === 'unit' ? { ...process.env, ...inMemory() } : process.env

@@ -16,6 +16,7 @@ import {
   parseReports,
 } from './machine.js'
 import type { Ran, RunOptions } from './process.js'
+import { loseUnflushed, unwatch, watchFlushes } from './unflushed.js'
 
 /** A program that runs machines with disks. */
 export type Emulator = {
@@ -26,15 +27,7 @@ export type Emulator = {
   /** After how many seconds without a line from user space a machine counts as stalled. */
   stall: number
   run: (start: Start, options: RunOptions) => Promise<Ran>
-  /** Makes a disk lose the writes that were not flushed when the power is cut. */
-  losses?: {
-    /** Called with each disk before a boot that will be cut. */
-    prepare: (disk: MadeDisk) => void
-    /** Called after it, if it was cut: turns the disk into what is left of it, block by block. */
-    finish: (disk: MadeDisk, isCut: boolean, random: () => number) => Rest
-  }
 }
-export type Rest = { kept: number; lost: number }
 
 /** A boot of a machine: the words for its kernel, and the file that the reports go to. */
 export type Start = {
@@ -131,7 +124,6 @@ async function bootOnce(
 ): Promise<Boot> {
   const { disks, boot: bootOptions, reports: file, words } = start
   const { cut, marks: awaited = [], examine } = bootOptions
-  const losses = cut && emulator.losses
   const reported = () => (existsSync(file) ? readFileSync(file, 'utf8') : '')
   for (let attempt = 1; ; attempt++) {
     const answers = [...dialogue]
@@ -140,7 +132,7 @@ async function bootOnce(
     let stalled = false
     let isCut = false
     rmSync(file, { force: true })
-    for (const disk of disks) losses?.prepare(disk)
+    if (cut) for (const disk of disks) watchFlushes(disk.file)
     const ran = await emulator.run(start, {
       limit: bootOptions.limit ?? limit,
       ...(cut && { period: CUT_PERIOD }),
@@ -157,9 +149,11 @@ async function bootOnce(
         if (stalled || isCut) kill()
       },
     })
-    const rests = losses
-      ? disks.map((disk) => losses.finish(disk, isCut || stalled, cut.random ?? (() => 1)))
-      : []
+    const unflushed = { kept: 0, lost: 0 }
+    for (const { file } of cut ? disks : []) {
+      if (isCut || stalled) loseUnflushed(file, cut?.random ?? (() => 1), unflushed)
+      unwatch(file)
+    }
     if (stalled && attempt < 4) continue
     const { console, seconds } = ran
     const reports = parseReports(reported())
@@ -173,12 +167,7 @@ async function bootOnce(
         .filter(Boolean)
       if (damaged.length > 0)
         throw machineError(`${what} left a damaged disk: ${damaged.join('\n')}`, console)
-      const unflushed = { kept: 0, lost: 0 }
-      for (const { kept, lost } of rests) {
-        unflushed.kept += kept
-        unflushed.lost += lost
-      }
-      return { ...boot, clean: undefined, ...(end === 'cut' && losses && { unflushed }) }
+      return { ...boot, clean: undefined, ...(end === 'cut' && { unflushed }) }
     }
     const unclean = disks.map(uncleanness).filter((text) => text !== undefined)
     const evidence = unclean.map((text) => `\nnot clean after power-off: ${text}`).join('')

@@ -178,7 +178,7 @@ export function replayed<Result>(
   }
 }
 
-export function copyDisk(from: string, to: string): void {
+function copyDisk(from: string, to: string): void {
   tool('cp', '--sparse=always', from, to)
 }
 

@@ -47,9 +47,10 @@ export type BootOptions = {
   /** More words for this boot; they may depend on the layout of its disks. */
   commandLine?: string[] | ((disks: MadeDisk[]) => string[])
   /**
-   * When the power is cut, unless the machine ends before. QEMU is killed, and what was not flushed to the
-   * disks is lost (drive-log.ts). Elsewhere it is only a crash, and everything written is kept. Such a boot
-   * need not report END. Its disks need not be clean, but replaying the journals must repair them.
+   * When the power is cut, unless the machine ends before. User-mode Linux is killed, and what was not
+   * flushed to the disks is lost (unflushed.ts). In a container it is only a crash, and everything written is
+   * kept. QEMU cannot do it. Such a boot need not report END. Its disks need not be clean, but replaying the
+   * journals must repair them.
    */
   cut?: Cut
   /**

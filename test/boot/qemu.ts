@@ -1,8 +1,5 @@
-import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { kindOf } from './assemble.js'
-import type { Emulator, Rest, Start } from './disk-machine.js'
-import { copyDisk, type MadeDisk } from './disks.js'
-import { loggedDriveWords, replayDriveLog } from './drive-log.js'
+import type { Emulator, Start } from './disk-machine.js'
 import type { Machine } from './machine.js'
 import { run } from './process.js'
 import { debian } from './rootfs.js'
@@ -13,16 +10,16 @@ import { debian } from './rootfs.js'
 const CPU = 'max,la57=off,svm=off'
 
 /**
- * QEMU as an emulator: Debian's own kernel and initrd, devices, and drives that lose what was not flushed.
+ * QEMU as an emulator: Debian's own kernel and initrd, and devices. Its disks keep what was not flushed.
  */
 export const qemu: Emulator = {
   device: (index) => `/dev/vd${'abcdefgh'[index]}`,
   stall: 90,
   run: (start, options) => run(['qemu-system-x86_64', ...words(start)], options),
-  losses: { prepare, finish },
 }
 
 function words({ machine, disks, boot, words, reports }: Start): string[] {
+  if (boot.cut) throw new Error('in QEMU a cut would lose nothing; user-mode Linux is there for that')
   const { kernel, initrd } = debian(machine.release, kindOf(machine))
   const lean = machine.lean ? leanWords(machine) : []
   const append = ['console=ttyS0', 'panic=-1', 'mitigations=off', ...lean, ...words]
@@ -31,11 +28,7 @@ function words({ machine, disks, boot, words, reports }: Start): string[] {
     ...['-accel', 'tcg,thread=multi', '-cpu', CPU, '-m', String(memory), '-smp', '1'],
     ...['-nographic', '-no-reboot', '-nodefaults'],
     ...['-kernel', kernel, '-initrd', initrd, '-append', append.join(' ')],
-    ...disks.flatMap((disk, number) =>
-      boot.cut
-        ? loggedDriveWords(disk.file, driveLog(disk), number)
-        : ['-drive', `file=${disk.file},if=virtio,format=raw,cache=unsafe`],
-    ),
+    ...disks.flatMap(({ file }) => ['-drive', `file=${file},if=virtio,format=raw,cache=unsafe`]),
     ...(machine.devices ?? []).flatMap((device) => ['-device', device]),
     ...['-serial', 'stdio', '-serial', `file:${reports}`],
     ...(boot.qemu ?? []),
@@ -46,26 +39,4 @@ function words({ machine, disks, boot, words, reports }: Start): string[] {
 function leanWords({ rootFilesystem }: Machine): string[] {
   const btrfs = rootFilesystem === 'btrfs' ? [] : ['module_blacklist=btrfs,raid6_pq,xor']
   return ['modprobe.blacklist=ata_piix,ata_generic', ...btrfs]
-}
-
-const beforeCut = ({ file }: MadeDisk) => `${file}.before`
-const driveLog = ({ file }: MadeDisk) => `${file}.log`
-
-/** Saves a disk before a boot that will be cut, and creates the log of what that boot writes. */
-function prepare(disk: MadeDisk): void {
-  copyDisk(disk.file, beforeCut(disk))
-  writeFileSync(driveLog(disk), '')
-}
-
-/** Turns a disk into what the cut has left of it, if there was one. */
-function finish(disk: MadeDisk, isCut: boolean, random: () => number): Rest {
-  let rest = { kept: 0, lost: 0 }
-  if (isCut) {
-    rest = replayDriveLog(beforeCut(disk), driveLog(disk), random)
-    renameSync(beforeCut(disk), disk.file)
-  } else {
-    rmSync(beforeCut(disk))
-  }
-  rmSync(driveLog(disk))
-  return rest
 }

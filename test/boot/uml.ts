@@ -3,12 +3,13 @@ import type { Emulator, Start } from './disk-machine.js'
 import { run } from './process.js'
 import { onProcessor } from './processors.js'
 import { addUmlModules, umlInitrd, umlKernel } from './uml-kernel.js'
+import { flushWatcher } from './unflushed.js'
 
 /**
- * `sh -c START sh KERNEL WORK REPORTS INITRD WORD…`: becomes the kernel, in its own root directory, with the
- * disks at /machine and the reports as descriptor 3. To reboot, the kernel runs the program named in its
- * argv[0] again. There is no program of that name, so a machine that reboots ends. chroot(8) has no option
- * for that.
+ * `sh -c START sh KERNEL WORK REPORTS INITRD LIBRARY WORD…`: becomes the kernel, in its own root directory,
+ * with the disks at /machine and the reports as descriptor 3. INITRD is its initrd, LIBRARY is preloaded;
+ * each may be empty. To reboot, the kernel runs the program named in its argv[0] again. There is no program
+ * of that name, so a machine that reboots ends. chroot(8) has no option for that.
  */
 const START = `set -e
 cd "$2"
@@ -19,13 +20,16 @@ mount --bind . "$1/machine"
 exec 3>>"$3"
 export root="$1"
 [ -z "$4" ] || mount --bind "$4" "$1/initrd"
-shift 4
-exec perl -e 'chroot $ENV{root} and chdir "/" and exec { "/usr/bin/linux.uml" } "ends-at-reboot", @ARGV; die "linux.uml: $!"' "$@"
+[ -z "$5" ] || cp "$5" library.so
+export preload="\${5:+/machine/library.so}"
+shift 5
+exec perl -e '$ENV{LD_PRELOAD} = delete $ENV{preload}; chroot $ENV{root} and chdir "/" and exec { "/usr/bin/linux.uml" } "ends-at-reboot", @ARGV; die "linux.uml: $!"' "$@"
 `
 
 /**
  * User-mode Linux: a kernel that runs as a process, with disks and no other devices, for an eighth of QEMU's
- * processor time. If it is not pinned to one processor, a boot takes four times as long.
+ * processor time. If it is not pinned to one processor, a boot takes four times as long. Its disks lose what
+ * was not flushed if the power is cut.
  *
  * The console and the reports go to files, because it does not wait for the reader of a pipe, and loses what
  * does not fit.
@@ -47,10 +51,12 @@ function command({ machine, disks, boot, words, reports, isTyped }: Start): stri
   const inside = (file: string) => `/machine/${basename(file)}`
   return [
     ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c', START, 'sh'],
-    ...[root, dirname(reports), reports, machine.initrd ? umlInitrd(machine.release) : ''],
+    ...[root, dirname(reports), reports],
+    ...[machine.initrd ? umlInitrd(machine.release) : '', boot.cut ? flushWatcher() : ''],
     // Where it keeps its own files.
     ...['uml_dir=/tmp/', 'umid=machine', `mem=${memory}M`],
-    ...disks.map(({ file }, index) => `ubd${index}=${inside(file)}`),
+    // `t` turns off requests to discard blocks or to fill them with zeros, which unflushed.c does not see.
+    ...disks.map(({ file }, index) => `ubd${index}${boot.cut ? 't' : ''}=${inside(file)}`),
     ...(machine.initrd ? ['initrd=/initrd'] : []),
     // The first console is standard output, the second serial line carries the reports; there are no
     // others.
