@@ -155,12 +155,12 @@ export function machineForCuts(release: Release): Machine {
  * of the cut never begins (`hostext: stacking` on a plain root), the boot ends normally.
  */
 export const PHASES = [
-  { name: 'before the switch', from: 'systemd[1]: ', to: 'hostext: stacking', seconds: 8 },
-  { name: 'the switch', from: 'hostext: stacking', to: undefined, seconds: 8 },
-  { name: 'the boot after it', from: 'hostext: stacking', to: '@@at: up', seconds: 30 },
+  { name: 'before the switch', from: 'systemd[1]: ', to: 'hostext: stacking', seconds: 3 },
+  { name: 'the switch', from: 'hostext: stacking', to: undefined, seconds: 3 },
+  { name: 'the boot after it', from: 'hostext: stacking', to: '@@at: up', seconds: 12 },
   { name: 'marking good', from: '@@at: settling', to: '@@at: settled', seconds: 5 },
-  { name: 'the engine at work', from: '@@at: step', to: '@@at: stopping', seconds: 15 },
-  { name: 'the shutdown', from: '@@at: stopping', to: undefined, seconds: 8 },
+  { name: 'the engine at work', from: '@@at: step', to: '@@at: stopping', seconds: 5 },
+  { name: 'the shutdown', from: '@@at: stopping', to: undefined, seconds: 3 },
 ] as const
 const MARKS = [...new Set(PHASES.flatMap(({ from, to }) => (to === undefined ? [from] : [from, to])))]
 
