@@ -1,15 +1,13 @@
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { inputRoot, statLink } from './machine/files.js'
-import { DECISION, HELD, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
+import { DECISION, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
 import { readAndDecide } from './read.js'
-import { type Boot, type Decision, heldImage, type Plan, type Wait } from './stack/plan.js'
+import type { Boot, Decision, Plan, Wait } from './stack/plan.js'
 import { type Level, log, logAll, type Message } from './text/log.js'
 import { oneLine, printable, printableList } from './text/printable.js'
 import type { UnitFile } from './text/unit-syntax.js'
-import { type Held, heldText } from './trial/held.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
-import { holdUnits } from './units/hold.js'
 import { layerUnit } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
 import { stackDirectories } from './units/stack.js'
@@ -53,11 +51,6 @@ export function generate(
     files = rollbackUnits(line, target)
     writeSet(run, 'plain', files)
     writeFileSync(`${run}/${ROLLBACK_FILE}`, `${line}\n`)
-  } else if (decision.holders !== undefined) {
-    // Nothing is stacked any more, so the service removes the holders of earlier boots.
-    files = holdUnits()
-    writeSet(run, 'plain', files)
-    writeHeld(run, { dataRoot: decision.holders, extensions: [] })
   }
   writeFileSync(root.prefix + DECISION, messages.map(line).join(''))
   writeFiles(files, { normal, early, late })
@@ -66,9 +59,8 @@ export function generate(
 type Directories = Record<'normal' | 'early' | 'late', string>
 
 /**
- * Writes to the run directory what both passes need: mount points, the target, the record of what is to be
- * held, and the units for the stub to replay (`layers/` in both passes, `first/` and `locked/` in one).
- * Returns the units of the first pass.
+ * Writes to the run directory what both passes need: mount points, the target, and the units for the stub to
+ * replay (`layers/` in both passes, `first/` and `locked/` in one). Returns the units of the first pass.
  */
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   prepareRun(run, plan)
@@ -85,9 +77,7 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   writeSet(run, 'layers', layers)
   writeSet(run, 'first', first)
   writeSet(run, 'locked', lockedUnits(plan))
-  const { dataRoot, extensions, safety } = plan
-  const alsoHold = safety.kind === 'trial' ? safety.alsoHold : []
-  writeHeld(run, { dataRoot, extensions: [...extensions.map(heldImage), ...alsoHold] })
+  const { safety } = plan
   if (safety.kind === 'trial') writeFileSync(`${run}/${RECORD_FILE}`, safety.trial.record)
   if (safety.kind === 'restored') writeFileSync(`${run}/${ROLLBACK_FILE}`, `${safety.line}\n`)
   return [...layers, ...first]
@@ -105,10 +95,6 @@ function makeDirectory(path: string): void {
 function prepareRun(run: string, boot: Boot): void {
   mkdirSync(run, { recursive: true })
   writeFileSync(`${run}/target`, `${boot.target}\n`)
-}
-
-function writeHeld(run: string, held: Held): void {
-  writeFileSync(`${run}/${HELD}`, heldText(held))
 }
 
 /** Saves units for the stub to replay. Removes what an interrupted attempt left behind. */

@@ -10,7 +10,7 @@ import { compile } from './support/compile.js'
 import { PROJECT } from './support/paths.js'
 
 /** Those that take longest start first, so that the end does not wait for one of them alone. */
-const LONGEST = ['broken', 'trial/hold', 'generators/hostext-generator', 'trial/watch']
+const LONGEST = ['broken', 'generators/hostext-generator', 'trial/watch']
 
 const STRICT = `--import=${join(PROJECT, 'test/support/strict.mjs')}`
 

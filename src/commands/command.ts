@@ -2,7 +2,6 @@ import minimist from 'minimist'
 import { inputRoot, readText } from '../machine/files.js'
 import { DECISION } from '../machine/run-directory.js'
 import { cut, oneLine } from '../text/printable.js'
-import { hold } from '../trial/hold.js'
 import { watch } from '../trial/watch.js'
 import { describeChange, readChanges } from './changes.js'
 import { showPlan } from './plan.js'
@@ -17,7 +16,6 @@ Commands:
   changes   list what has been changed in a persistent /etc
   rollback  show whether rollback works here, and which stacks are good or were tried
   retry     forget failed trials: the next boot tries that stack again
-  hold      make the engine keep the images that are stacked; run in each boot
   watch S   reboot unless the stack on trial is marked good within S seconds; run during a trial.
             "watch S container" inside a container
   help      show this text
@@ -64,9 +62,6 @@ const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>>
   },
   retry() {
     return print(retry(inputRoot(process.env)))
-  },
-  hold() {
-    return hold(inputRoot(process.env))
   },
   watch(word, where) {
     const seconds = Number(word)

@@ -3,22 +3,21 @@ import { readLayers } from '../engine/layers.js'
 import { chooseStore, findStale, readStoreSettings } from '../engine/store.js'
 import type { Root } from '../machine/files.js'
 import type { Message } from '../text/log.js'
-import { printable } from '../text/printable.js'
+import { printable, printableList } from '../text/printable.js'
 import { COMPATIBILITY_LABELS } from './compatibility.js'
 import type { Extension, LeftOut } from './extension.js'
 import { type Look, readImage } from './image.js'
-import { HOLDER_LABEL, type Rank, readRank } from './labels.js'
+import { type Rank, readRank } from './labels.js'
 import { findUnmeant } from './meant.js'
 
 /** The only storage driver whose layers an overlay can stack as they are on the disk. */
 const DRIVER = 'overlay2'
 
-/** What an engine has. `hasHolders`: some of its containers are holders of earlier boots. */
+/** What an engine has. */
 export type Found = {
   extensions: Extension[]
   leftOut: LeftOut[]
   messages: Message[]
-  hasHolders: boolean
 }
 
 /**
@@ -27,7 +26,8 @@ export type Found = {
  * read.
  */
 export function readExtensions(root: Root, dataRoot: string, look: Look): Found {
-  const found: Found = { extensions: [], leftOut: [], messages: [], hasHolders: false }
+  const found: Found = { extensions: [], leftOut: [], messages: [] }
+  const holders: string[] = []
   const containers = readContainers(root, dataRoot)
   const drivers = new Set(containers.flatMap((container) => ('driver' in container ? container.driver : [])))
   const store = chooseStore(readStoreSettings(root), drivers)
@@ -38,7 +38,7 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
     }
     const stale = findStale(container.driver, store)
     // An engine that does not list a holder cannot remove it either.
-    if (container.labels.has(HOLDER_LABEL) && !stale) found.hasHolders = true
+    if (isHolder(container) && !stale && !container.dying) holders.push(container.name)
     const flagged = readRank(container.labels)
     if (!flagged) continue
     const who = describeContainer(container)
@@ -59,7 +59,22 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
       found.leftOut.push({ who, why: (error as Error).message })
     }
   }
+  if (holders.length > 0) found.messages.push({ level: 'notice', text: describeHolders(holders) })
   return found
+}
+
+/**
+ * Whether an earlier version made the container, to keep the image of a stacked extension from being
+ * removed. Any image may have the label, but its containers are not named after the image's ID.
+ */
+function isHolder({ name, imageId, labels }: Container): boolean {
+  return labels.has('io.hostext.hold') && name === `hostext-hold-${imageId?.slice(7, 19)}`
+}
+
+/** The line about containers that an earlier version has left behind. Nothing breaks if they stay. */
+function describeHolders(names: readonly string[]): string {
+  const [subject, verb, object] = names.length > 1 ? ['containers', 'are', 'them'] : ['container', 'is', 'it']
+  return `${subject} ${printableList(names)} ${verb} no longer needed: "docker rm" may remove ${object}`
 }
 
 /** Reads one extension, with the warnings about it. Throws an Error that says why it is left out. */

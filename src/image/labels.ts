@@ -13,18 +13,6 @@ export const FEATURE_LABELS = ['io.balena.features.host-extension', 'balena.io.f
 export const CLASS_LABEL = 'io.balena.image.class'
 const OVERRIDE_LABEL = 'io.balena.image.override'
 
-/** Marks a container that only keeps the image of a stacked extension from being removed: trial/hold.ts. */
-export const HOLDER_LABEL = 'io.hostext.hold'
-/**
- * The labels of such a container. It inherits the image's labels, so these override them: nobody who reads
- * them may take it for an extension.
- */
-export const HOLDER_LABELS: Readonly<Record<string, string>> = {
-  [HOLDER_LABEL]: '1',
-  ...Object.fromEntries(FEATURE_LABELS.map((label) => [label, ''])),
-  [CLASS_LABEL]: 'hold',
-}
-
 /** What a container's labels say: where its files go, or why it is left out although it is flagged. */
 export type Flagged = { rank: Rank; warning?: string } | { why: string }
 

@@ -29,8 +29,6 @@ export const INDEX_LOG = `${RUN_DIRECTORY}/index.log`
 export const RECORD_FILE = 'trial'
 /** The message of a rollback. */
 export const ROLLBACK_FILE = 'rollback'
-/** What the engine has to keep because this boot has stacked it. */
-export const HELD = 'held'
 
 /** The source of our root overlay, which tells it from any other: findmnt(8). */
 export const ROOT_SOURCE = 'hostext'

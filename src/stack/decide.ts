@@ -14,7 +14,7 @@ import type { Facts, GoodStack, Reading } from './facts.js'
 import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isRemounted } from './mounts.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, isAbove, MOST_EXTENSIONS } from './order.js'
-import { type Boot, type Decision, heldImage, type Plain, type Plan } from './plan.js'
+import type { Boot, Decision, Plain, Plan } from './plan.js'
 import { recordStack, stackText } from './record.js'
 import { chooseState, isRootWritable } from './state.js'
 import { describeRollback, findPlace, judge, type Verdict } from './verdict.js'
@@ -76,8 +76,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     if (configuration.dataRoot && paths.length === 0 && facts.engines.length === 0)
       say('warning', `DataRoot=${configuration.dataRoot} holds no engine data`)
     const all = leftOut.length > 0 ? 'every extension is left out' : 'no container is a host extension'
-    const holders = facts.engines.find(({ hasHolders }) => hasHolders)?.dataRoot
-    return { plain: all, ...(holders && { holders }), messages }
+    return { plain: all, messages }
   }
   const { dataRoot } = engine
   const unfit = findUnfit(machine, dataRoot)
@@ -242,9 +241,7 @@ function chooseSafely(
   )
   const { settle, trialTimeout: timeout } = configuration
   const trial = { attempt: verdict.attempt, record, place, settle, timeout, inContainer }
-  // The stack that a rollback would boot. Images that are gone cannot be held.
-  const alsoHold = findRestored(good).back?.map(heldImage) ?? []
-  return { stack, safety: { kind: 'trial', trial, alsoHold }, messages }
+  return { stack, safety: { kind: 'trial', trial }, messages }
 }
 
 /** The first good stack that can still be stacked, and why those before it cannot. */

@@ -1,4 +1,3 @@
-import type { Identity } from '../engine/container.js'
 import type { Extension } from '../image/extension.js'
 import type { Index } from '../machine/indexes.js'
 import type { Message } from '../text/log.js'
@@ -12,21 +11,10 @@ import type { Trial } from './verdict.js'
 export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Message[] }
 
 /**
- * Why nothing is stacked. `holders`: the data root whose holders from earlier boots can be removed.
- * `rolledBack`: set if the reason is a stack that did not boot well: the line that says so, and the target of
- * this boot.
+ * Why nothing is stacked. `rolledBack`: set if the reason is a stack that did not boot well: the line that
+ * says so, and the target of this boot.
  */
-export type Plain = { plain: string; holders?: string; rolledBack?: { line: string; target: string } }
-
-/**
- * The image of one extension, to be held. `container` is unchecked text. Without the ID `image` it cannot be
- * held.
- */
-export type HeldImage = { container: string; image: string | undefined }
-
-export function heldImage({ container }: { container: Identity }): HeldImage {
-  return { container: container.name, image: container.imageId }
-}
+export type Plain = { plain: string; rolledBack?: { line: string; target: string } }
 
 /** How this boot starts, whatever it decides. */
 export type Boot = {
@@ -99,12 +87,7 @@ export type Plan = Boot & {
  */
 export type Safety =
   | { kind: 'known' }
-  | {
-      kind: 'trial'
-      trial: Trial
-      /** More images to hold: those of the stack that a rollback would boot. */
-      alsoHold: HeldImage[]
-    }
+  | { kind: 'trial'; trial: Trial }
   | {
       kind: 'restored'
       /** The line that says so. */

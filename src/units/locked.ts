@@ -4,7 +4,6 @@ import type { Plan } from '../stack/plan.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { AWAKE_SERVICE } from './first-pass.js'
-import { holdUnits } from './hold.js'
 import { DOCUMENTATION, layerUnitName, OVER_FILES, SWITCH_ENDS } from './layer.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
@@ -50,7 +49,6 @@ ConditionPathExists=!/run/hostext
     ...plan.state.map(stateUnit),
     ...overlayUnits(plan),
     ...firstPassServices(plan),
-    ...holdUnits(),
     ...safetyUnits(plan),
   ]
   if (plan.state.length > 0) {

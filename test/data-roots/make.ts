@@ -6,10 +6,8 @@
  * files holds a `.gitkeep` instead.
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { HOLDER_LABELS } from '../../src/image/labels.js'
-import { heldText } from '../../src/trial/held.js'
 import { cached } from '../boot/cache.js'
 import { labelSources, REPLACING } from '../boot/cases/safety.js'
 import { dataRoot, type ExtensionSource, withEngine, writeContext } from '../boot/engine.js'
@@ -174,26 +172,28 @@ function startedDataRoot(): string {
   return join(made, 'docker')
 }
 
-/** What is left of an extension that was removed while it was stacked: its holder, made by `hostext hold`. */
+/** What an earlier version made, and labelled, so that the engine kept the image of a stacked extension. */
+const HOLDER_LABELS = {
+  'io.hostext.hold': '1',
+  [FEATURE]: '',
+  'balena.io.features.host-extension': '',
+  [CLASS]: 'hold',
+}
+
+/** What is left of an extension that was removed while it was stacked: its holder. */
 function holdersDataRoot(): string {
   const name = 'held'
   const made = cached('engine-holders', JSON.stringify([oneLayer, HOLDER_LABELS]), (directory) => {
     const data = join(directory, 'docker')
-    const root = join(directory, 'root')
     const context = join(directory, 'context')
-    for (const path of [context, join(root, 'run/hostext')]) mkdirSync(path, { recursive: true })
+    mkdirSync(context, { recursive: true })
     writeContext(context, { ...oneLayer, name })
-    withEngine(data, ({ docker, build, socket }) => {
+    withEngine(data, ({ docker, build }) => {
       build('buildkit', `${name}:1`, context)
-      docker('create', '--name', name, `${name}:1`, '/none')
       const image = docker('image', 'inspect', '--format', '{{.Id}}', `${name}:1`)
-      const extensions = [{ container: name, image }]
-      writeFileSync(join(root, 'run/hostext/held'), heldText({ dataRoot: data, extensions }))
-      symlinkSync(socket, join(root, 'run/docker.sock'))
-      const bundle = join(import.meta.dirname, '../../dist/hostext.cjs')
-      const env = { PATH: process.env.PATH, HOSTEXT_ROOT: root }
-      execFileSync(process.execPath, [bundle, 'hold'], { env })
-      docker('rm', name)
+      const holder = `hostext-hold-${image.replace('sha256:', '').slice(0, 12)}`
+      const labels = Object.entries(HOLDER_LABELS).map(([label, value]) => `--label=${label}=${value}`)
+      docker('create', '--name', holder, '--network=none', ...labels, image, '/none')
     })
   })
   return join(made, 'docker')

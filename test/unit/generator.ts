@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { cpSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { generate } from '../../src/generator.js'
@@ -52,22 +52,6 @@ t.test('nobody but root gets to an upper layer past its overlay', async (t) => {
     for (const layer of directories.includes('index' as never) ? ['index/root'] : ['etc/upper'])
       t.equal(mode(layer), 0o755, `${layer} is a top directory of the root`)
   }
-})
-
-t.test('while a stack is on trial, what the last good one needs is held, too', async (t) => {
-  const machine = prepareCase(t, 'soft-reboot')
-  const first = run(machine)
-  const { root } = prepareCase(t, 'soft-reboot')
-  const containers = join(root, 'var/lib/docker/containers')
-  writeTree(root, { 'var/lib/docker/hostext/good': first['run/hostext/trial'] as string })
-  for (const id of readdirSync(containers))
-    if (readFileSync(join(containers, id, 'config.v2.json'), 'utf8').includes('"Name":"/additive"'))
-      rmSync(join(containers, id), { recursive: true })
-  const held = (written: Tree): string[] => (written['run/hostext/held'] as string).trim().split('\n').sort()
-  const second = run({ work: join(root, '..'), root })
-  t.notMatch(second['run/hostext/locked/normal/hostext.target'], 'additive', 'it is stacked no longer')
-  t.match(held(first).join(), 'additive')
-  t.same(new Set(held(second)), new Set(held(first)))
 })
 
 t.test('the early target is written last', async (t) => {

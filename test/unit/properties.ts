@@ -16,7 +16,6 @@ import type { Plan } from '../../src/stack/plan.js'
 import { stackText } from '../../src/stack/record.js'
 import { printable, printableList } from '../../src/text/printable.js'
 import { type UnitFile, unitName } from '../../src/text/unit-syntax.js'
-import { heldText, readHeld } from '../../src/trial/held.js'
 import { parseStack, readRecords } from '../../src/trial/records.js'
 import { collectUnits } from '../../src/units/collect.js'
 import { firstPassUnits } from '../../src/units/first-pass.js'
@@ -336,16 +335,6 @@ holds('readRecords', fc.oneof(hostile, stack.map(stackText)), (text) => {
   for (const problem of problems) ensurePlain(problem)
 })
 
-const heldFile = fileAt('run/hostext/held')
-const held = fc.record({
-  dataRoot: hostile,
-  extensions: fc.array(fc.record({ container: hostile, image: imageId })),
-})
-holds('heldText and readHeld', held, (written) => {
-  heldFile.write(heldText(written))
-  ensure(JSON.stringify(readHeld(heldFile.root)) === JSON.stringify(written), 'as it was written')
-})
-
 /**
  * As the kernel writes paths in mountinfo (mangle_path: space, tab, newline, backslash), and people in fstab.
  */
@@ -431,7 +420,6 @@ function planOf(
       ? {
           kind: 'trial',
           trial: { attempt: 1, record: 'record', place, settle: 1, timeout: 60, inContainer: bind },
-          alsoHold: [],
         }
       : { kind: 'restored', line: `rolled back: ${printableList([text(name, 'plain')])}` },
     etc: etc === 'persistent' ? { mode: etc, state: state[0], kept: true } : ({ mode: etc } as Plan['etc']),

@@ -58,7 +58,7 @@ report description systemctl show -P Description run-hostext-0.mount run-hostext
 report status systemctl status -- -.mount
 report status-target systemctl status hostext.target
 report remount-fs systemctl is-failed systemd-remount-fs.service
-report verify sh -c 'systemd-analyze verify --man=no /run/systemd/generator/hostext.target /run/systemd/generator/hostext-hold.service /run/systemd/generator/*.mount /run/systemd/generator.late/*.mount /run/systemd/generator.early/*.service /run/systemd/generator.early/*.timer'
+report verify sh -c 'systemd-analyze verify --man=no /run/systemd/generator/hostext.target /run/systemd/generator/*.mount /run/systemd/generator.late/*.mount /run/systemd/generator.early/*.service /run/systemd/generator.early/*.timer'
 report verify-first sh -c 'systemd-analyze verify --man=no /run/hostext/first/normal/* /run/hostext/first/early/*.service /run/hostext/layers/normal/*'
 report mounted findmnt -rno TARGET,SOURCE,FSTYPE
 report etc-left find /etc -maxdepth 1 -name upper -o -maxdepth 1 -name work

@@ -370,15 +370,15 @@ for (const shell of shells) {
       t.match(unmarked, { status: 0, decision: /the switch ended in the old root/ })
     })
 
-    t.test('a plain boot that lets go of what earlier ones held', async (t) => {
-      const plain = { 'run/hostext/plain/normal/hostext-hold.service': 'hold\n' }
+    t.test('a plain boot with units of its own', async (t) => {
+      const plain = { 'run/hostext/plain/normal/hostext-rollback.service': 'rolled back\n' }
       const decided = { ...plain, 'run/hostext.decision': 'plain root: because\n' }
       const result = run(t, shell, decided, { engine: 'var/lib/docker' })
       t.match(result, { started: false, stderr: '', status: 0 })
-      t.same(result.files, { 'normal/hostext-hold.service': 'hold\n' })
+      t.same(result.files, { 'normal/hostext-rollback.service': 'rolled back\n' })
     })
 
-    t.test('only holders are left', async (t) => {
+    t.test('only holders of an earlier version are left', async (t) => {
       const labels = '{"io.balena.features.host-extension":"","io.balena.image.class":"hold"}'
       const config = `{"State":{},"Config":{"Labels":${labels}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n`
       const result = run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': config })

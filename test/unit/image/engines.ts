@@ -7,7 +7,7 @@ import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
 t.test('each data root that an engine has', async (t) => {
   const { root } = copyDataRoot(t)
   const engines = readEngines(root, ['/nowhere', DATA], {}, makeLook(root))
-  t.match(engines, { length: 1, 0: { dataRoot: DATA, hasHolders: false } })
+  t.match(engines, { length: 1, 0: { dataRoot: DATA } })
   t.equal(engines[0]?.extensions.length, 4)
   t.same([engines[0]?.leftOut, engines[0]?.messages], [[], []])
 })
@@ -24,7 +24,7 @@ t.test('a data root that cannot be trusted is left out as a whole', async (t) =>
   const { root, data } = copyDataRoot(t)
   const who = `everything the engine keeps in ${DATA}`
   t.same(readEngines(root, [DATA], { [DATA]: 'because' }, makeLook(root)), [
-    { dataRoot: DATA, extensions: [], leftOut: [{ who, why: 'because' }], messages: [], hasHolders: false },
+    { dataRoot: DATA, extensions: [], leftOut: [{ who, why: 'because' }], messages: [] },
   ])
   chmodSync(join(data, 'image'), 0o777)
   const [engine] = readEngines(root, [DATA], {}, makeLook(root))

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readExtensions } from '../../../src/image/extensions.js'
@@ -40,6 +40,32 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     t.match(found.leftOut, [leftOut])
     t.equal(found.leftOut.length, 1)
   }
+})
+
+t.test('what an earlier version has made to hold an image is named in one line', async (t) => {
+  const { root, data } = copyDataRoot(t, 'holders')
+  const [id = ''] = readdirSync(join(data, 'containers'))
+  const text = readFileSync(join(data, 'containers', id, 'config.v2.json'), 'utf8')
+  const found = () => readExtensions(root, DATA, makeLook(root))
+  const [name, image] = ['hostext-hold-001c5f1bce98', /"Image":"sha256:001c5f1bce98/g]
+  const notice = (text: string) => ({ extensions: [], leftOut: [], messages: [{ level: 'notice', text }] })
+  t.same(found(), notice(`container ${name} is no longer needed: "docker rm" may remove it`))
+
+  const add = (digit: string, change: (text: string) => string) => {
+    const other = digit.repeat(64)
+    mkdirSync(join(data, 'containers', other))
+    writeFileSync(join(data, 'containers', other, 'config.v2.json'), change(text.replaceAll(id, other)))
+  }
+  add('1', (text) => text.replace(name, 'mine'))
+  add('2', (text) => text.replaceAll(image, '"Image":"sha256:001c5f1bce99'))
+  add('3', (text) => text.replace('"io.hostext.hold"', '"io.hostext.held"'))
+  add('4', (text) => text.replace('"Dead":false', '"Dead":true'))
+  t.same(found(), notice(`container ${name} is no longer needed: "docker rm" may remove it`), 'no other one')
+  add('5', (text) =>
+    text.replace(name, 'hostext-hold-001c5f1bce99').replaceAll(image, '"Image":"sha256:001c5f1bce99'),
+  )
+  const names = `hostext-hold-001c5f1bce99, ${name}`
+  t.same(found(), notice(`containers ${names} are no longer needed: "docker rm" may remove them`))
 })
 
 t.test('what is wrong with a container that is no extension is nobody’s business', async (t) => {

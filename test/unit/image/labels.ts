@@ -1,5 +1,5 @@
 import t from 'tap'
-import { HOLDER_LABELS, readRank } from '../../../src/image/labels.js'
+import { readRank } from '../../../src/image/labels.js'
 
 const rank = (labels: Record<string, string>) => readRank(new Map(Object.entries(labels)))
 const FEATURE = 'io.balena.features.host-extension'
@@ -47,13 +47,19 @@ t.test('priorities', async (t) => {
   }
 })
 
-t.test('a holder is no extension, whatever it inherits from the image', async (t) => {
+t.test('a holder of an earlier version is no extension, whatever it inherits from the image', async (t) => {
+  const holder = {
+    'io.hostext.hold': '1',
+    'io.balena.features.host-extension': '',
+    'balena.io.features.host-extension': '',
+    'io.balena.image.class': 'hold',
+  }
   for (const labels of [
     { [FEATURE]: '1' },
     { 'balena.io.features.host-extension': 'true' },
     { [CLASS]: 'overlay', 'io.balena.image.override': '1' },
   ]) {
     t.ok(rank(labels))
-    t.equal(rank({ ...labels, ...HOLDER_LABELS }), undefined)
+    t.equal(rank({ ...labels, ...holder }), undefined)
   }
 })

@@ -1,8 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { readAndDecide } from '../../../src/read.js'
-import { type RecordedStack, stackText } from '../../../src/stack/record.js'
-import { parseStack } from '../../../src/trial/records.js'
 import { DATA_ROOTS } from '../../support/paths.js'
 import { copyTree, makeTree, type Tree } from '../../support/tree.js'
 
@@ -79,36 +77,6 @@ t.test('a DataRoot= that holds no engine’s data is named', async (t) => {
     plain: 'no container is a host extension',
     messages: [{ level: 'warning', text: 'DataRoot=/data holds no engine data' }],
   })
-})
-
-t.test('while a stack is on trial, what could be gone back to is held, and only that', async (t) => {
-  const state = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'var/lib/docker/x': '' }
-  const first = decided(t, state)
-  if (!('plan' in first) || first.plan.safety.kind !== 'trial') throw new Error('no trial')
-  const { extensions } = parseStack(first.plan.safety.trial.record) as RecordedStack
-  const record = (count: number) => stackText({ above: 1, extensions: extensions.slice(0, count) })
-  t.match(
-    decided(t, {
-      ...state,
-      'var/lib/docker/hostext/good': record(4).replaceAll(/"l\/\w{4}/g, '"l/GONE'),
-      'var/lib/docker/hostext/previous': record(2),
-    }),
-    {
-      plan: {
-        safety: {
-          trial: { attempt: 1 },
-          alsoHold: [{ container: 'override' }, { container: 'many-layers' }],
-        },
-      },
-    },
-    'the one before, where the last good one is gone',
-  )
-  const both = decided(t, {
-    ...state,
-    'var/lib/docker/hostext/good': record(1),
-    'var/lib/docker/hostext/previous': record(2),
-  })
-  t.match(both, { plan: { safety: { alsoHold: [{ container: 'override' }] } } })
 })
 
 t.test('a mount that no unit can name is named, and not carried over', async (t) => {

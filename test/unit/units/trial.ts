@@ -8,7 +8,7 @@ import { makePlan, textOf } from '../../support/plan.js'
 const place = { directory: '/var/lib/100% docker/hostext', state: '/var' }
 const trial = { attempt: 2, record: '', place, settle: 5, timeout: 77, inContainer: false }
 const onTrial = (change: Partial<Trial> = {}) => ({
-  safety: { kind: 'trial' as const, trial: { ...trial, ...change }, alsoHold: [] },
+  safety: { kind: 'trial' as const, trial: { ...trial, ...change } },
 })
 const first = (change = {}) => firstPassUnits(makePlan({ ...onTrial(), ...change }), '/run/systemd/generator')
 const locked = (change = {}) => lockedUnits(makePlan({ ...onTrial(), ...change }))
