@@ -47,7 +47,7 @@ export type Machine = {
   upToDate: boolean
   /** Whether balenaOS's file exists whose absence means that the data partition is about to be wiped. */
   hasPurgeMarker: boolean
-  /** Only read if changes to /etc are kept. */
+  /** Only read if changes to /etc may be kept. */
   etcChanges: EtcChanges | undefined
   messages: Message[]
 }
@@ -100,7 +100,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     links: USR_MERGED.map((name) => `/${name}`).filter((path) => statLink(root, path)?.isSymbolicLink()),
     upToDate: isUpToDate(root),
     hasPurgeMarker: has(PURGE_MARKER),
-    etcChanges: etc === 'persistent' ? readEtcChanges(root) : undefined,
+    etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root) : undefined,
     messages,
   }
 }

@@ -9,7 +9,7 @@ import { hasMountUnit } from '../machine/unit-files.js'
 import type { Level, Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
-import { chooseEtc, describeShadowed } from './etc.js'
+import { chooseEtc, describeShadowed, findChangesPlace } from './etc.js'
 import type { Facts, GoodStack, Reading } from './facts.js'
 import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isRemounted } from './mounts.js'
 import { findObstacle, findUnfit } from './obstacle.js'
@@ -47,7 +47,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const missing = new Map(candidates.map((path) => [path, findUnmounted(machine, path)]))
   const dataRoots = candidates.filter((path) => !missing.get(path))
   const paths = candidates.filter((path) => missing.get(path))
-  const etcUnmounted = configuration.etc === 'persistent' && findUnmounted(machine, CHANGES) !== undefined
+  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
+  const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
+  const keepsEtc = configuration.etc === 'persistent' || (configuration.etc === 'auto' && rootWritable)
+  const etcUnmounted = keepsEtc && findUnmounted(machine, CHANGES) !== undefined
   if (paths.length > 0 && !machine.collected) {
     // Everything that is missing at once: there is no third try.
     return { wait: { ...boot, paths: etcUnmounted ? [...paths, CHANGES] : paths }, messages }
@@ -55,8 +58,6 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   for (const path of paths)
     say('warning', `${missing.get(path)} is not mounted: whatever an engine keeps in ${path} is left out`)
 
-  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
   const { state, refused } = chooseState(configuration.state, rootWritable, fstab, machine.directories)
   const mountPoints = findMountPoints(machine, [...state, ...dataRoots])
   const look = {
@@ -66,7 +67,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if (!facts.engines) return { read: { what: 'engines', dataRoots, ...look } }
   const { engine, leftOut } = chooseEngine(facts.engines)
   for (const { messages: said } of facts.engines) messages.push(...said)
-  const persisted = machine.etcChanges?.indexes ?? []
+  const changesPlace = findChangesPlace(machine, state, etcUnmounted)
+  const { etc, wait, lost } = chooseEtc(configuration.etc, rootWritable, changesPlace)
+  const etcChanges = etc.mode === 'persistent' ? machine.etcChanges : undefined
+  const persisted = etcChanges?.indexes ?? []
   const extensions = engine?.extensions ?? []
   const needIndexes = persisted.length > 0 || extensions.some(({ contents }) => contents.indexes.length > 0)
   const chosen = chooseStack(extensions, MOST_EXTENSIONS - (needIndexes ? 1 : 0))
@@ -84,17 +88,9 @@ export function decide(facts: Facts): Decision | { read: Reading } {
 
   for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: ignored`)
 
-  const changesMount = mountOf(mounts, CHANGES)
-  const { etc, wait, warning } = chooseEtc(configuration.etc, rootWritable, {
-    state: state.find((path) => isBelow(CHANGES, path)),
-    mounted: changesMount?.mountPoint !== '/' && isMountedWritable(changesMount) && !etcUnmounted,
-    willBeMounted: etcUnmounted && !machine.collected,
-    kept: machine.etcChanges?.kept ?? false,
-  })
   if (wait) return { wait: { ...boot, paths: [CHANGES] }, messages }
-  if (warning) say('warning', warning)
-  if (etc.mode === 'persistent')
-    for (const path of machine.etcChanges?.shadowed ?? []) say('warning', describeShadowed(path))
+  if (lost) messages.push(lost)
+  for (const path of etcChanges?.shadowed ?? []) say('warning', describeShadowed(path))
 
   const safe = chooseSafely(facts, dataRoot, chosen.stack, state, look)
   if ('read' in safe) return safe
@@ -108,8 +104,9 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     rootWritable && mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID)
       ? { closeRoot: !isMountedWritable(mountOf(mounts, '/')) }
       : undefined
-  const keepsMachineId = etc.mode === 'persistent' && machine.etcChanges?.machineId
-  const foreign = findForeign(machine).filter((path) => path !== MACHINE_ID || !(machineId || keepsMachineId))
+  const foreign = findForeign(machine).filter(
+    (path) => path !== MACHINE_ID || !(machineId || etcChanges?.machineId),
+  )
   const carried = foreign.filter(isUnitPath)
   for (const path of foreign.filter((path) => !isUnitPath(path)))
     say('warning', `${printable(path)} is not carried over: no unit can name it`)

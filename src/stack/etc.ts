@@ -1,5 +1,8 @@
 import type { EtcSetting } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
+import type { Machine } from '../machine/machine.js'
+import { isBelow, isMountedWritable, mountOf } from '../machine/mountinfo.js'
+import type { Message } from '../text/log.js'
 
 /**
  * What /etc of the locked system is: part of the root, an overlay whose changes are lost at reboot, or an
@@ -12,30 +15,73 @@ export type Etc =
   | { mode: 'persistent'; state: string | undefined; kept: boolean }
 
 /**
- * Where {@link CHANGES} is: in a state directory, or on a file system that is or will be mounted; whether it
- * exists.
+ * Where {@link CHANGES} is: in a state directory, or on a file system that is or will be mounted; of which
+ * type; whether it exists.
  */
-type Place = { state: string | undefined; mounted: boolean; willBeMounted: boolean; kept: boolean }
+export type Place = {
+  state: string | undefined
+  mounted: boolean
+  willBeMounted: boolean
+  type: string | undefined
+  kept: boolean
+}
+
+/** Finds that place. `unmounted`: the file system that it will be on is not mounted yet. */
+export function findChangesPlace(
+  { mounts, collected, etcChanges }: Pick<Machine, 'mounts' | 'collected' | 'etcChanges'>,
+  state: readonly string[],
+  unmounted: boolean,
+): Place {
+  const mount = mountOf(mounts, CHANGES)
+  const where = mount?.mountPoint ?? '/'
+  return {
+    // State is bound without what is mounted below it.
+    state: unmounted ? undefined : state.find((path) => isBelow(CHANGES, path) && isBelow(path, where)),
+    mounted: where !== '/' && isMountedWritable(mount) && !unmounted,
+    willBeMounted: unmounted && !collected,
+    type: mount?.type,
+    kept: etcChanges?.kept ?? false,
+  }
+}
 
 /**
- * Chooses the mode of /etc. `auto` is volatile if the root would be writable without us. If no writable file
- * system can keep the changes, /etc is volatile, with a warning. `wait`: their file system has to be mounted
- * first.
+ * File systems that forget, and those that an overlay cannot have its upper directory on
+ * (Documentation/filesystems/overlayfs.rst: extended attributes, file types in directories, no NFS).
+ */
+const UNFIT_TYPES = [
+  'tmpfs',
+  'ramfs',
+  'overlay',
+  'nfs',
+  'nfs4',
+  'cifs',
+  'smb3',
+  '9p',
+  'vfat',
+  'exfat',
+  'ntfs3',
+]
+
+/**
+ * Chooses the mode of /etc. `auto` is persistent if the root would be writable without us, as people expect
+ * of such a root. If no file system can keep the changes, /etc is volatile, and `lost` says so. `wait`: their
+ * file system has to be mounted first.
  */
 export function chooseEtc(
   setting: EtcSetting,
   rootWritable: boolean,
-  { state, mounted, willBeMounted, kept }: Place,
-): { etc: Etc; wait?: true; warning?: string } {
-  if (setting === 'auto') return { etc: { mode: rootWritable ? 'volatile' : 'read-only' } }
-  if (setting !== 'persistent') return { etc: { mode: setting } }
-  if (state || mounted) return { etc: { mode: 'persistent', state, kept } }
+  { state, mounted, willBeMounted, type, kept }: Place,
+): { etc: Etc; wait?: true; lost?: Message } {
+  const mode = setting === 'auto' ? (rootWritable ? 'persistent' : 'read-only') : setting
+  if (mode !== 'persistent') return { etc: { mode } }
   const etc: Etc = { mode: 'volatile' }
   if (willBeMounted) return { etc, wait: true }
-  return {
-    etc,
-    warning: `Etc=persistent: ${CHANGES} is not on a writable file system: changes to /etc are lost at reboot`,
-  }
+  const isUnfit = type !== undefined && UNFIT_TYPES.includes(type)
+  if ((state || mounted) && !isUnfit) return { etc: { mode, state, kept } }
+  const why = isUnfit ? `on ${type}, which cannot keep them` : 'not on a writable file system'
+  // Nobody asked for `auto`, but nobody expects it either.
+  const level = setting === 'auto' ? 'notice' : 'warning'
+  return { etc, lost: { level, text: `changes to /etc are lost at reboot: ${CHANGES} is ${why}` } }
 }
 
 /** The warning about a kept change that has no effect on stacking; `path` is below /etc. */

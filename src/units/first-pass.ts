@@ -215,8 +215,8 @@ const MACHINE_ID_SERVICE = 'hostext-machine-id.service'
 
 /**
  * Writes a new machine ID to the disk, as systemd-machine-id-commit.service does on the plain root. In the
- * locked system, a volatile /etc would forget the ID, and every boot would get another one. If this fails,
- * the machine keeps the ID it has for this boot.
+ * locked system, a volatile /etc would forget the ID, and every boot would get another one; a persistent one
+ * would keep it from the plain root. If this fails, the machine keeps the ID it has for this boot.
  */
 function machineIdUnit(
   { checkRoot, rootOptions }: Pick<Plan, 'checkRoot' | 'rootOptions'>,

@@ -1,6 +1,8 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isStacked } from '../checks.js'
-import { setAside, settingsDataRoot, update } from '../extensions.js'
+import { setAside, settingsDataRoot, standardDataRoot, update } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 
 /** Files in /etc/settings: the extension's, the base root's, and those that only the machine makes. */
@@ -85,9 +87,61 @@ const UPDATED = {
   'base-and-deleted': 'root',
 }
 
+/** A service that sets the machine up at its first boot, as cloud-init does, and remembers it in /var. */
+const PROVISION = `[Unit]
+ConditionPathExists=!/var/lib/provisioned
+Before=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -ec "useradd -m alice; echo key >/etc/host_key; echo box >/etc/hostname; echo x >/var/lib/provisioned"
+`
+
+/** By default a root that used to be writable keeps what its first boot has set up. */
+function firstBootCase(): Case {
+  return {
+    name: 'what the first boot sets up in /etc is there in the second',
+    boot: 'container',
+    machine: {
+      dataRoot: standardDataRoot(),
+      boots: [{}, {}],
+      files: { 'etc/systemd/system/provision.service': PROVISION },
+      prepare(root) {
+        writeFileSync(join(root, 'etc/machine-id'), '')
+        const wants = join(root, 'etc/systemd/system/multi-user.target.wants')
+        mkdirSync(wants, { recursive: true })
+        symlinkSync('../provision.service', join(wants, 'provision.service'))
+      },
+      script: `${BASE_REPORT}
+report user id -un alice
+report home stat -c %U /home/alice
+report key cat /etc/host_key
+report hostname uname -n
+report id cat /etc/machine-id
+report provisioned systemctl show -P ConditionResult provision.service
+`,
+    },
+    check(t, outcome) {
+      for (const [boot, provisioned] of [
+        [1, 'yes'],
+        [2, 'no'],
+      ] as const) {
+        isStacked(t, bootOf(outcome, boot))
+        t.equal(reported(outcome, 'provisioned', boot), provisioned)
+        t.equal(reported(outcome, 'user', boot), 'alice')
+        t.equal(reported(outcome, 'home', boot), 'alice')
+        t.equal(reported(outcome, 'key', boot), 'key')
+      }
+      t.equal(reported(outcome, 'hostname', 2), 'box')
+      t.match(reported(outcome, 'id', 1), /^[0-9a-f]{32}$/)
+      t.equal(reported(outcome, 'id', 2), reported(outcome, 'id', 1), 'the machine is the same')
+    },
+  }
+}
+
 /** What hostext.conf(5) promises about /etc: each mode, in two boots of one machine. */
 export function cases(): Case[] {
   return [
+    firstBootCase(),
     etcCase('read-only', (t, outcome) => {
       t.equal(reported(outcome, 'etc', 1), '', '/etc is part of the root')
       t.match(reported(outcome, 'edit', 1), /Read-only file system/)

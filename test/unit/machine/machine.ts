@@ -96,8 +96,10 @@ t.test('what of the root matters for the decision', async (t) => {
     hasPurgeMarker: true,
     mountUnits: ['x.mount'],
     pulledIn: ['default.target.wants/a.service'],
-    etcChanges: undefined,
+    etcChanges: { kept: false },
   })
+  for (const mode of ['read-only', 'volatile'])
+    t.match(machine(t, { ...tree, 'etc/hostext.conf': `[Root]\nEtc=${mode}\n` }), { etcChanges: undefined })
   const configured = { ...tree, 'etc/hostext.conf': '[Root]\nState=/srv /data /home\nEtc=persistent\n' }
   t.match(machine(t, configured), { directories: ['/srv', '/tmp'], etcChanges: { kept: false } })
 })

@@ -79,6 +79,37 @@ t.test('a DataRoot= that holds no engine’s data is named', async (t) => {
   })
 })
 
+t.test('changes to /etc count where they are kept', async (t) => {
+  const upper = 'var/lib/hostext/etc/upper'
+  const changed = { [`${upper}/ld.so.cache`]: '', [`${upper}/fstab`]: '' }
+  const writable = { 'etc/fstab': '/dev/vda1 / ext4 rw\n' }
+  const kept = decided(t, { ...changed, ...writable })
+  t.match(kept, { plan: { etc: { mode: 'persistent', state: '/var', kept: true }, indexes: ['libraries'] } })
+  const warnings = ({ messages }: typeof kept) => messages.filter(({ level }) => level === 'warning')
+  t.match(warnings(kept), [{ text: /^\/etc\/fstab is changed in / }])
+  for (const [files, mode] of [
+    [{}, 'read-only'],
+    [{ ...writable, 'etc/hostext.conf': '[Root]\nEtc=volatile\n' }, 'volatile'],
+    [{ ...writable, 'etc/hostext.conf': '[Root]\nState=/srv\n', 'srv/x': '' }, 'volatile'],
+  ] as const) {
+    const decision = decided(t, { ...changed, ...(files as Tree) })
+    t.match(decision, { plan: { etc: { mode }, indexes: { length: 0 } } })
+    t.same(warnings(decision), [])
+  }
+})
+
+t.test('changes to /etc wait with the data, if there can be any', async (t) => {
+  const fstab = (root: string) => ({ 'etc/fstab': `/dev/vda1 / ext4 ${root}\nLABEL=data /var ext4\n` })
+  const wait = (...paths: string[]) => ({ wait: { paths } })
+  t.match(decided(t, fstab('rw')), wait('/var/lib/docker', '/var/lib/hostext/etc'))
+  t.match(decided(t, fstab('ro')), wait('/var/lib/docker'))
+  const other = {
+    'etc/fstab': '/dev/vda1 / ext4 rw\nLABEL=data /var/lib/hostext ext4\n',
+    'var/lib/docker/x': '',
+  }
+  t.match(decided(t, other), wait('/var/lib/hostext/etc'))
+})
+
 t.test('a mount that no unit can name is named, and not carried over', async (t) => {
   const mountinfo = `${MACHINE['proc/self/mountinfo']}26 22 254:3 / /mnt/x\\040 rw shared:5 - ext4 /dev/vda3 rw\n`
   const decision = decided(t, { 'proc/self/mountinfo': mountinfo })
