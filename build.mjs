@@ -32,6 +32,8 @@ import minimist from 'minimist'
 const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
 /** What the units of both passes run. */
 const STEPS = join(HERE, 'generators/steps')
+/** What keeps package managers from the locked root. */
+const PACKAGES = join(HERE, 'generators/packages')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
 /** The current LTS release of Node: the official build for each architecture, from the npm registry. */
@@ -230,6 +232,13 @@ function install(destdir, arch) {
   copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
   for (const script of readdirSync(STEPS).filter((name) => !name.endsWith('.service')))
     copy(join(STEPS, script), join(lib, script), script.endsWith('.sh') ? 0o644 : 0o755)
+  copy(join(PACKAGES, 'refuse'), join(lib, 'refuse'), 0o755)
+  for (const [name, directory] of [
+    ['dpkg.cfg', 'etc/dpkg/dpkg.cfg.d'],
+    ['apt.conf', 'etc/apt/apt.conf.d'],
+  ])
+    if (existsSync(join(destdir, dirname(directory))))
+      copy(join(PACKAGES, name), join(destdir, directory, 'hostext'), 0o644)
   mkdirSync(join(lib, 'nextroot'), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
   for (const page of ['hostext.7', 'hostext.8', 'hostext.conf.5']) {

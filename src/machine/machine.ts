@@ -11,6 +11,7 @@ import {
 } from './kernel-command-line.js'
 import { type MountPoint, parseMountinfo } from './mountinfo.js'
 import { type OsRelease, readOsRelease } from './os-release.js'
+import { type Packages, readPackages } from './packages.js'
 import { COLLECTED } from './run-directory.js'
 import { readMountUnits, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
 
@@ -49,6 +50,7 @@ export type Machine = {
   hasPurgeMarker: boolean
   /** Only read if changes to /etc may be kept. */
   etcChanges: EtcChanges | undefined
+  packages: Packages
   messages: Message[]
 }
 
@@ -101,6 +103,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     upToDate: isUpToDate(root),
     hasPurgeMarker: has(PURGE_MARKER),
     etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root) : undefined,
+    packages: readPackages(root),
     messages,
   }
 }

@@ -161,6 +161,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       ),
       remount: covered.filter((path) => isRemounted(path) && !(path === '/usr' && separateUsr)),
       tmp: state.length > 0 && machine.directories.includes('/tmp') && !covered.includes('/tmp'),
+      packages: machine.packages,
       softReboot: machine.softReboot,
       collected: machine.collected,
       safety,

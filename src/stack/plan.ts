@@ -1,5 +1,6 @@
 import type { Extension } from '../image/extension.js'
 import type { Index } from '../machine/indexes.js'
+import type { Packages } from '../machine/packages.js'
 import type { Message } from '../text/log.js'
 import type { Etc } from './etc.js'
 import type { Trial } from './verdict.js'
@@ -74,6 +75,8 @@ export type Plan = Boot & {
   remount: string[]
   /** Whether /tmp needs a tmpfs because it used to be on a writable root. */
   tmp: boolean
+  /** What must not change packages on the locked root. */
+  packages: Packages
   /** Whether the switch is a soft-reboot: systemd 254 and later. */
   softReboot: boolean
   /** Whether the engine's file systems had to be mounted first. */

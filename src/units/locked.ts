@@ -3,8 +3,10 @@ import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
+import { dropIn } from './drop-in.js'
 import { AWAKE_SERVICE } from './first-pass.js'
 import { DOCUMENTATION, layerUnitName, OVER_FILES, SWITCH_ENDS } from './layer.js'
+import { packageUnits } from './packages.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
 
@@ -49,6 +51,7 @@ ConditionPathExists=!/run/hostext
     ...plan.state.map(stateUnit),
     ...overlayUnits(plan),
     ...firstPassServices(plan),
+    ...packageUnits(plan),
     ...safetyUnits(plan),
   ]
   if (plan.state.length > 0) {
@@ -99,10 +102,6 @@ function names({ extensions }: Pick<Plan, 'extensions'>): string {
   const list = extensions.slice(0, NAMED).map(({ container }) => printable(container.name, 60))
   const more = extensions.length - list.length
   return `${list.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
-}
-
-function dropIn(unit: string, text: string): UnitFile {
-  return { path: `normal/${unit}.d/50-hostext.conf`, text: `# Written by hostext-generator.\n${text}` }
 }
 
 /**

@@ -48,6 +48,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     checkedDevices: [],
     remount: [],
     tmp: false,
+    packages: { databases: [], automatic: [] },
     target: 'default.target',
     pulledIn: [],
     softReboot: true,

@@ -2,10 +2,11 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { DATA_ROOTS, GENERATORS, STEPS } from '../../support/paths.js'
+import { DATA_ROOTS, GENERATORS, PACKAGES, STEPS } from '../../support/paths.js'
 import { copyTree, makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
 const STUB = join(GENERATORS, 'hostext-generator')
+const REFUSE = join(PACKAGES, 'refuse')
 /** All that the stub looks for in a data root. */
 const CONTAINERS = join(DATA_ROOTS, 'standard/containers')
 
@@ -451,7 +452,7 @@ exit 1
   })
 }
 
-const scripts = [STUB, ...readdirSync(STEPS).map((name) => join(STEPS, name))].filter(
+const scripts = [STUB, REFUSE, ...readdirSync(STEPS).map((name) => join(STEPS, name))].filter(
   (path) => !path.endsWith('.service'),
 )
 
