@@ -41,7 +41,7 @@ database() {
 	find /var/lib/dpkg /var/lib/apt/extended_states -type f ! -name lock\\* ! -name Lock -exec sha256sum {} + | sort | sha256sum
 }
 attempt() { key=$1; shift; report "$key" "$@"; report "$key-database" database; }
-if [ "$boot" = 1 ]; then report first dpkg --install one-1.deb; report apt-mark apt-mark manual one; fi
+if [ "$boot" = 1 ]; then report first dpkg --install one-1.deb; report mark apt-mark auto one; fi
 report database database
 if [ "$boot" = 2 ]; then
 ${KEYS.map((key) => `	attempt ${key} ${ATTEMPTS[key]}`).join('\n')}
@@ -115,6 +115,7 @@ export function cases(): Case[] {
         ]
         isPlain(t, first, /balena\.nohostext/)
         t.equal(first.reports.get('first.status'), '0', reported(first, 'first'))
+        t.equal(first.reports.get('mark.status'), '0', reported(first, 'mark'))
         isStacked(t, locked)
         const before = reported(first, 'database')
         t.match(before, /^[0-9a-f]{64} /)
