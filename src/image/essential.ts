@@ -1,3 +1,5 @@
+import type { Libraries } from './libraries.js'
+
 /**
  * What a machine needs to boot at all, and to recover from an extension that it cannot boot with. An
  * extension above the root that would replace any of it goes below the root instead.
@@ -78,6 +80,11 @@ function inLibraries(name: string): string[] {
 
 function libraries(...names: string[]): string[] {
   return names.flatMap((name) => inLibraries(`lib${name}.so*`))
+}
+
+/** The libraries that the base root needs: the files themselves, and the links by which they are found. */
+export function libraryPaths({ files, links }: Libraries): string[] {
+  return [...files.map(([path]) => path), ...links]
 }
 
 /**

@@ -70,18 +70,66 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
         const here = `/${entry.name}`
         const merged = USR_MERGED.includes(entry.name)
         if (merged && statRoot(here)?.isSymbolicLink()) {
-          if (entry.isSymbolicLink() && readlinkSync(diff + here) === readlinkSync(root.prefix + here))
-            continue
+          if (entry.isSymbolicLink() && isSameLink(root, here, diff + here)) continue
           return here
         }
-        const level = merged && typeof usr === 'object' ? usr : essential
-        const below = essentialBelow([level], entry.name)
+        const below = essentialBelow(
+          merged && typeof usr === 'object' ? [usr, essential] : [essential],
+          entry.name,
+        )
         const found = below === true ? exists(root, here) : lookBelow(diff, here, entry, below)
         if (found !== undefined) return found
       }
     }
     return undefined
   }
+}
+
+/**
+ * Finds the first file of an image at one of these paths, whether or not the root has it: a place where the
+ * root's programs would find the image's file before they find the root's (libraries.ts, `shadows`). A link in
+ * place of a directory on the way counts, unless the root has the same, because it may lead to anything.
+ *
+ * Below or above the root makes no difference to such a file: where the root has nothing, it is seen.
+ */
+export function shadowFinder(root: Root, paths: readonly string[]): FindReplaced {
+  const shadows = essentialTree(paths)
+  const usr = shadows.names.get('usr')
+  return ({ directory, lower }, list) => {
+    const look = (
+      diff: string,
+      here: string,
+      entry: Dirent,
+      levels: readonly EssentialTree[],
+    ): string | undefined => {
+      const below = essentialBelow(levels, entry.name)
+      if (below === true) return here
+      if (below.length === 0) return undefined
+      if (entry.isSymbolicLink()) return isSameLink(root, here, diff + here) ? undefined : here
+      if (!entry.isDirectory()) return undefined
+      for (const child of list(diff + here)) {
+        const found = look(diff, `${here}/${child.name}`, child, below)
+        if (found !== undefined) return found
+      }
+      return undefined
+    }
+    for (const layer of lower) {
+      const diff = `${root.prefix}${directory}/${layer}`
+      for (const entry of list(diff)) {
+        const merged = USR_MERGED.includes(entry.name) && typeof usr === 'object'
+        const found = look(diff, `/${entry.name}`, entry, merged ? [usr, shadows] : [shadows])
+        if (found !== undefined) return found
+      }
+    }
+    return undefined
+  }
+}
+
+/** Whether the root has the same link at `path` as the image at `link`. */
+function isSameLink(root: Root, path: string, link: string): boolean {
+  return (
+    statLink(root, path)?.isSymbolicLink() === true && readlinkSync(root.prefix + path) === readlinkSync(link)
+  )
 }
 
 /** The path, if the root has it: what the root does not have is added, not replaced. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeList } from '../../../src/image/contents.js'
 import { ESSENTIAL } from '../../../src/image/essential.js'
-import { replacedFinder } from '../../../src/image/replaced.js'
+import { replacedFinder, shadowFinder } from '../../../src/image/replaced.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
 const LIB = 'usr/lib/x86_64-linux-gnu'
@@ -103,6 +103,48 @@ t.test('a root that is not usr-merged', async (t) => {
   t.equal(replaced(t, [{ 'sbin/init': '' }], root), '/sbin/init')
   t.equal(replaced(t, [{ lib: '-> usr/lib' }], root), '/lib', 'a link in place of the directory')
   t.equal(replaced(t, [{ 'lib/x86_64-linux-gnu/libc.so.6': '' }], root), '/lib/x86_64-linux-gnu/libc.so.6')
+  const image = { 'lib/x/lib.so': '' }
+  t.equal(replaced(t, [image], { ...root, ...image }), undefined)
+  t.equal(replaced(t, [image], { ...root, ...image }, ['/lib/x/lib.so']), '/lib/x/lib.so', 'its own path')
+})
+
+t.test('what the root would find before its own', async (t) => {
+  const paths = [
+    '/usr/local/lib/libz.so.1',
+    '/usr/local/lib/x86_64-linux-gnu/libz.so.1',
+    '/usr/lib/x86_64-linux-gnu/glibc-hwcaps/*/libz.so.1',
+    '/lib/tls/libz.so.1',
+  ]
+  const shadowing = (layers: Tree[], root: Tree = ROOT) => {
+    const files = { ...root }
+    for (const [index, layer] of layers.entries())
+      for (const [path, text] of Object.entries(layer)) files[`data/overlay2/${index}/${path}`] = text
+    const find = shadowFinder({ prefix: makeTree(t, files) }, paths)
+    return find({ directory: '/data/overlay2', lower: layers.map((_, index) => String(index)) }, makeList())
+  }
+  for (const path of [
+    'usr/local/lib/libz.so.1',
+    'usr/local/lib/x86_64-linux-gnu/libz.so.1',
+    'usr/lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/libz.so.1',
+    'lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/libz.so.1',
+    'lib/tls/libz.so.1',
+  ]) {
+    t.equal(shadowing([{ [path]: '' }]), `/${path}`, path)
+    t.equal(shadowing([{ [path]: '-> elsewhere' }]), `/${path}`, `${path}, a link`)
+    t.equal(shadowing([{ 'usr/x': '' }, { [path]: '' }]), `/${path}`, `${path} in a lower layer`)
+  }
+  t.equal(shadowing([{ 'usr/local/lib': '-> /opt' }]), '/usr/local/lib', 'a link that may lead to one')
+  t.equal(shadowing([{ 'usr/local': '-> ../opt' }], { 'usr/local/x': '' }), '/usr/local')
+  t.equal(shadowing([{ 'usr/local': '-> ../opt' }], { 'usr/local': '-> opt' }), '/usr/local')
+  t.equal(shadowing([{ 'usr/local': '-> ../opt' }], { 'usr/local': '-> ../opt' }), undefined, 'the same link')
+  const harmless = {
+    'usr/lib/x86_64-linux-gnu/libz.so.1': '',
+    'usr/local/lib/libother.so.1': '',
+    'usr/local/lib/python3/libz.so.1': '',
+    'opt/lib/libz.so.1': '',
+    'usr/local/lib/x86_64-linux-gnu': 'a file',
+  }
+  t.equal(shadowing([harmless]), undefined)
 })
 
 t.test('Essential=', async (t) => {
