@@ -230,7 +230,7 @@ function install(destdir, arch) {
   copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
   copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
   copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
-  for (const script of readdirSync(STEPS).filter((name) => !name.endsWith('.service')))
+  for (const script of readdirSync(STEPS).filter((name) => !isUnit(name)))
     copy(join(STEPS, script), join(lib, script), script.endsWith('.sh') ? 0o644 : 0o755)
   copy(join(PACKAGES, 'refuse'), join(lib, 'refuse'), 0o755)
   for (const [name, directory] of [
@@ -239,12 +239,17 @@ function install(destdir, arch) {
   ])
     if (existsSync(join(destdir, dirname(directory))))
       copy(join(PACKAGES, name), join(destdir, directory, 'hostext'), 0o644)
-  mkdirSync(join(lib, 'nextroot'), { recursive: true })
+  for (const name of ['nextroot', 'base']) mkdirSync(join(lib, name), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
   for (const page of ['hostext.7', 'hostext.8', 'hostext.conf.5']) {
     copy(join(HERE, 'docs', page), join(destdir, 'usr/share/man', `man${page.at(-1)}`, page), 0o644)
   }
-  copy(join(STEPS, 'hostext-fallback.service'), join(systemd, 'system/hostext-fallback.service'), 0o644)
+  for (const unit of readdirSync(STEPS).filter(isUnit))
+    copy(join(STEPS, unit), join(systemd, 'system', unit), 0o644)
+  const wants = join(systemd, 'system/multi-user.target.wants')
+  mkdirSync(wants, { recursive: true })
+  const watched = join(wants, 'hostext-prepare.path')
+  if (!lstatSync(watched, { throwIfNoEntry: false })) symlinkSync('../hostext-prepare.path', watched)
   const link = join(destdir, 'usr/bin/hostext')
   if (!lstatSync(link, { throwIfNoEntry: false })) {
     mkdirSync(dirname(link), { recursive: true })
@@ -268,6 +273,10 @@ function install(destdir, arch) {
     env: environment,
     stdio: ['ignore', 'inherit', 'inherit'],
   })
+}
+
+function isUnit(name) {
+  return /\.(?:service|path)$/.test(name)
 }
 
 function hasCommand(name) {

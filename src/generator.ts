@@ -8,7 +8,7 @@ import { oneLine, printable, printableList } from './text/printable.js'
 import type { UnitFile } from './text/unit-syntax.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
-import { layerUnit } from './units/layer.js'
+import { layerUnits } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
 import { stackDirectories } from './units/stack.js'
 import { rollbackUnits } from './units/trial.js'
@@ -33,7 +33,11 @@ export function generate(
   const { decision } = readAndDecide(root, environment)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {
-    log({ level: 'notice', text: `first: mounting ${printable(decision.wait.paths.join(', '))}` })
+    const { paths, mounting, preparing } = decision.wait
+    const what = mounting
+      ? `mounting ${printable(paths.join(', '))}`
+      : `preparing ${printableList(preparing)}`
+    log({ level: 'notice', text: `first: ${what}` })
     const units = collectUnits(decision.wait, normal)
     prepareRun(run, decision.wait)
     writeSet(run, 'waiting', units)
@@ -72,12 +76,14 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
     mkdirSync(`${run}/${path}`, { recursive: true })
   }
 
-  const layers = plan.extensions.map(layerUnit)
+  const layers = layerUnits(plan)
   const first = firstPassUnits(plan, normal)
   writeSet(run, 'layers', layers)
   writeSet(run, 'first', first)
   writeSet(run, 'locked', lockedUnits(plan))
   const { safety } = plan
+  if (plan.index.key !== undefined && !plan.index.kept) writeFileSync(`${run}/index.key`, plan.index.key)
+  writeFileSync(`${run}/stacked`, plan.extensions.map(({ tree }) => `${tree}\n`).join(''))
   if (safety.kind === 'trial') writeFileSync(`${run}/${RECORD_FILE}`, safety.trial.record)
   if (safety.kind === 'restored') writeFileSync(`${run}/${ROLLBACK_FILE}`, `${safety.line}\n`)
   return [...layers, ...first]

@@ -2,12 +2,15 @@ import { findDataRoots } from './engine/data-roots.js'
 import { hostOf } from './image/compatibility.js'
 import { readEngines } from './image/engines.js'
 import type { Look } from './image/image.js'
+import { makeBase } from './image/kept.js'
 import { replacedFinder } from './image/replaced.js'
 import type { Root } from './machine/files.js'
 import { readMachine } from './machine/machine.js'
+import { nameOf } from './machine/os-release.js'
 import { decide } from './stack/decide.js'
 import type { Facts, GoodStack, Reading } from './stack/facts.js'
 import type { Decision } from './stack/plan.js'
+import { readIndexes } from './trial/indexes.js'
 import { readLastGood, readRecords, restoreStack, type SourcedStack } from './trial/records.js'
 
 /**
@@ -20,7 +23,7 @@ export function readAndDecide(
 ): { facts: Facts; decision: Decision } {
   const machine = readMachine(root, environment)
   let facts: Facts = { machine, dataRoots: findDataRoots(root, machine.configuration.dataRoot) }
-  // Each step reads the one thing that the last step found missing; there are at most three.
+  // Each step reads the one thing that the last step found missing; there are at most four.
   for (;;) {
     const decision = decide(facts)
     if (!('read' in decision)) return { facts, decision }
@@ -30,13 +33,18 @@ export function readAndDecide(
 
 function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading): Partial<Facts> {
   if (reading.what === 'last good record') return { lastGood: readLastGood(root, reading.dataRoot) ?? null }
+  if (reading.what === 'indexes') return { indexes: readIndexes(root, reading.dataRoot, machine.release) }
   const look: Look = {
     host: hostOf(machine),
     findReplaced: replacedFinder(root, reading.essential),
+    base: makeBase(root, nameOf(machine.os), reading.state),
     places: reading.places,
   }
   if (reading.what === 'engines')
-    return { engines: readEngines(root, reading.dataRoots, dataRoots.exposed, look) }
+    return {
+      engines: readEngines(root, reading.dataRoots, dataRoots.exposed, look),
+      state: reading.state,
+    }
   const { good, ...others } = readRecords(root, reading.dataRoot)
   return { records: { ...others, good: good.map((stack) => restore(root, reading.dataRoot, stack, look)) } }
 }

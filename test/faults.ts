@@ -46,7 +46,7 @@ type Place = Fault & { file: string }
 const places: Place[] = [
   ...below('src', /\.ts$/).flatMap((file) => faultsOf(read(file)).map((fault) => ({ ...fault, file }))),
   ...below('generators', /^(?:hostext[\w.-]+|steps\/[\w.-]+)$/).flatMap((file) =>
-    shellFaultsOf(read(file), file.endsWith('.service')).map((fault) => ({ ...fault, file })),
+    shellFaultsOf(read(file), /\.(?:service|path)$/.test(file)).map((fault) => ({ ...fault, file })),
   ),
 ]
 const kinds = [...new Set(places.map(({ kind }) => kind))].sort()
@@ -67,7 +67,7 @@ host.getSourceFile = (name, ...more) => {
 
 /** Why the file, as it is now, is none that could be shipped, or undefined. */
 function flaw(file: string): string | undefined {
-  if (file.endsWith('.service')) return undefined
+  if (/\.(?:service|path)$/.test(file)) return undefined
   if (!file.endsWith('.ts')) {
     const { status, stderr } = spawnSync('sh', ['-n', join(copy, file)], { encoding: 'utf8' })
     return status === 0 ? undefined : stderr

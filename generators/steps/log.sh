@@ -1,6 +1,9 @@
 # shellcheck shell=sh
 # Sourced by the scripts beside it. They also work without it, if it cannot be read.
 
+# An image's programs in /usr/local are not for these scripts.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
 # log LEVEL TEXT: writes a line to the kernel log, which the serial console shows; in a container, to the
 # console.
 log() {

@@ -1,18 +1,23 @@
+import { resolve } from 'node:path'
 import minimist from 'minimist'
-import { inputRoot, readText } from '../machine/files.js'
-import { DECISION } from '../machine/run-directory.js'
+import { inputRoot } from '../machine/files.js'
+import { nextBootRoot } from '../machine/next-boot.js'
 import { cut, oneLine } from '../text/printable.js'
 import { watch } from '../trial/watch.js'
 import { describeChange, readChanges } from './changes.js'
 import { showPlan } from './plan.js'
+import { prepare } from './prepare.js'
 import { retry } from './retry.js'
 import { showRollback } from './rollback.js'
+import { showStatus } from './status.js'
 
 const USAGE = `hostext COMMAND
 
 Commands:
   plan      show what the next boot would stack, and what it would leave out and why
-  status    show what this boot decided
+  prepare   prepare the images of extensions for the next boot, and show what is kept; "prepare boot" is run
+            by a boot that meets an image that is not prepared
+  status    show what this boot decided, and what of the images is not in the root as it was in the image
   changes   list what has been changed in a persistent /etc
   rollback  show whether rollback works here, and which stacks are good or were tried
   retry     forget failed trials: the next boot tries that stack again
@@ -22,16 +27,21 @@ Commands:
   version   show the version
 
 As a generator: hostext NORMAL [EARLY LATE], absolute directories, as systemd calls it.
-HOSTEXT_ROOT=DIR reads the system below DIR.
+--root DIR, or HOSTEXT_ROOT=DIR: for the system below DIR.
 `
 
 /** The `hostext` command. Prints; returns the exit status, which is 2 for an unknown command or option. */
 export async function command(words: string[]): Promise<number> {
-  const { _: names, ...options } = minimist(words, { boolean: ['help', 'version'], alias: { h: 'help' } })
-  const unknown = Object.keys(options).find((name) => !['help', 'h', 'version'].includes(name))
+  const { _: names, ...options } = minimist(words, {
+    boolean: ['help', 'version'],
+    string: ['root'],
+    alias: { h: 'help' },
+  })
+  const unknown = Object.keys(options).find((name) => !['help', 'h', 'version', 'root'].includes(name))
+  if (options.root) process.env.HOSTEXT_ROOT = resolve(options.root)
   const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
   const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (!run || unknown !== undefined || names.length > (name === 'watch' ? 3 : 1)) {
+  if (!run || unknown !== undefined || names.length > (MOST_WORDS[name] ?? 1)) {
     process.stderr.write(
       `hostext: ${unknown === undefined ? `unknown command ${words.join(' ')}` : `unknown option ${unknown}`}\n${USAGE}`,
     )
@@ -39,6 +49,9 @@ export async function command(words: string[]): Promise<number> {
   }
   return run(...names.slice(1))
 }
+
+/** How many words those commands may have that take more than their name. */
+const MOST_WORDS: Record<string, number> = { watch: 3, prepare: 2 }
 
 const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>> = {
   help() {
@@ -50,7 +63,13 @@ const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>>
     return 0
   },
   plan() {
-    return print(showPlan(inputRoot(process.env), process.env))
+    return print(showPlan(nextBootRoot(process.env), process.env))
+  },
+  async prepare(word) {
+    if (word !== undefined && word !== 'boot') throw new Error('prepare: the second word can only be "boot"')
+    const { lines, done } = await prepare(nextBootRoot(process.env), process.env, word === 'boot')
+    print(lines)
+    return done ? 0 : 1
   },
   changes() {
     for (const change of readChanges(inputRoot(process.env)))
@@ -71,9 +90,7 @@ const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>>
     return watch(inputRoot(process.env), seconds, where === 'container')
   },
   status() {
-    const text = readText(inputRoot(process.env), DECISION, LARGEST_DECISION)
-    if (text instanceof Error) throw text
-    return print((text ?? 'hostext has not run in this boot\n').replace(/\n$/, '').split('\n'))
+    return print(showStatus(inputRoot(process.env)))
   },
 }
 
@@ -82,8 +99,6 @@ function print(lines: readonly string[]): number {
   return 0
 }
 
-/** The size of ten thousand lines, one for each container, each as long as possible. */
-const LARGEST_DECISION = 16 << 20
 /** The most characters of a line to print: more than anyone reads. Scripts may have written longer ones. */
 const LONGEST_LINE = 4096
 

@@ -3,7 +3,7 @@ import type { Extension } from '../image/extension.js'
 import type { Root } from '../machine/files.js'
 import { readAndDecide } from '../read.js'
 import { isAbove } from '../stack/order.js'
-import { oneLine } from '../text/printable.js'
+import { oneLine, printableList } from '../text/printable.js'
 
 /**
  * `hostext plan`: what a boot would stack now, and what it would leave out and why. Returns the lines to
@@ -13,7 +13,13 @@ export function showPlan(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const { decision } = readAndDecide(root, environment)
   const lines = decision.messages.map(({ level, text }) => `${level}: ${oneLine(text)}`)
   if ('plain' in decision) return [...lines, `plain root: ${oneLine(decision.plain)}`]
-  if ('wait' in decision) return [...lines, `not mounted yet: ${oneLine(decision.wait.paths.join(' '))}`]
+  if ('wait' in decision) {
+    const { paths, mounting, preparing } = decision.wait
+    const first = mounting
+      ? `not mounted yet: ${oneLine(paths.join(' '))}`
+      : `not prepared yet: ${printableList(preparing)}: "hostext prepare" does it now, otherwise the next boot`
+    return [...lines, first]
+  }
   const { extensions, state, etc } = decision.plan
   const rows = extensions.map(describeRow)
   const above = extensions.filter(isAbove).length
@@ -27,12 +33,12 @@ export function showPlan(root: Root, environment: NodeJS.ProcessEnv): string[] {
   ]
 }
 
-function describeRow({ container, rank, layers }: Extension, index: number): string {
+function describeRow({ container, rank, tree }: Extension, index: number): string {
   const rule =
     rank.kind === 'override'
       ? rank.priority === 'lowest'
         ? 'override, lowest priority'
         : `override=${rank.priority}`
       : rank.kind
-  return `${String(index).padStart(4)}  ${describeContainer(container)}, ${rule}, layers: ${layers.lower.length}`
+  return `${String(index).padStart(4)}  ${describeContainer(container)}, ${rule}, tree: ${tree}`
 }

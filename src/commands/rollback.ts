@@ -1,8 +1,7 @@
 import { findDataRoots, isDataRoot } from '../engine/data-roots.js'
 import type { Root } from '../machine/files.js'
-import { type FstabEntry, isAutomatic } from '../machine/fstab.js'
 import { readMachine } from '../machine/machine.js'
-import { type MountPoint, mountOf } from '../machine/mountinfo.js'
+import { mountOf } from '../machine/mountinfo.js'
 import type { RecordedStack } from '../stack/record.js'
 import { chooseState, isRootWritable } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
@@ -18,16 +17,15 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
   const { configuration, commandLine, fstab, mounts, directories } = readMachine(root, environment)
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
   const { candidates } = findDataRoots(root, configuration.dataRoot)
-  const all = mounts.length > 0 ? mounts : expectedMounts(fstab)
   // If there is no engine data yet, it will probably be on the file system that was made for it.
   const dataRoot =
     candidates.find((path) => isDataRoot(root, path)) ??
-    candidates.find((path) => (mountOf(all, path)?.mountPoint ?? '/') !== '/') ??
+    candidates.find((path) => (mountOf(mounts, path)?.mountPoint ?? '/') !== '/') ??
     (candidates.at(-1) as string)
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  const writable = isRootWritable(fstabRoot, commandLine, mountOf(all, '/'))
+  const writable = isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
   const { state } = chooseState(configuration.state, writable, fstab, directories)
-  const place = findPlace(all, dataRoot, state)
+  const place = findPlace(mounts, dataRoot, state)
   const { good, tried, problems } = readRecords(root, dataRoot)
   return [
     'off' in place ? `rollback: off: ${place.off}` : `rollback: on: records are in ${place.directory}`,
@@ -41,15 +39,4 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
 
 function describe({ extensions }: RecordedStack): string {
   return extensions.map(({ name, image }) => `${printable(name)} (${printable(image)})`).join(', ')
-}
-
-/** The mounts that a machine will have, according to fstab. */
-function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
-  return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => ({
-    device: '',
-    mountPoint,
-    type,
-    source,
-    superOptions: [options.includes('ro') ? 'ro' : 'rw'],
-  }))
 }

@@ -1,5 +1,5 @@
 import { directoryPath } from '../machine/configuration.js'
-import { type Root, resolveLinks, statLink } from '../machine/files.js'
+import { listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
@@ -43,9 +43,25 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
       continue
     }
     candidates.add(resolved)
+    for (const name of remapped(root, resolved)) {
+      const text = `${resolved}/${name}: the data of an engine with user namespaces (userns-remap) is not read; its extensions are left out`
+      messages.push({ level: 'warning', text })
+    }
     if (problem) exposed[resolved] = problem
   }
   return { candidates: [...candidates], exposed, messages }
+}
+
+/** The directories in which dockerd keeps everything if it maps users (`userns-remap`): `100000.100000`. */
+function remapped(root: Root, dataRoot: string): string[] {
+  try {
+    return listDirectory(root, dataRoot).filter(
+      (name) => /^\d+\.\d+$/.test(name) && isDataRoot(root, `${dataRoot}/${name}`),
+    )
+  } catch {
+    // If it matters, somebody else says that it cannot be read.
+    return []
+  }
 }
 
 /** Whether an engine keeps its containers there, or something else has the name `containers`. */
@@ -59,6 +75,7 @@ export function isDataRoot(root: Root, path: string): boolean {
  */
 const DIRECTORIES = [
   OWN_DIRECTORY,
+  `${OWN_DIRECTORY}/trees`,
   'containers',
   'overlay2',
   'overlay2/l',

@@ -1,13 +1,14 @@
 import { readlinkSync } from 'node:fs'
-import { kindOf, type Root, readText, reason, statLink } from '../machine/files.js'
+import { at, kindOf, type Root, readText, reason, statLink } from '../machine/files.js'
 import { printable } from '../text/printable.js'
 import { findOtherWriter, findUnfitDirectory } from './trust.js'
 
 /**
- * The layers of a container's image in the order of the overlay2 driver, top first. Names are relative to
- * `<data root>/overlay2`, each `l/<26 characters>`.
+ * The layers of a container's image, top first. Names are relative to `directory`: in `<data root>/overlay2`,
+ * each is `l/<26 characters>`. `key`: the engine's own name for the uppermost one, by which it knows the
+ * whole chain: letters and digits.
  */
-export type Layers = { directory: string; lower: string[] }
+export type Layers = { directory: string; lower: string[]; key: string }
 
 /** The identifier of a container's own layer. */
 const MOUNT_ID = /^[0-9a-f]{64}$/
@@ -59,7 +60,7 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   })
   if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)
   if (image.length === 0) throw new Error('its image has no layers')
-  return { directory, lower: image }
+  return { directory, lower: image, key: (image[0] as string).slice('l/'.length) }
 }
 
 /** Reads the link `l/X` -> `../<layer>/diff` and returns the name of the layer's directory. */
@@ -67,26 +68,13 @@ function resolveLayer(root: Root, directory: string, shortName: string): string 
   const link = `${directory}/${shortName}`
   let target: string
   try {
-    target = readlinkSync(root.prefix + link)
+    target = readlinkSync(at(root, link))
   } catch (error) {
     throw new Error(`${link}: ${reason(error)}`)
   }
   const layer = LAYER_LINK.exec(target)?.[1]
   if (!layer) throw new Error(`${link}: points to "${printable(target, 100)}", which is not a layer`)
   return layer
-}
-
-/** Whether this is a layer's name as in the `lower` file: `l/<26 characters>`. */
-export function isLayerName(value: unknown): value is string {
-  return typeof value === 'string' && SHORT_NAME.test(value)
-}
-
-/**
- * Throws an Error unless `l/X` points to a layer of the driver whose directories are real ones, not symbolic
- * links.
- */
-export function checkLayer(root: Root, directory: string, shortName: string): void {
-  checkDiff(root, `${directory}/${resolveLayer(root, directory, shortName)}`)
 }
 
 function checkDiff(root: Root, layer: string): void {

@@ -150,7 +150,7 @@ export function assignIds(image: Accounts, base: Accounts, remembered: Ids): Ass
 
   const lines = newGroups.map(({ name }) => `g ${name} ${gids.ids.get(name)}`)
   for (const user of newUsers) {
-    // The group's name: with its number, a group that has the user's name would be taken instead (252 to 262).
+    // The group by its name: with a number, a group that has the user's name is taken instead (252 to 262).
     const id = `${uids.ids.get(user.name)}:${groupOf(user)}`
     lines.push(
       `u ${user.name} ${id} ${gecosField(user.gecos)} ${pathField(user.home)} ${pathField(user.shell)}`,

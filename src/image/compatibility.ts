@@ -12,17 +12,20 @@ export type Host = {
   versionId: string | undefined
   /** Whether a container that has been started may be an extension: `Started=`. */
   takesStarted: boolean
+  /** Whether whole systems other than this one are left out: `ForeignSystem=skip`. */
+  skipsForeign: boolean
 }
 
 /** Takes from the facts about the machine what decides whether an image fits it. */
 export function hostOf({ release, commandLine, configuration, os }: Machine): Host {
-  const { started } = configuration
+  const { started, foreignSystem } = configuration
   return {
     release,
     kernelAbi: commandLine.kernelAbi,
     versionId: os.versionId,
     // The supervisor of balenaOS starts its extensions.
     takesStarted: started === 'auto' ? os.id === 'balena-os' : started,
+    skipsForeign: foreignSystem === 'skip',
   }
 }
 

@@ -1,6 +1,5 @@
 import { type Dirent, readdirSync } from 'node:fs'
-import type { Layers } from '../engine/layers.js'
-import { type Root, reason } from '../machine/files.js'
+import { reason } from '../machine/files.js'
 import type { Index } from '../machine/indexes.js'
 
 /** What matters about an image's files beyond being stacked. */
@@ -14,18 +13,12 @@ export type Contents = {
 }
 
 /**
- * Looks through the layers of an image. Only directories are entered, never links, so nothing outside the
- * layers is read. `release` is the running kernel's, as in /usr/lib/modules/<release>. Throws an Error that
- * names a directory that exists but cannot be read. Such a layer does mount, but the root overlay asks it
- * first for every path, so nothing in the whole root could be read (tried with a bad sector).
+ * Looks through a kept tree. Only directories are entered, never links, so nothing outside of it is read.
+ * `release` is the running kernel's, as in /usr/lib/modules/<release>. Throws an Error that names a directory
+ * that exists but cannot be read. Such a tree does mount, but the root overlay asks it first for every path,
+ * so nothing in the whole root could be read (tried with a bad sector).
  */
-export function readContents(
-  root: Root,
-  { directory, lower }: Layers,
-  release: string,
-  list: List = makeList(),
-): Contents {
-  const top = new Map<string, boolean>()
+export function readContents(tree: string, release: string, list: List = makeList()): Contents {
   const indexes = new Set<Index>()
   let sysusers = false
 
@@ -60,17 +53,9 @@ export function readContents(
     usr: (path) => lookBelow(path, { lib, local: (local) => lookBelow(local, { lib: needs('libraries') }) }),
   }
 
-  for (const layer of lower) {
-    const diff = `${root.prefix}${directory}/${layer}`
-    for (const entry of list(diff)) {
-      // The uppermost layer that has a name decides what it is.
-      if (!top.has(entry.name)) top.set(entry.name, entry.isDirectory())
-      if (entry.isDirectory() && Object.hasOwn(known, entry.name))
-        known[entry.name]?.(`${diff}/${entry.name}`)
-    }
-  }
-  const directories = [...top].filter(([, isDirectory]) => isDirectory).map(([name]) => name)
-  return { top: directories, indexes: [...indexes], sysusers }
+  const directories = list(tree).filter((entry) => entry.isDirectory())
+  for (const { name } of directories) if (Object.hasOwn(known, name)) known[name]?.(`${tree}/${name}`)
+  return { top: directories.map(({ name }) => name), indexes: [...indexes], sysusers }
 }
 
 /** The entries of a directory; none if it does not exist. Throws an Error that names what cannot be read. */

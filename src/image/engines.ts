@@ -27,7 +27,7 @@ export function readEngines(
       } catch (error) {
         const who = `everything the engine keeps in ${printable(dataRoot)}`
         const leftOut = [{ who, why: (error as Error).message }]
-        return { dataRoot, extensions: [], leftOut, messages: [] }
+        return { dataRoot, extensions: [], unprepared: [], leftOut, trees: [], messages: [] }
       }
     })
 }

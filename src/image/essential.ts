@@ -1,66 +1,53 @@
-import type { Libraries } from './libraries.js'
+/** The commands that the scripts in generators/, the units and PID 1 run. */
+export const COMMANDS = [
+  'cat',
+  'chroot',
+  'cp',
+  'cut',
+  'depmod',
+  'grep',
+  'head',
+  'init',
+  'ldconfig',
+  'mkdir',
+  'mount',
+  'mountpoint',
+  'mv',
+  'readlink',
+  'rm',
+  'rmdir',
+  'sh',
+  'sleep',
+  'sync',
+  'systemctl',
+  'systemd-hwdb',
+  'systemd-machine-id-setup',
+  'timeout',
+  'tr',
+  'true',
+  'udevadm',
+  'umount',
+  'uname',
+]
 
 /**
  * What a machine needs to boot at all, and to recover from an extension that it cannot boot with. An
  * extension above the root that would replace any of it goes below the root instead.
+ *
+ * Its libraries are not among these: which ones it needs follows from its programs (libraries.ts).
  *
  * Paths in the root; `*` is any part of one name. A directory stands for everything in it. On a root that is
  * not usr-merged, a path below /usr also counts without /usr.
  */
 export const ESSENTIAL = [
   // PID 1 and its helpers.
-  '/usr/sbin/init',
-  '/usr/bin/init',
   '/usr/lib/systemd/systemd',
   '/usr/lib/systemd/systemd-*',
-  // The loader, the C library and its parts.
-  ...['ld-*', 'libc.so*'].flatMap(inLibraries),
-  ...libraries('m', 'dl', 'rt', 'pthread', 'resolv', 'gcc_s', 'stdc++'),
-  // The libraries of PID 1, mount, systemctl and udev on Debian 12 and 13: ldd(1).
-  ...inLibraries('systemd/libsystemd-*'),
-  ...libraries(
-    'acl',
-    'apparmor',
-    'audit',
-    'blkid',
-    'cap',
-    'cap-ng',
-    'crypt',
-    'crypto',
-    'gcrypt',
-    'gpg-error',
-    'ip4tc',
-  ),
-  ...libraries(
-    'kmod',
-    'lz4',
-    'lzma',
-    'mount',
-    'pam',
-    'pcre2-8',
-    'seccomp',
-    'selinux',
-    'systemd',
-    'udev',
-    'uuid',
-    'z',
-  ),
-  ...libraries('zstd'),
-  // The commands of the first pass and of the mark, and the shell that runs its scripts.
-  ...[
-    'mount',
-    'umount',
-    'mountpoint',
-    'systemctl',
-    'udevadm',
-    'sh',
-    'dash',
-    'bash',
-    'busybox',
-    'cp',
-    'mv',
-    'sync',
-  ].map((name) => `/usr/bin/${name}`),
+  // The shells that /bin/sh may be, and what has many programs in one.
+  ...[...COMMANDS, 'dash', 'bash', 'busybox', 'coreutils', 'kmod'].flatMap((name) => [
+    `/usr/bin/${name}`,
+    `/usr/sbin/${name}`,
+  ]),
   // hostext itself, its configuration, and what the boot goes by.
   '/usr/lib/hostext',
   '/usr/bin/hostext',
@@ -72,20 +59,6 @@ export const ESSENTIAL = [
   '/etc/os-release',
   '/usr/lib/os-release',
 ]
-
-/** A file in each of the directories that the loader searches. */
-function inLibraries(name: string): string[] {
-  return ['/usr/lib', '/usr/lib/*-linux-*', '/usr/lib64'].map((directory) => `${directory}/${name}`)
-}
-
-function libraries(...names: string[]): string[] {
-  return names.flatMap((name) => inLibraries(`lib${name}.so*`))
-}
-
-/** The libraries that the base root needs: the files themselves, and the links by which they are found. */
-export function libraryPaths({ files, links }: Libraries): string[] {
-  return [...files.map(([path]) => path), ...links]
-}
 
 /**
  * How much of an entry is essential: all of it (`true`), or what these levels say about the entries below it.

@@ -6,7 +6,8 @@ import type { Rank } from './labels.js'
 /** A container whose image becomes part of the root. Plain values only, so that it can be kept as JSON. */
 export type Extension = {
   container: Identity
-  layers: Layers
+  /** The name of its kept tree: image/kept.ts. */
+  tree: string
   contents: Contents
   rank: Rank
   /** Its compatibility labels, as pairs of name and value. */
@@ -16,6 +17,9 @@ export type Extension = {
   /** The places that it has files in although the root has a mount point or a link there. */
   covered: string[]
 }
+
+/** An extension whose image has to be prepared first. `change`: why the tree that there is will not do. */
+export type Unprepared = { container: Identity; layers: Layers; change: string | undefined }
 
 /** A container that is, or may be, flagged as an extension but is not stacked: which one, and why. */
 export type LeftOut = { who: string; why: string }

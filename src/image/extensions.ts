@@ -4,9 +4,10 @@ import { chooseStore, findStale, readStoreSettings } from '../engine/store.js'
 import type { Root } from '../machine/files.js'
 import type { Message } from '../text/log.js'
 import { printable, printableList } from '../text/printable.js'
-import { COMPATIBILITY_LABELS } from './compatibility.js'
-import type { Extension, LeftOut } from './extension.js'
+import { COMPATIBILITY_LABELS, judgeFit } from './compatibility.js'
+import type { Extension, LeftOut, Unprepared } from './extension.js'
 import { type Look, readImage } from './image.js'
+import { readTrees, type Trees, treePath } from './kept.js'
 import { type Rank, readRank } from './labels.js'
 import { findUnmeant } from './meant.js'
 
@@ -16,7 +17,12 @@ const DRIVER = 'overlay2'
 /** What an engine has. */
 export type Found = {
   extensions: Extension[]
+  unprepared: Unprepared[]
   leftOut: LeftOut[]
+  /**
+   * The kept trees of their images. An extension that is left out keeps its tree, or each boot would make it.
+   */
+  trees: string[]
   messages: Message[]
 }
 
@@ -26,11 +32,13 @@ export type Found = {
  * read.
  */
 export function readExtensions(root: Root, dataRoot: string, look: Look): Found {
-  const found: Found = { extensions: [], leftOut: [], messages: [] }
+  const found: Found = { extensions: [], unprepared: [], leftOut: [], trees: [], messages: [] }
   const holders: string[] = []
   const containers = readContainers(root, dataRoot)
   const drivers = new Set(containers.flatMap((container) => ('driver' in container ? container.driver : [])))
   const store = chooseStore(readStoreSettings(root), drivers)
+  const trees = readTrees(root, dataRoot, look.base)
+  found.trees = trees.found
   for (const container of containers) {
     if ('problem' in container) {
       found.leftOut.push({ who: 'a container', why: `${container.source}: ${container.problem}` })
@@ -47,9 +55,18 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
     try {
       if ('why' in flagged) throw new Error(flagged.why)
       if (stale) throw new Error(stale)
-      const { extension, warnings } = readExtension(root, dataRoot, container, flagged.rank, look)
+      const read = readExtension(root, dataRoot, container, flagged.rank, trees, look)
       if (flagged.warning) warn(flagged.warning)
+      if ('unprepared' in read) {
+        found.unprepared.push(read.unprepared)
+        continue
+      }
+      const { extension, warnings, notes } = read
       warnings.forEach(warn)
+      if (notes > 0) {
+        const text = `${who}: ${notes} of its files ${notes === 1 ? 'is' : 'are'} not taken as in its image; "hostext status" names them`
+        found.messages.push({ level: 'info', text })
+      }
       if (extension.below !== undefined)
         warn(
           `it would replace ${printable(extension.below)}, which the machine needs to boot: it goes below the root and only adds files`,
@@ -77,14 +94,20 @@ function describeHolders(names: readonly string[]): string {
   return `${subject} ${printableList(names)} ${verb} no longer needed: "docker rm" may remove ${object}`
 }
 
-/** Reads one extension, with the warnings about it. Throws an Error that says why it is left out. */
+/**
+ * An extension with the warnings about it and the number of notes in its facts, or what has to be prepared.
+ */
+type Read = { extension: Extension; warnings: string[]; notes: number } | { unprepared: Unprepared }
+
+/** Reads one extension. Throws an Error that says why it is left out. */
 function readExtension(
   root: Root,
   dataRoot: string,
   container: Container,
   rank: Rank,
+  trees: Trees,
   look: Look,
-): { extension: Extension; warnings: string[] } {
+): Read {
   const { id, name, image, imageId, source, labels, driver, dying } = container
   if (dying) throw new Error(`the engine is removing it (State.${dying})`)
   if (driver !== DRIVER) throw new Error(`its storage driver is "${printable(driver, 40)}", not ${DRIVER}`)
@@ -94,20 +117,35 @@ function readExtension(
     : findUnmeant(container, readHostConfig(root, dataRoot, id))
   if (unmeant !== undefined) throw new Error(unmeant)
   const layers = readLayers(root, dataRoot, id)
+  const identity = { id, name, image, imageId, source }
+  const kept = trees.find(layers)
+  if (!('facts' in kept)) {
+    // What is for another kernel or system is not worth preparing.
+    const fit = judgeFit(labels, { modules: false, kernel: () => false }, look.host)
+    if ('unfit' in fit) throw new Error(fit.unfit)
+    return { unprepared: { container: identity, layers, change: kept.change } }
+  }
+  const { facts, name: tree } = kept
   const isAdditive = rank.kind === 'overlay'
-  const { contents, unfit, warnings, replaced, covered } = readImage(root, layers, labels, !isAdditive, look)
+  const path = treePath(dataRoot, tree)
+  const { contents, unfit, warnings, replaced, covered } = readImage(root, path, labels, !isAdditive, look)
   if (unfit !== undefined) throw new Error(unfit)
+  if (facts.foreign !== undefined) {
+    const what = `it is a whole system (${printable(facts.foreign, 80)}), and this one is ${printable(look.base.os || 'unnamed', 80)}`
+    if (look.host.skipsForeign) throw new Error(`${what}: ForeignSystem=skip`)
+    warnings.push(`${what}: its programs may want other libraries than the root's`)
+  }
   const extension: Extension = {
-    container: { id, name, image, imageId, source },
-    layers,
+    container: identity,
+    tree,
     contents,
     rank,
     labels: COMPATIBILITY_LABELS.flatMap((label): [string, string][] => {
       const value = labels.get(label)
       return value === undefined ? [] : [[label, value]]
     }),
-    below: replaced,
+    below: isAdditive ? undefined : (replaced ?? facts.replaced),
     covered,
   }
-  return { extension, warnings }
+  return { extension, warnings, notes: facts.notes.length }
 }

@@ -1,7 +1,7 @@
-import type { Layers } from '../engine/layers.js'
-import { listDirectory, type Root } from '../machine/files.js'
+import { at, listDirectory, type Root } from '../machine/files.js'
 import { type Host, judgeFit } from './compatibility.js'
 import { type Contents, makeList, readContents } from './contents.js'
+import type { Base } from './kept.js'
 import { hasKernel } from './kernel.js'
 import type { FindReplaced } from './replaced.js'
 
@@ -10,6 +10,8 @@ export type Look = {
   host: Host
   /** Finds the file of the root that an image must not replace but would. */
   findReplaced: FindReplaced
+  /** What kept trees are compared with. */
+  base: Base
   /** Directories of the root that something may cover, so that an image's files there are not visible. */
   places: readonly string[]
 }
@@ -28,28 +30,28 @@ export type Image = {
 }
 
 /**
- * Reads an image with these labels. `canReplace`: it may go above the root. Throws an Error that names a
- * directory that cannot be read.
+ * Reads a kept tree of an image with these labels. `canReplace`: it may go above the root. Throws an Error
+ * that names a directory that cannot be read.
  */
 export function readImage(
   root: Root,
-  layers: Layers,
+  tree: string,
   labels: ReadonlyMap<string, string>,
   canReplace: boolean,
   { host, findReplaced, places }: Look,
 ): Image {
   const list = makeList()
-  const contents = readContents(root, layers, host.release, list)
+  const top = at(root, tree)
+  const contents = readContents(top, host.release, list)
   const isCovered = (place: string): boolean =>
-    contents.top.includes(place.split('/', 2)[1] as string) &&
-    layers.lower.some((layer) => hasEntries(root, `${layers.directory}/${layer}${place}`))
+    contents.top.includes(place.split('/', 2)[1] as string) && hasEntries(root, tree + place)
   const modules = contents.indexes.includes('modules')
-  const fit = judgeFit(labels, { modules, kernel: (id) => hasKernel(root, layers, list, id) }, host)
+  const fit = judgeFit(labels, { modules, kernel: (id) => hasKernel(top, list, id) }, host)
   return {
     contents,
     unfit: 'unfit' in fit ? fit.unfit : undefined,
     warnings: 'unfit' in fit ? [] : fit.warnings,
-    replaced: canReplace ? findReplaced(layers, list) : undefined,
+    replaced: canReplace ? findReplaced(top, list) : undefined,
     covered: places.filter(isCovered),
   }
 }

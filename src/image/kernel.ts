@@ -1,6 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
-import type { Layers } from '../engine/layers.js'
-import { type Root, reason } from '../machine/files.js'
+import { reason } from '../machine/files.js'
 import type { List } from './contents.js'
 
 /**
@@ -11,31 +10,20 @@ const MOST_BYTES = 256 << 20
 const CHUNK = 1 << 20
 
 /**
- * Whether an image has the kernel with the sha256 `id` (hexadecimal) as a regular file directly in its /boot.
- * The uppermost layer that has a name decides what it is, as in the image's own overlay. Throws an Error that
- * names what cannot be read or is too large.
+ * Whether a tree has the kernel with the sha256 `id` (hexadecimal) as a regular file directly in its /boot.
+ * Throws an Error that names what cannot be read or is too large.
  */
-export function hasKernel(root: Root, { directory, lower }: Layers, list: List, id: string): boolean {
+export function hasKernel(tree: string, list: List, id: string): boolean {
   const wanted = id.toLowerCase()
   if (!/^[0-9a-f]{64}$/.test(wanted)) return false
-  const seen = new Set<string>()
+  if (!list(tree).some((entry) => entry.name === 'boot' && entry.isDirectory())) return false
   let left = MOST_BYTES
-  for (const layer of lower) {
-    const top = `${root.prefix}${directory}/${layer}`
-    const boot = list(top).find(({ name }) => name === 'boot')
-    if (!boot) continue
-    // Anything but a directory hides the directories in lower layers.
-    if (!boot.isDirectory()) return false
-    for (const entry of list(`${top}/boot`)) {
-      if (seen.has(entry.name)) continue
-      seen.add(entry.name)
-      if (!entry.isFile()) continue
-      const file = `${top}/boot/${entry.name}`
-      const found = hash(file, left)
-      if (found === undefined) throw new Error(`the files in its /boot have more than ${MOST_BYTES} bytes`)
-      if (found.sha256 === wanted) return true
-      left -= found.size
-    }
+  for (const entry of list(`${tree}/boot`)) {
+    if (!entry.isFile()) continue
+    const found = hash(`${tree}/boot/${entry.name}`, left)
+    if (found === undefined) throw new Error(`the files in its /boot have more than ${MOST_BYTES} bytes`)
+    if (found.sha256 === wanted) return true
+    left -= found.size
   }
   return false
 }

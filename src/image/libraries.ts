@@ -1,9 +1,10 @@
 import { basename, dirname } from 'node:path/posix'
-import { listDirectory, type Root, readText, resolveLinks, statLink } from '../machine/files.js'
+import { at, listDirectory, type Root, readText, resolveLinks, statLink } from '../machine/files.js'
 import { matchesGlob } from '../text/glob.js'
 import { type Elf, readElf } from './elf.js'
+import { COMMANDS } from './essential.js'
 
-/** The libraries that the base root needs to boot and to recover. All paths are in the root, without links. */
+/** The libraries that the base root needs to boot and to recover. All paths are in the root. */
 export type Libraries = {
   /** What programs ask for, `libz.so.1`, and the file names of their loaders; sorted. */
   names: string[]
@@ -12,10 +13,15 @@ export type Libraries = {
   /** The links on the way to these files; sorted. */
   links: string[]
   /**
-   * Where the loader would find a library of another file first (`*` is any part of one name); sorted. The root
-   * has nothing there.
+   * Where a loader would look before it comes to these files, and finds nothing now; sorted. `*` is any part
+   * of one name. A file there would be taken in place of the root's, although it replaces none.
    */
   shadows: string[]
+}
+
+/** The libraries that the base root needs: the files themselves, and the links by which they are found. */
+export function libraryPaths({ files, links }: Libraries): string[] {
+  return [...files.map(([path]) => path), ...links]
 }
 
 /**
@@ -42,38 +48,6 @@ const SYSTEMD = [
   'system-generators/systemd-cryptsetup-generator',
 ]
 
-/** The commands that the scripts in generators/, the units and PID 1 run. */
-export const COMMANDS = [
-  'cat',
-  'chroot',
-  'cp',
-  'cut',
-  'depmod',
-  'grep',
-  'head',
-  'init',
-  'ldconfig',
-  'mkdir',
-  'mount',
-  'mountpoint',
-  'mv',
-  'readlink',
-  'rm',
-  'rmdir',
-  'sh',
-  'sleep',
-  'sync',
-  'systemctl',
-  'systemd-hwdb',
-  'systemd-machine-id-setup',
-  'timeout',
-  'tr',
-  'true',
-  'udevadm',
-  'umount',
-  'uname',
-]
-
 /** Every file that is looked for. A root where a directory is a link has some of them twice. */
 const PROGRAMS = [
   ...SYSTEMD.flatMap((name) => [`/usr/lib/systemd/${name}`, `/lib/systemd/${name}`]),
@@ -92,17 +66,17 @@ const MOST_INCLUDES = 200
 const SUBDIRECTORIES = ['glibc-hwcaps/*', 'tls', 'haswell', 'x86_64']
 
 /**
- * Finds the libraries of the programs that the base root needs to boot and to recover: those in DT_NEEDED, all
- * the way down, those that they open while they run, and the loaders. Searches as ld.so(8) does, but the
- * directories themselves and not its cache. What is missing, static or no ELF file has no libraries; nothing
- * is an error.
+ * Finds the libraries of the programs that the base root needs to boot and to recover: those in DT_NEEDED,
+ * all the way down, those that they open while they run, and the loaders. Searches as ld.so(8) does, but the
+ * directories themselves and not its cache. What is missing, static or not an ELF file has no libraries;
+ * nothing is an error.
  */
 export function findEssentialLibraries(root: Root): Libraries {
   const names = new Set<string>()
   const files = new Map<string, number>()
   const links = new Set<string>()
   const shadows = new Set<string>()
-  const readOnce = once((file: string) => readElf(root.prefix + file))
+  const readOnce = once((file: string) => readElf(at(root, file)))
   const pathOf = once((interpreter: string) => readSearchPath(root, interpreter))
   const hardwareOf = once((directory: string) => hardwareDirectories(root, directory))
 
@@ -158,6 +132,8 @@ export function findEssentialLibraries(root: Root): Libraries {
       names.add(basename(interpreter))
       add(interpreter)
     }
+    // Every program that has a loader gets the libraries in it first.
+    shadows.add('/etc/ld.so.preload')
     look(program, interpreter)
   }
   return {

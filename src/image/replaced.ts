@@ -1,15 +1,14 @@
 import { type Dirent, lstatSync, readlinkSync, type Stats } from 'node:fs'
-import type { Layers } from '../engine/layers.js'
-import { type Root, statLink } from '../machine/files.js'
+import { at, type Root, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
 import type { List } from './contents.js'
 import { type EssentialTree, essentialBelow, essentialTree } from './essential.js'
 
 /**
- * The first file that the machine needs to boot and that an image above the root would replace; undefined if
+ * The first file that the machine needs to boot and that a tree above the root would replace; undefined if
  * there is none.
  */
-export type FindReplaced = (layers: Layers, list: List) => string | undefined
+export type FindReplaced = (tree: string, list: List) => string | undefined
 
 /**
  * Finds which of the files at these paths (essential.ts) an image would replace. If a path ends in a slash,
@@ -35,7 +34,7 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
     return stats.get(path)
   }
 
-  return ({ directory, lower }, list) => {
+  return (tree, list) => {
     const look = (diff: string, path: string, levels: EssentialTree[]): string | undefined => {
       for (const entry of list(diff + path)) {
         const here = `${path}/${entry.name}`
@@ -64,22 +63,17 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
       return here
     }
 
-    for (const layer of lower) {
-      const diff = `${root.prefix}${directory}/${layer}`
-      for (const entry of list(diff)) {
-        const here = `/${entry.name}`
-        const merged = USR_MERGED.includes(entry.name)
-        if (merged && statRoot(here)?.isSymbolicLink()) {
-          if (entry.isSymbolicLink() && isSameLink(root, here, diff + here)) continue
-          return here
-        }
-        const below = essentialBelow(
-          merged && typeof usr === 'object' ? [usr, essential] : [essential],
-          entry.name,
-        )
-        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry, below)
-        if (found !== undefined) return found
+    for (const entry of list(tree)) {
+      const here = `/${entry.name}`
+      const merged = USR_MERGED.includes(entry.name)
+      if (merged && statRoot(here)?.isSymbolicLink()) {
+        if (entry.isSymbolicLink() && isSameLink(root, here, tree + here)) continue
+        return here
       }
+      const levels = merged && typeof usr === 'object' ? [usr, essential] : [essential]
+      const below = essentialBelow(levels, entry.name)
+      const found = below === true ? exists(root, here) : lookBelow(tree, here, entry, below)
+      if (found !== undefined) return found
     }
     return undefined
   }
@@ -87,15 +81,15 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
 
 /**
  * Finds the first file of an image at one of these paths, whether or not the root has it: a place where the
- * root's programs would find the image's file before they find the root's (libraries.ts, `shadows`). A link in
- * place of a directory on the way counts, unless the root has the same, because it may lead to anything.
+ * root's programs would find the image's file before they find the root's (libraries.ts, `shadows`). A link
+ * in place of a directory on the way counts, unless the root has the same, because it may lead to anything.
  *
  * Below or above the root makes no difference to such a file: where the root has nothing, it is seen.
  */
 export function shadowFinder(root: Root, paths: readonly string[]): FindReplaced {
   const shadows = essentialTree(paths)
   const usr = shadows.names.get('usr')
-  return ({ directory, lower }, list) => {
+  return (tree, list) => {
     const look = (
       diff: string,
       here: string,
@@ -113,13 +107,10 @@ export function shadowFinder(root: Root, paths: readonly string[]): FindReplaced
       }
       return undefined
     }
-    for (const layer of lower) {
-      const diff = `${root.prefix}${directory}/${layer}`
-      for (const entry of list(diff)) {
-        const merged = USR_MERGED.includes(entry.name) && typeof usr === 'object'
-        const found = look(diff, `/${entry.name}`, entry, merged ? [usr, shadows] : [shadows])
-        if (found !== undefined) return found
-      }
+    for (const entry of list(tree)) {
+      const merged = USR_MERGED.includes(entry.name) && typeof usr === 'object'
+      const found = look(tree, `/${entry.name}`, entry, merged ? [usr, shadows] : [shadows])
+      if (found !== undefined) return found
     }
     return undefined
   }
@@ -128,7 +119,7 @@ export function shadowFinder(root: Root, paths: readonly string[]): FindReplaced
 /** Whether the root has the same link at `path` as the image at `link`. */
 function isSameLink(root: Root, path: string, link: string): boolean {
   return (
-    statLink(root, path)?.isSymbolicLink() === true && readlinkSync(root.prefix + path) === readlinkSync(link)
+    statLink(root, path)?.isSymbolicLink() === true && readlinkSync(at(root, path)) === readlinkSync(link)
   )
 }
 

@@ -36,6 +36,8 @@ export type Configuration = {
   trialTimeout: number
   /** `[Safety] Essential=`: more paths that no extension may replace. */
   essential: string[]
+  /** `[Safety] ForeignSystem=`: whether an image that is a whole system other than this one is left out. */
+  foreignSystem: 'warn' | 'skip'
 }
 
 export const DEFAULTS: Configuration = {
@@ -49,6 +51,7 @@ export const DEFAULTS: Configuration = {
   settle: 30,
   trialTimeout: 600,
   essential: [],
+  foreignSystem: 'warn',
 }
 
 /** The main file is the first of these that exists; the drop-ins of all directories are applied after it. */
@@ -201,6 +204,11 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
     const bad = paths.findIndex((path) => path === null || path === '/')
     if (bad >= 0) return `${printable(words[bad] as string)} cannot be an essential path`
     configuration.essential = value === '' ? [] : [...configuration.essential, ...(paths as string[])]
+  },
+  'Safety.ForeignSystem'(value, configuration) {
+    const choice = (['warn', 'skip'] as const).find((choice) => choice === (value || DEFAULTS.foreignSystem))
+    if (!choice) return `${printable(value)} is not one of warn, skip`
+    configuration.foreignSystem = choice
   },
 }
 

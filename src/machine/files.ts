@@ -15,10 +15,24 @@ import { withoutTrailingSlashes } from '../text/path.js'
  * The input root: every file that the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
  * and in a dry run on another system's files.
  */
-export type Root = { prefix: string }
+export type Root = {
+  prefix: string
+  /**
+   * On a stacked machine: where the base root can be read, and the mount points that are the same with and
+   * without extensions. Everything else is read from the base root, so that the answer is about the next
+   * boot.
+   */
+  base?: { prefix: string; live: string[] }
+}
 
 export function inputRoot(environment: NodeJS.ProcessEnv): Root {
   return { prefix: withoutTrailingSlashes(environment.HOSTEXT_ROOT ?? '') }
+}
+
+/** Where a path of the root is for the kernel. */
+export function at({ prefix, base }: Root, path: string): string {
+  if (!base || base.live.some((place) => path === place || path.startsWith(`${place}/`))) return prefix + path
+  return base.prefix + path
 }
 
 /** What is wrong with a file or a directory. The message starts with the path; `why` does not have it. */
@@ -45,13 +59,13 @@ export function readText(
   try {
     // Stat first: most files that may be absent are, and an exception costs more than a stat. Nobody but root
     // can put another file in its place meanwhile: the engine's directories are checked for that.
-    const stat = (refuse ? lstatSync : statSync)(root.prefix + path, { throwIfNoEntry: false })
+    const stat = (refuse ? lstatSync : statSync)(at(root, path), { throwIfNoEntry: false })
     if (!stat) return undefined
     const problem = stat.isFile() ? refuse?.(stat) : `not a regular file but ${kindOf(stat)}`
     if (problem) return new FileProblem(path, problem)
     if (stat.size > largest) return new FileProblem(path, `${stat.size} bytes, more than ${largest}`)
-    if (stat.size > 0) return readFileSync(root.prefix + path, 'utf8')
-    return readUpTo(root.prefix + path, largest) ?? new FileProblem(path, `more than ${largest} bytes`)
+    if (stat.size > 0) return readFileSync(at(root, path), 'utf8')
+    return readUpTo(at(root, path), largest) ?? new FileProblem(path, `more than ${largest} bytes`)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
     return new FileProblem(path, reason(error))
@@ -88,8 +102,8 @@ export function kindOf(stat: Stats): string {
 /** The names in a directory, sorted; none if it is not a directory. Throws an Error if it cannot be read. */
 export function listDirectory(root: Root, path: string): string[] {
   try {
-    if (!statSync(root.prefix + path, { throwIfNoEntry: false })?.isDirectory()) return []
-    return readdirSync(root.prefix + path).sort()
+    if (!statSync(at(root, path), { throwIfNoEntry: false })?.isDirectory()) return []
+    return readdirSync(at(root, path)).sort()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return []
     throw new FileProblem(path, reason(error))
@@ -99,7 +113,7 @@ export function listDirectory(root: Root, path: string): string[] {
 /** lstat(2), or undefined if it fails. */
 export function statLink(root: Root, path: string): Stats | undefined {
   try {
-    return lstatSync(root.prefix + path, { throwIfNoEntry: false })
+    return lstatSync(at(root, path), { throwIfNoEntry: false })
   } catch {
     // The name is too long, or the disk does not answer.
     return undefined
@@ -145,7 +159,7 @@ export function resolveLinks(
       resolved = next
       continue
     }
-    const target = readlinkSync(root.prefix + next)
+    const target = readlinkSync(at(root, next))
     if (target.startsWith('/')) resolved = ''
     rest.push(...target.split('/').reverse())
   }

@@ -1,8 +1,9 @@
+import { parseObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
 import { AUTOMATIC_STATE, type Configuration, readConfiguration } from './configuration.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
 import { isRealDirectory, type Root, readText, statLink } from './files.js'
-import { type FstabEntry, parseFstab } from './fstab.js'
+import { type FstabEntry, isAutomatic, parseFstab } from './fstab.js'
 import {
   type KernelCommandLine,
   readCommandLine,
@@ -10,9 +11,10 @@ import {
   splitCommandLine,
 } from './kernel-command-line.js'
 import { type MountPoint, parseMountinfo } from './mountinfo.js'
+import { withoutStack } from './next-boot.js'
 import { type OsRelease, readOsRelease } from './os-release.js'
 import { type Packages, readPackages } from './packages.js'
-import { COLLECTED } from './run-directory.js'
+import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
 import { readMountUnits, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
 
 /**
@@ -36,6 +38,10 @@ export type Machine = {
   release: string
   /** Whether this boot has already mounted the engine's file systems, as far as it can. */
   collected: boolean
+  /** Why images could not be prepared in this boot, by the IDs of their containers. */
+  unprepared: Record<string, string>
+  /** Whether the directory exists at which the locked system shows the base root. */
+  hasBase: boolean
   /** The links through which the target of this boot pulls in units. */
   pulledIn: string[]
   /** The names of the system's own mount units. */
@@ -83,19 +89,27 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     inContainer ? splitArguments(read('/proc/1/cmdline')) : splitCommandLine(read('/proc/cmdline')),
   )
   const { state, etc } = configuration
+  const seen = parseMountinfo(read('/proc/self/mountinfo'))
+  const fstab = parseFstab(read('/etc/fstab'))
+  const running = root.base ? withoutStack(seen) : seen
+  // A root file system that is not booted, at image build, has everything in its place.
+  const mounts = running.length > 0 ? running : expectedMounts(fstab)
   const maybeState = state === 'auto' ? AUTOMATIC_STATE : state
   return {
     commandLine,
     configuration,
     inContainer,
-    mounts: parseMountinfo(read('/proc/self/mountinfo')),
-    fstab: parseFstab(read('/etc/fstab')),
+    mounts,
+    fstab,
     os: readOsRelease(root),
     softReboot: UNIT_DIRECTORIES.some((directory) => has(`${directory}/soft-reboot.target`)),
     hasNextRoot: has('/usr/lib/hostext/nextroot'),
     updateWaits: has('/system-update') || has('/etc/system-update'),
     release: read('/proc/sys/kernel/osrelease').trim(),
-    collected: has(COLLECTED),
+    // What this boot did says nothing about the next one.
+    collected: !root.base && has(COLLECTED),
+    unprepared: root.base ? {} : readUnprepared(read(UNPREPARED)),
+    hasBase: statLink(root, BASE)?.isDirectory() ?? false,
     pulledIn: readPulledIn(root, commandLine.target),
     mountUnits: readMountUnits(root),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
@@ -106,6 +120,28 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     packages: readPackages(root),
     messages,
   }
+}
+
+/** Reads what `hostext prepare` has written; other lines are ignored. */
+function readUnprepared(text: string): Record<string, string> {
+  return Object.fromEntries(
+    text.split('\n').flatMap((line): [string, string][] => {
+      const { id, why } = parseObject(line) ?? {}
+      return typeof id === 'string' && typeof why === 'string' ? [[id, why]] : []
+    }),
+  )
+}
+
+/** The mounts that a machine will have, according to fstab. */
+function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
+  return fstab.filter(isAutomatic).map(({ mountPoint, type, source, options }) => ({
+    device: source,
+    root: '/',
+    mountPoint,
+    type,
+    source,
+    superOptions: [options.includes('ro') ? 'ro' : 'rw'],
+  }))
 }
 
 /**

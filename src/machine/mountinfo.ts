@@ -4,6 +4,8 @@ import { unescapeOctal } from './fstab.js'
 export type MountPoint = {
   /** `major:minor` of the superblock: the same for every mount of one file system. */
   device: string
+  /** The directory of its file system that is mounted. */
+  root: string
   mountPoint: string
   type: string
   source: string
@@ -15,11 +17,12 @@ export function parseMountinfo(text: string): MountPoint[] {
   const mounts: MountPoint[] = []
   for (const line of text.split('\n')) {
     const [left, right] = line.split(' - ')
-    const [, , device, , mountPoint] = left?.split(' ') ?? []
+    const [, , device, root, mountPoint] = left?.split(' ') ?? []
     const [type, source, superOptions] = right?.split(' ') ?? []
-    if (!device || !mountPoint || !type || source === undefined) continue
+    if (!device || !root || !mountPoint || !type || source === undefined) continue
     mounts.push({
       device,
+      root: unescapeOctal(root),
       mountPoint: unescapeOctal(mountPoint),
       type,
       source: unescapeOctal(source),

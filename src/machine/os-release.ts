@@ -21,3 +21,8 @@ export function parseOsRelease(text: string): OsRelease {
   }
   return { id: field('ID'), versionId: field('VERSION_ID') }
 }
+
+/** The name and version of a system: `debian 12`. Empty if it has neither. */
+export function nameOf({ id = '', versionId = '' }: OsRelease): string {
+  return `${id} ${versionId}`.trim()
+}

@@ -32,3 +32,15 @@ export const ROLLBACK_FILE = 'rollback'
 
 /** The source of our root overlay, which tells it from any other: findmnt(8). */
 export const ROOT_SOURCE = 'hostext'
+
+/** Why images could not be prepared in this boot: a line of JSON for each container. */
+export const UNPREPARED = `${RUN_DIRECTORY}/unprepared`
+
+/** Where the locked system can read the base root, for preparations and for `hostext plan`. */
+export const BASE = '/usr/lib/hostext/base'
+/** The names of the kept trees that this boot has stacked, a line for each. */
+export const STACKED = `${RUN_DIRECTORY}/stacked`
+/** What the indexes that this boot rebuilds are made from; absent if it rebuilds none. */
+export const INDEX_KEY = `${RUN_DIRECTORY}/index.key`
+/** If it exists, all of them were rebuilt. */
+export const INDEX_MADE = `${RUN_DIRECTORY}/index.made`

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { unitName } from '../text/unit-syntax.js'
-import { listDirectory, type Root, resolveLinks, statLink } from './files.js'
+import { at, listDirectory, type Root, resolveLinks, statLink } from './files.js'
 
 /** Where systemd finds units, without the generators' own directories: systemd.unit(5). */
 export const UNIT_DIRECTORIES = [
@@ -48,7 +48,7 @@ export function readMountUnits(root: Root): string[] {
   for (const directory of MOUNT_UNIT_DIRECTORIES) {
     let names: string[]
     try {
-      names = readdirSync(root.prefix + directory)
+      names = readdirSync(at(root, directory))
     } catch {
       // It does not exist, or systemd cannot read it either.
       continue

@@ -2,21 +2,23 @@ import { describeContainer } from '../engine/container.js'
 import type { EngineFacts } from '../image/engines.js'
 import { ESSENTIAL } from '../image/essential.js'
 import type { Extension } from '../image/extension.js'
+import { AUTOMATIC_STATE } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
-import { devicePath, isAutomatic } from '../machine/fstab.js'
-import { isBelow, isMountedWritable, mountOf } from '../machine/mountinfo.js'
+import { devicePath, isAutomatic, remountOptions } from '../machine/fstab.js'
+import type { Index } from '../machine/indexes.js'
+import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
 import { hasMountUnit } from '../machine/unit-files.js'
 import type { Level, Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { chooseEtc, describeShadowed, findChangesPlace } from './etc.js'
-import type { Facts, GoodStack, Reading } from './facts.js'
+import type { Against, Facts, GoodStack, Reading } from './facts.js'
 import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isRemounted } from './mounts.js'
 import { findObstacle, findUnfit } from './obstacle.js'
-import { chooseStack, isAbove, MOST_EXTENSIONS } from './order.js'
-import type { Boot, Decision, Plain, Plan } from './plan.js'
+import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
+import type { Boot, Decision, Plain, Plan, Wait } from './plan.js'
 import { recordStack, stackText } from './record.js'
-import { chooseState, isRootWritable } from './state.js'
+import { chooseState, findCopied, isRootWritable, READ_ONLY_TYPES } from './state.js'
 import { describeRollback, findPlace, judge, type Verdict } from './verdict.js'
 
 /**
@@ -42,6 +44,11 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     pulledIn: machine.pulledIn,
     timeout: configuration.timeout,
   }
+  const waitFor = (paths: string[]): Wait => ({
+    ...boot,
+    paths,
+    ...{ mounting: true, preparing: [], remount: undefined },
+  })
   const { candidates, messages: problems } = facts.dataRoots
   messages.push(...problems)
   const missing = new Map(candidates.map((path) => [path, findUnmounted(machine, path)]))
@@ -53,7 +60,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const etcUnmounted = keepsEtc && findUnmounted(machine, CHANGES) !== undefined
   if (paths.length > 0 && !machine.collected) {
     // Everything that is missing at once: there is no third try.
-    return { wait: { ...boot, paths: etcUnmounted ? [...paths, CHANGES] : paths }, messages }
+    return { wait: waitFor(etcUnmounted ? [...paths, CHANGES] : paths), messages }
   }
   for (const path of paths)
     say('warning', `${missing.get(path)} is not mounted: whatever an engine keeps in ${path} is left out`)
@@ -62,7 +69,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const mountPoints = findMountPoints(machine, [...state, ...dataRoots])
   const look = {
     essential: [...ESSENTIAL, ...configuration.essential, ...mountPoints.map((path) => `${path}/`)],
-    places: [...mountPoints, ...machine.links],
+    places: mountPoints,
+    state: findCopied(configuration.state, state, fstab, machine.mountUnits),
   }
   if (!facts.engines) return { read: { what: 'engines', dataRoots, ...look } }
   const { engine, leftOut } = chooseEngine(facts.engines)
@@ -71,10 +79,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const { etc, wait, lost } = chooseEtc(configuration.etc, rootWritable, changesPlace)
   const etcChanges = etc.mode === 'persistent' ? machine.etcChanges : undefined
   const persisted = etcChanges?.indexes ?? []
-  const extensions = engine?.extensions ?? []
-  const needIndexes = persisted.length > 0 || extensions.some(({ contents }) => contents.indexes.length > 0)
-  const chosen = chooseStack(extensions, MOST_EXTENSIONS - (needIndexes ? 1 : 0))
-  for (const { who, why } of [...leftOut, ...chosen.leftOut]) say('warning', `left out: ${who}: ${why}`)
+  for (const { who, why } of leftOut) say('warning', `left out: ${who}: ${why}`)
 
   if (engine === undefined) {
     if (configuration.dataRoot && paths.length === 0 && facts.engines.length === 0)
@@ -82,21 +87,42 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     const all = leftOut.length > 0 ? 'every extension is left out' : 'no container is a host extension'
     return { plain: all, messages }
   }
-  const { dataRoot } = engine
+  const { dataRoot, extensions, unprepared } = engine
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
   for (const { path, why } of refused) say('warning', `State=: ${path} ${why}: ignored`)
 
-  if (wait) return { wait: { ...boot, paths: [CHANGES] }, messages }
+  const isOnRoot = mountOf(mounts, dataRoot)?.mountPoint === '/'
+  const closed = findClosed(mountOf(mounts, dataRoot), isOnRoot && rootWritable)
+  const toPrepare = closed === undefined ? unprepared.map(({ container }) => container.name) : []
+  const remount: Wait['remount'] =
+    isOnRoot && toPrepare.length > 0
+      ? { options: remountOptions(fstabRoot?.options ?? []), check: (fstabRoot?.passno ?? 0) > 0 }
+      : undefined
+  if (wait) return { wait: { ...waitFor([CHANGES]), preparing: toPrepare, remount }, messages }
   if (lost) messages.push(lost)
   for (const path of etcChanges?.shadowed ?? []) say('warning', describeShadowed(path))
 
-  const safe = chooseSafely(facts, dataRoot, chosen.stack, state, look)
+  if (toPrepare.length > 0 && !machine.collected)
+    return { wait: { ...boot, paths: [dataRoot], mounting: false, preparing: toPrepare, remount }, messages }
+  const needIndexes = persisted.length > 0 || extensions.some(({ contents }) => contents.indexes.length > 0)
+  const chosen = chooseStack(extensions, MOST_EXTENSIONS - (needIndexes ? 1 : 0))
+  const notPrepared = unprepared.map(({ container, change }) => ({
+    who: describeContainer(container),
+    why: `it is not prepared: ${machine.unprepared[container.id] ?? ([change, closed].filter(Boolean).join('; ') || 'the preparation did not end')}`,
+  }))
+  for (const { who, why } of [...notPrepared, ...chosen.leftOut]) say('warning', `left out: ${who}: ${why}`)
+
+  const safe = chooseSafely(facts, dataRoot, chosen.stack, notPrepared.length > 0, state, look)
   if ('read' in safe) return safe
   messages.push(...safe.messages)
   if ('plain' in safe) return { ...safe, messages }
   const { stack, safety } = safe
+
+  const indexes = [...new Set([...stack.flatMap(({ contents }) => contents.indexes), ...persisted])].sort()
+  if (indexes.length > 0 && !facts.indexes) return { read: { what: 'indexes', dataRoot } }
+  const index = findIndex(facts, stack, indexes, persisted.length > 0)
 
   const dataMounts = findDataMounts(machine, etc.mode === 'persistent' ? [dataRoot, CHANGES] : [dataRoot])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
@@ -121,10 +147,15 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       if (hidden.length > 0)
         say('warning', `${who}: its files below ${hidden.join(', ')} are not visible: ${why}`)
     }
-    hide(state, 'state of the base root is there')
     hide(others, 'a file system is mounted there')
-    if (!isAbove(extension))
-      hide(machine.links, 'the root has a link there, and such files belong below /usr')
+    const dead = AUTOMATIC_STATE.filter(
+      (path) => !look.state.includes(path) && extension.contents.top.includes(path.slice(1)),
+    )
+    if (dead.length > 0)
+      say(
+        'warning',
+        `${who}: its files below ${dead.join(', ')} are read-only: this machine keeps no state there`,
+      )
     if (extension.contents.sysusers && etc.mode === 'read-only')
       say('warning', `${who}: its users (sysusers.d) cannot be created: /etc is read-only`)
   }
@@ -136,12 +167,15 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       extensions: stack,
       state,
       etc,
+      bound: !isOnRoot && isOther(mounts, dataRoot),
+      showsBase: machine.hasBase,
       carried,
       machineId,
       separateUsr: separateUsr && {
         hasUnit: covered.includes('/usr') || hasMountUnit(machine.mountUnits, '/usr'),
       },
-      indexes: [...new Set([...stack.flatMap(({ contents }) => contents.indexes), ...persisted])].sort(),
+      indexes,
+      index,
       sysusers: stack.some(({ contents }) => contents.sysusers),
       upToDate: machine.upToDate,
       rootOptions: fstabRoot?.options ?? [],
@@ -169,19 +203,23 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   }
 }
 
+/** The engine in use: the first one that has extensions. */
+export function findEngine(engines: readonly EngineFacts[]): EngineFacts | undefined {
+  return engines.find(({ extensions, unprepared }) => extensions.length + unprepared.length > 0)
+}
+
 /**
- * Chooses the first engine that has extensions. Those of a second engine cannot be ordered among them, so
- * they are named and left out.
+ * Extensions of a second engine cannot be ordered among those of the first, so they are named and left out.
  */
 function chooseEngine(engines: readonly EngineFacts[]): {
   engine: EngineFacts | undefined
   leftOut: EngineFacts['leftOut']
 } {
-  const engine = engines.find(({ extensions }) => extensions.length > 0)
+  const engine = findEngine(engines)
   const leftOut = engines.flatMap((other) => {
     if (other === engine) return other.leftOut
     const why = `${other.dataRoot} is the data root of a second engine; ${engine?.dataRoot} is in use`
-    const names = chooseStack(other.extensions, other.extensions.length).stack
+    const names = [...chooseStack(other.extensions, other.extensions.length).stack, ...other.unprepared]
     return [...other.leftOut, ...names.map(({ container }) => ({ who: printable(container.name), why }))]
   })
   return { engine, leftOut }
@@ -191,19 +229,23 @@ type Safe = Pick<Plan, 'safety'> & { stack: Extension[] }
 
 /**
  * The stack that may be booted. This is the chosen one, on trial if it has never booted well. If it did not
- * boot well, it is the last good one that can still be stacked, or none.
+ * boot well, it is the last good one that can still be stacked, or none. `isIncomplete`: an extension is
+ * missing because it could not be prepared. Then the last good stack, if there is one, is better than a part
+ * of a new one.
  */
 function chooseSafely(
   { machine, ...facts }: Facts,
   dataRoot: string,
   stack: Extension[],
+  isIncomplete: boolean,
   state: readonly string[],
-  look: { essential: string[]; places: string[] },
+  look: Against,
 ): ((Safe | Plain) & { messages: Message[] }) | { read: Reading } {
   const { configuration, commandLine, inContainer, mounts } = machine
   const messages: Message[] = []
   const say = (level: Level, text: string): void => void messages.push({ level, text })
-  const chosen: Safe = { stack, safety: { kind: 'known' } }
+  const chosen: Safe | Plain =
+    stack.length > 0 ? { stack, safety: { kind: 'known' } } : { plain: 'every extension is left out' }
   if (configuration.attempts === 0) return { ...chosen, messages }
   if (facts.lastGood === undefined) return { read: { what: 'last good record', dataRoot } }
   const recorded = recordStack(stack)
@@ -227,6 +269,19 @@ function chooseSafely(
     return { stack: back, safety: { kind: 'restored', line }, messages }
   }
 
+  if (isIncomplete && record !== facts.lastGood) {
+    const { back } = findRestored(good)
+    if (back) {
+      const kept = new Set(back.map(({ container }) => container.id))
+      for (const { container } of stack.filter(({ container }) => !kept.has(container.id)))
+        say('warning', `left out: ${describeContainer(container)}: the last good stack does not have it`)
+      const line = 'not everything could be prepared: booting the last good stack'
+      say('error', line)
+      return { stack: back, safety: { kind: 'restored', line }, messages }
+    }
+  }
+  if ('plain' in chosen) return { ...chosen, messages }
+
   const place = findPlace(mounts, dataRoot, state)
   if ('off' in place) {
     say('notice', `rollback is off: ${place.off}: a stack that does not boot well is tried again`)
@@ -240,6 +295,42 @@ function chooseSafely(
   const { settle, trialTimeout: timeout } = configuration
   const trial = { attempt: verdict.attempt, record, place, settle, timeout, inContainer }
   return { stack, safety: { kind: 'trial', trial }, messages }
+}
+
+/** Why nothing can be written to the file system of the engine's data; undefined if something can. */
+function findClosed(mount: MountPoint | undefined, isRootWritable: boolean): string | undefined {
+  const where = mount?.mountPoint ?? '/'
+  const isOpen =
+    where === '/' ? isRootWritable : isMountedWritable(mount) && !READ_ONLY_TYPES.includes(mount?.type ?? '')
+  return isOpen ? undefined : `the file system of ${where}, which has the engine's data, is read-only`
+}
+
+/**
+ * What the indexes are made from, and the kept ones that were made from the same. Those that contain changes
+ * to /etc are made in each boot.
+ */
+function findIndex(
+  { machine, indexes: facts }: Facts,
+  stack: readonly Extension[],
+  indexes: readonly Index[],
+  isPersisted: boolean,
+): Plan['index'] {
+  const key = [
+    `indexes: ${indexes.join(' ')}`,
+    `trees: ${stack.map(({ tree }) => tree).join(' ')}`,
+    `above: ${countAbove(stack)}`,
+    `kernel: ${machine.release}`,
+    `root: ${facts?.sources}`,
+    '',
+  ].join('\n')
+  if (isPersisted || indexes.length === 0) return { key: undefined, kept: undefined }
+  return { key, kept: facts?.kept.find((other) => other.key === key)?.name }
+}
+
+/** Whether the file system at `path` is neither the root's nor that of /usr. */
+function isOther(mounts: readonly MountPoint[], path: string): boolean {
+  const device = mountOf(mounts, path)?.device
+  return ['/', '/usr'].every((place) => mountOf(mounts, place)?.device !== device)
 }
 
 /** The first good stack that can still be stacked, and why those before it cannot. */

@@ -12,10 +12,18 @@ export type Facts = {
   machine: Machine
   dataRoots: DataRoots
   engines?: EngineFacts[]
+  /** The directories of state that images were read against. */
+  state?: string[]
   /** The text of the last good record in the data root in use; null if there is none. */
   lastGood?: string | null
   records?: RecordFacts
+  indexes?: IndexFacts
 }
+
+/**
+ * The rebuilt indexes of earlier boots, by what they were made from; and the state of the base root's own.
+ */
+export type IndexFacts = { kept: { name: string; key: string }[]; sources: string }
 
 /** What is recorded about the stacks of earlier boots. */
 export type RecordFacts = {
@@ -35,13 +43,17 @@ export type GoodStack = RecordedStack & { restored: Extension[] | { problem: str
 
 /** What has to be read before the decision can be made. */
 export type Reading =
-  | {
-      what: 'engines'
-      dataRoots: string[]
-      /** Paths that no image may replace: see replacedFinder(). */
-      essential: string[]
-      /** Directories of the root that something may cover. */
-      places: string[]
-    }
+  | ({ what: 'engines'; dataRoots: string[] } & Against)
   | { what: 'last good record'; dataRoot: string }
-  | { what: 'records'; dataRoot: string; essential: string[]; places: string[] }
+  | ({ what: 'records'; dataRoot: string } & Against)
+  | { what: 'indexes'; dataRoot: string }
+
+/** What images are read against. */
+export type Against = {
+  /** Paths that no image may replace: see replacedFinder(). */
+  essential: string[]
+  /** Directories of the root that something may cover. */
+  places: string[]
+  /** The directories of state: what images have there is copied. */
+  state: string[]
+}

@@ -27,10 +27,17 @@ export type Boot = {
   timeout: number
 }
 
-/**
- * The engine's data is on file systems that are not mounted yet: the directories needed before the decision.
- */
-export type Wait = Boot & { paths: string[] }
+/** What has to be done before the decision. */
+export type Wait = Boot & {
+  /** Directories that are needed: the engine's data, and where changes to /etc are kept. */
+  paths: string[]
+  /** Whether they are on file systems that are not mounted yet. */
+  mounting: boolean
+  /** The names of the extensions whose images are to be prepared, as far as they are known. */
+  preparing: string[]
+  /** Set if that is on the root's own file system, which is made writable for it. */
+  remount: { options: string; check: boolean } | undefined
+}
 
 /** Everything the units are made from. */
 export type Plan = Boot & {
@@ -39,6 +46,12 @@ export type Plan = Boot & {
   /** Directories of the base root that stay writable. */
   state: string[]
   etc: Etc
+  /**
+   * Whether trees are bound: the data is on another file system than the root, so that no overlay is needed.
+   */
+  bound: boolean
+  /** Whether the locked system shows the base root at {@link BASE}. */
+  showsBase: boolean
   /** Mount points of the initrd that nothing would mount again. */
   carried: string[]
   /**
@@ -53,6 +66,11 @@ export type Plan = Boot & {
   separateUsr: false | { hasUnit: boolean }
   /** The indexes to be rebuilt from the files of all extensions and the root. */
   indexes: Index[]
+  /**
+   * What they are made from, if they can be kept for the next boot, and the name of those that an earlier
+   * boot made from the same.
+   */
+  index: { key: string | undefined; kept: string | undefined }
   /** Whether an extension ships sysusers.d(5) files. */
   sysusers: boolean
   /** Whether the base root's /etc is up to date with its /usr: systemd-update-done.service(8). */

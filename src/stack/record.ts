@@ -13,8 +13,8 @@ export type RecordedExtension = {
   labels: [string, string][]
   imageId: string | undefined
   rank: Rank
-  /** The layers, as the engine names them: they identify the stack. */
-  lower: string[]
+  /** The name of its kept tree, which says which image it is, and for which base root. */
+  tree: string
 }
 
 /** A stack, top first. `above`: how many of its extensions are above the root. */
@@ -29,7 +29,7 @@ const LONGEST = 200
 export function recordStack(stack: readonly Extension[]): RecordedStack {
   return {
     above: countAbove(stack),
-    extensions: stack.map(({ container, layers, rank, labels }) => ({
+    extensions: stack.map(({ container, tree, rank, labels }) => ({
       id: container.id,
       name: container.name.slice(0, LONGEST),
       image: container.image.slice(0, LONGEST),
@@ -37,7 +37,7 @@ export function recordStack(stack: readonly Extension[]): RecordedStack {
       labels: labels.map(([label, value]) => [label, value.slice(0, LONGEST_LIST)]),
       imageId: container.imageId,
       rank,
-      lower: layers.lower,
+      tree,
     })),
   }
 }
@@ -49,7 +49,7 @@ export function stackText({ above, extensions }: RecordedStack): string {
     .join('')
 }
 
-/** Whether two stacks show the same files: the same layers in the same order around the root. */
+/** Whether two stacks show the same files: the same trees in the same order around the root. */
 export function isSameStack(a: RecordedStack, b: RecordedStack): boolean {
   return (
     a.above === b.above &&
@@ -59,5 +59,5 @@ export function isSameStack(a: RecordedStack, b: RecordedStack): boolean {
 }
 
 export function isSameImage(a: RecordedExtension, b: RecordedExtension): boolean {
-  return a.lower.join(':') === b.lower.join(':')
+  return a.tree === b.tree
 }

@@ -2,6 +2,7 @@ import { AUTOMATIC_STATE } from '../machine/configuration.js'
 import { type FstabEntry, isAutomatic } from '../machine/fstab.js'
 import type { KernelCommandLine } from '../machine/kernel-command-line.js'
 import { isBelow, isMountedWritable, type MountPoint } from '../machine/mountinfo.js'
+import { hasMountUnit } from '../machine/unit-files.js'
 
 /**
  * Chooses the directories that stay writable. `auto`: if the root would be writable without us, those of
@@ -46,4 +47,27 @@ export function isRootWritable(
   if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
   if (commandLine.root) return commandLine.root === 'rw'
   return isMountedWritable(root)
+}
+
+/**
+ * The directories that images' state is copied to: what stays writable, and those of the possible ones that
+ * fstab or a unit mounts.
+ */
+export function findCopied(
+  configured: 'auto' | readonly string[],
+  state: readonly string[],
+  fstab: readonly FstabEntry[],
+  mountUnits: readonly string[],
+): string[] {
+  const isMounted = (path: string): boolean =>
+    hasMountUnit(mountUnits, path) ||
+    fstab.some(
+      (entry) =>
+        entry.mountPoint !== '/' &&
+        isAutomatic(entry) &&
+        !entry.options.includes('ro') &&
+        isBelow(path, entry.mountPoint),
+    )
+  const possible = new Set([...AUTOMATIC_STATE, ...(configured === 'auto' ? [] : configured)])
+  return [...possible].filter((path) => state.includes(path) || isMounted(path)).sort()
 }

@@ -1,4 +1,4 @@
-import { writeFileSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { oneLine } from './printable.js'
 
 /** Kernel log levels in use: printk's, as in syslog(3). */
@@ -17,7 +17,10 @@ export function log(message: Message): void {
   const text = oneLine(message.text)
   if (startedBySystemd()) {
     try {
-      writeFileSync('/dev/kmsg', kernelRecord({ level, text }), { flag: 'a' })
+      // Not created: a container without it would get a file that stops its journal.
+      const kernelLog = openSync('/dev/kmsg', constants.O_WRONLY)
+      writeSync(kernelLog, kernelRecord({ level, text }))
+      closeSync(kernelLog)
       return
     } catch {
       // A container may have no /dev/kmsg.
@@ -61,8 +64,9 @@ const LONGEST_RECORD = 960
 
 /**
  * PID 1 sets $SYSTEMD_EXEC_PID to the ID of the process that it starts (sd_booted(3), systemd.exec(5)): us,
- * or the stub, which then sets $HOSTEXT_LOG.
+ * or the stub, which then sets $HOSTEXT_LOG. A service that runs beside others sets it to something else.
  */
 function startedBySystemd(): boolean {
-  return process.env.HOSTEXT_LOG === 'kmsg' || process.env.SYSTEMD_EXEC_PID === String(process.pid)
+  const { HOSTEXT_LOG, SYSTEMD_EXEC_PID } = process.env
+  return HOSTEXT_LOG === undefined ? SYSTEMD_EXEC_PID === String(process.pid) : HOSTEXT_LOG === 'kmsg'
 }

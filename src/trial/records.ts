@@ -1,9 +1,9 @@
 import { isImageId } from '../engine/container.js'
 import { OWN_DIRECTORY } from '../engine/data-roots.js'
-import { checkLayer, isLayerName } from '../engine/layers.js'
 import { findOtherWriter } from '../engine/trust.js'
 import type { Extension } from '../image/extension.js'
 import { type Look, readImage } from '../image/image.js'
+import { findChange, isTreeName, readTreeFacts, treePath } from '../image/kept.js'
 import type { Rank } from '../image/labels.js'
 import { type FileProblem, listDirectory, type Root, readText } from '../machine/files.js'
 import type { RecordFacts } from '../stack/facts.js'
@@ -53,14 +53,14 @@ export function parseStack(text: string): RecordedStack | undefined {
 }
 
 function parseExtension(entry: Record<string, unknown> | undefined): RecordedExtension | undefined {
-  const { id, name, image, labels = [], imageId, rank, lower } = entry ?? {}
+  const { id, name, image, labels = [], imageId, rank, tree } = entry ?? {}
   if (typeof id !== 'string' || !/^[0-9a-f]{64}$/.test(id)) return undefined
   if (typeof name !== 'string' || typeof image !== 'string') return undefined
-  if (!Array.isArray(lower) || lower.length === 0 || !lower.every(isLayerName)) return undefined
+  if (!isTreeName(tree)) return undefined
   if (!Array.isArray(labels) || !labels.every(isLabel)) return undefined
   const parsed = parseRank(rank)
   if (!parsed) return undefined
-  return { id, name, image, labels, imageId: isImageId(imageId) ? imageId : undefined, rank: parsed, lower }
+  return { id, name, image, labels, imageId: isImageId(imageId) ? imageId : undefined, rank: parsed, tree }
 }
 
 function isLabel(pair: unknown): pair is [string, string] {
@@ -127,27 +127,25 @@ const RECORDED = '(as recorded)'
 
 /**
  * Turns a recorded stack into extensions again, even if the engine no longer has their containers. They are
- * checked like those of containers: their layers (engine/layers.ts), and whether they fit the machine, which
- * may have another kernel or root by now. Throws an Error that names the first one that cannot be stacked.
+ * checked like those of containers: whether their trees are there and whether they fit the machine, which may
+ * have another kernel or root by now. Throws an Error that names the first one that cannot be stacked.
  */
 export function restoreStack(root: Root, dataRoot: string, stack: SourcedStack, look: Look): Extension[] {
-  const directory = `${dataRoot}/overlay2`
-  return stack.extensions.map(({ id, name, image, labels, imageId, rank, lower }, index) => {
+  return stack.extensions.map(({ id, name, image, labels, imageId, rank, tree }, index) => {
     const who = printable(name, 60)
-    const layers = { directory, lower }
-    try {
-      for (const layer of lower) checkLayer(root, directory, layer)
-    } catch (error) {
-      throw new Error(`${who} is gone: ${(error as Error).message}`)
-    }
+    const facts = readTreeFacts(root, dataRoot, tree)
+    if (!facts) throw new Error(`${who} is gone: there is no tree ${tree}`)
+    const change = findChange(facts, look.base)
+    if (change !== undefined) throw new Error(`${who} was prepared for another base root: ${change}`)
     const isAbove = index < stack.above
-    const { contents, unfit, replaced, covered } = readImage(root, layers, new Map(labels), isAbove, look)
+    const path = treePath(dataRoot, tree)
+    const { contents, unfit, replaced, covered } = readImage(root, path, new Map(labels), isAbove, look)
     if (unfit !== undefined) throw new Error(`${who} does not fit this machine: ${unfit}`)
     if (replaced !== undefined)
       throw new Error(`${who} would replace ${printable(replaced)}, which the machine needs to boot`)
     return {
       container: { id, name, image, imageId, source: stack.source },
-      layers,
+      tree,
       contents,
       rank,
       labels,

@@ -1,9 +1,18 @@
 import { CHANGES } from '../machine/etc-changes.js'
 import { remountOptions } from '../machine/fstab.js'
-import { INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
+import { BASE, INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Boot, Plan } from '../stack/plan.js'
+import { withoutTrailingSlashes } from '../text/path.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
-import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, OVER_FILES, SWITCH_ENDS } from './layer.js'
+import { INDEXES } from '../trial/indexes.js'
+import {
+  DOCUMENTATION,
+  layerUnitName,
+  MOUNT_ENVIRONMENT,
+  OVER_FILES,
+  SWITCH_ENDS,
+  showDirectory,
+} from './layer.js'
 import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
 import { RECORD_SERVICE, recordUnit, WATCH_SERVICE, watchUnit } from './trial.js'
 
@@ -29,6 +38,8 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
     ...(plan.bindDataRoot
       ? [bindUnit(plan.bindDataRoot, root, 'bind,ro', "The engine's data, read-only")]
       : []),
+    // It has set-uid programs that the root may hide.
+    ...basePlaces(plan).map((path) => bindUnit(path, root, 'bind,ro,nosuid,nodev', 'Base root', BASE + path)),
   ]
   const mounts = [
     ...overlays.map(({ path }) => unitName(root + path, 'mount')),
@@ -40,7 +51,9 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
   return [
     ...overlays.map((stack) => stackUnit(stack, plan, root)),
     ...binds.map(({ file }) => file),
-    ...(plan.indexes.length > 0 ? [indexUnit(plan, overlays)] : []),
+    ...(plan.indexes.length > 0
+      ? [plan.index.kept ? keptIndexUnit(plan, plan.index.kept) : indexUnit(plan, overlays)]
+      : []),
     ...(plan.etc.mode === 'persistent' ? [changesUnit(plan, root)] : []),
     ...(plan.machineId ? [machineIdUnit(plan, plan.machineId)] : []),
     ...(trial ? [recordUnit(plan, trial, root, mounts), watchUnit(trial)] : []),
@@ -85,9 +98,15 @@ export const AWAKE_SERVICE = 'hostext-awake.service'
 
 /**
  * hostext.target in place of the boot's target; all it does is start `service`. Units that the target's links
- * would pull in are masked, because they belong to the normal boot after the switch.
+ * would pull in are masked, because they belong to the normal boot after the switch. `timeout`: seconds that
+ * it may take.
  */
-export function takeOver(boot: Boot, service: string, normalDirectory: string): UnitFile[] {
+export function takeOver(
+  boot: Boot,
+  service: string,
+  normalDirectory: string,
+  timeout = boot.timeout,
+): UnitFile[] {
   return [
     {
       path: 'normal/hostext.target',
@@ -102,7 +121,7 @@ Wants=${AWAKE_SERVICE}
 Requires=${service}
 After=${service}
 OnFailure=hostext-fallback.service
-JobTimeoutSec=${boot.timeout}
+JobTimeoutSec=${timeout}
 `,
     },
     awakeUnit(),
@@ -111,6 +130,12 @@ JobTimeoutSec=${boot.timeout}
     // Last: once this link exists, the boot starts hostext.target.
     { path: `early/${boot.target}`, link: `${normalDirectory}/hostext.target` },
   ]
+}
+
+/** What the locked system shows of the base root: the root, and a /usr that is mounted on it. */
+export function basePlaces({ showsBase, separateUsr }: Pick<Plan, 'showsBase' | 'separateUsr'>): string[] {
+  if (!showsBase) return []
+  return separateUsr ? ['/', '/usr'] : ['/']
 }
 
 /** Wakes PID 1 while it makes the mounts: generators/steps/awake says why. */
@@ -138,7 +163,7 @@ function stackUnit(stack: Stack, plan: Plan, root: string): UnitFile {
   const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
   const count = `${plan.extensions.length} host extension${plan.extensions.length === 1 ? '' : 's'}`
   const wants = [layers]
-  if (plan.indexes.length > 0) wants.push('hostext-index.service')
+  if (plan.indexes.length > 0) wants.push(plan.index.kept ? KEPT_INDEX : 'hostext-index.service')
   const more: string[] = []
   // Before the mount, because a file below an overlay must not change
   // (Documentation/filesystems/overlayfs.rst).
@@ -200,6 +225,27 @@ TimeoutStartSec=${Math.ceil(plan.timeout * 0.75)}
 StandardOutput=null
 StandardError=append:${INDEX_LOG}
 `,
+  }
+}
+
+const KEPT_INDEX = 'run-hostext-index.mount'
+
+/** Shows the indexes that an earlier boot has made from the same files. */
+function keptIndexUnit({ dataRoot, bound }: Plan, name: string): UnitFile {
+  return {
+    path: `normal/${KEPT_INDEX}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=The indexes of an earlier boot of these host extensions
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+
+[Mount]
+${showDirectory(`${dataRoot}/${INDEXES}/${name}`, 'index', bound)}
+${MOUNT_ENVIRONMENT}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+${OVER_FILES}`,
   }
 }
 
@@ -278,8 +324,9 @@ function bindUnit(
   root: string,
   options: string,
   description: string,
+  where = path,
 ): { name: string; file: UnitFile } {
-  const name = unitName(`${root}${path}`, 'mount')
+  const name = unitName(root + where, 'mount')
   return {
     name,
     file: {
@@ -292,7 +339,7 @@ DefaultDependencies=no
 
 [Mount]
 What=${literal(path)}
-Where=${literal(`${root}${path}`)}
+Where=${literal(withoutTrailingSlashes(root + where))}
 Type=none
 Options=${options}
 StandardOutput=null

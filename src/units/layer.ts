@@ -1,4 +1,5 @@
 import type { Extension } from '../image/extension.js'
+import { treePath } from '../image/kept.js'
 import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { printable } from '../text/printable.js'
 import { literal, type UnitFile } from '../text/unit-syntax.js'
@@ -32,12 +33,25 @@ export function layerDescription({ container }: Extension): string {
   return `Host extension ${printable(container.name)} (${printable(container.image)})`
 }
 
+/** The mount units of all extensions. */
+export function layerUnits({ extensions, dataRoot, bound }: Layered): UnitFile[] {
+  const seen = new Set<string>()
+  return extensions.map((extension, index) => {
+    // One directory cannot be two layers of an overlay (ELOOP), so the second container of an image gets an
+    // overlay of its own.
+    const isFirst = !seen.has(extension.tree)
+    seen.add(extension.tree)
+    return layerUnit(extension, index, dataRoot, bound && isFirst)
+  })
+}
+
+type Layered = { extensions: readonly Extension[]; dataRoot: string; bound: boolean }
+
 /**
- * The mount unit of one extension: its image's layers as an overlay of their own. So no layer of the root
- * overlay lies inside another one, and what the image deletes is deleted only in the image.
- *
- * The empty directory on top gives the merged top directory the owner root and a normal mode, whatever the
- * image has. It is also the second layer that an overlay without an upper directory must have.
+ * The mount unit of one extension: its kept tree. On a file system of its own (`bound`), the tree is bound,
+ * so that the root is one overlay deep and other overlays can be mounted over it. On the root's own file
+ * system it needs an overlay of its own, because no layer of an overlay may lie inside another one (ELOOP).
+ * The empty directory is the second layer that an overlay without an upper directory must have.
  *
  * Every user can read this mount, including files that the root hides, for example an old set-uid program
  * that an update of the root has replaced. So it is mounted nosuid and nodev. The root is a mount of its own,
@@ -46,8 +60,9 @@ export function layerDescription({ container }: Extension): string {
  * The same unit serves both passes. Before the switch it is part of the stack. Afterwards it shows what is
  * stacked; a soft-reboot loses the mounts below /run, so it is mounted again.
  */
-export function layerUnit(extension: Extension, index: number): UnitFile {
-  const { container, layers } = extension
+function layerUnit(extension: Extension, index: number, dataRoot: string, bound: boolean): UnitFile {
+  const { container, tree } = extension
+  const mount = showDirectory(treePath(dataRoot, tree), String(index), bound)
   return {
     path: `normal/${layerUnitName(index)}`,
     text: `# Written by hostext-generator.
@@ -58,14 +73,28 @@ SourcePath=${literal(container.source)}
 DefaultDependencies=no
 
 [Mount]
-What=hostext-${index}
-Where=${RUN_DIRECTORY}/${index}
-Type=overlay
-Options=ro,nosuid,nodev,lowerdir=${RUN_DIRECTORY}/empty:${layers.lower.join(':')}
-WorkingDirectory=${literal(layers.directory)}
+${mount}
 ${MOUNT_ENVIRONMENT}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
   }
+}
+
+/**
+ * The lines of a mount unit that shows a directory of the engine's file system, read-only, at the mount point
+ * `name` in the run directory.
+ */
+export function showDirectory(path: string, name: string, bound: boolean): string {
+  const slash = path.lastIndexOf('/')
+  return bound
+    ? `What=${literal(path)}
+Where=${RUN_DIRECTORY}/${name}
+Type=none
+Options=bind,ro,nosuid,nodev`
+    : `What=hostext-${name}
+Where=${RUN_DIRECTORY}/${name}
+Type=overlay
+Options=ro,nosuid,nodev,lowerdir=${RUN_DIRECTORY}/empty:${path.slice(slash + 1)}
+WorkingDirectory=${literal(path.slice(0, slash))}`
 }

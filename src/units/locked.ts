@@ -1,10 +1,12 @@
+import { DEFAULT_DATA_ROOTS } from '../engine/data-roots.js'
 import { remountOptions } from '../machine/fstab.js'
-import { RUN_DIRECTORY } from '../machine/run-directory.js'
+import { BASE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
+import { withoutTrailingSlashes } from '../text/path.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { dropIn } from './drop-in.js'
-import { AWAKE_SERVICE } from './first-pass.js'
+import { AWAKE_SERVICE, basePlaces } from './first-pass.js'
 import { DOCUMENTATION, layerUnitName, OVER_FILES, SWITCH_ENDS } from './layer.js'
 import { packageUnits } from './packages.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
@@ -48,11 +50,24 @@ ConditionPathExists=!/run/hostext
     ),
     ...growDropIns(plan),
     ...updateDropIns(plan),
-    ...plan.state.map(stateUnit),
+    ...plan.state.map((path) => stateUnit(path)),
+    ...basePlaces(plan).map((path) =>
+      stateUnit(path, withoutTrailingSlashes(BASE + path), 'bind,ro,nosuid,nodev'),
+    ),
     ...overlayUnits(plan),
     ...firstPassServices(plan),
     ...packageUnits(plan),
     ...safetyUnits(plan),
+    ...watchedUnits(plan),
+    // What this boot has built is kept for the next one.
+    ...(plan.index.key !== undefined && !plan.index.kept
+      ? [
+          {
+            path: `normal/${plan.target}.wants/hostext-prepare.service`,
+            link: '/usr/lib/systemd/system/hostext-prepare.service',
+          },
+        ]
+      : []),
   ]
   if (plan.state.length > 0) {
     files.push({
@@ -63,6 +78,12 @@ ConditionPathExists=!/run/hostext
   files.push(...dataUnits(plan))
   if (plan.tmp) files.push(...tmpUnits())
   return files
+}
+
+/** The shipped path unit watches the usual data roots only. */
+function watchedUnits({ dataRoot }: Pick<Plan, 'dataRoot'>): UnitFile[] {
+  if (DEFAULT_DATA_ROOTS.includes(dataRoot)) return []
+  return [dropIn('hostext-prepare.path', `[Path]\nPathChanged=${literal(dataRoot)}/containers\n`)]
 }
 
 function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitFile[] {
@@ -108,12 +129,12 @@ function names({ extensions }: Pick<Plan, 'extensions'>): string {
  * Describes the bind mount that the first pass made. A unit file and not a drop-in, because systemd (252,
  * 257) reads no drop-ins for a mount that it only knows from mountinfo.
  */
-function stateUnit(path: string): UnitFile {
+function stateUnit(path: string, where = path, options = 'bind'): UnitFile {
   return {
-    path: `normal/${unitName(path, 'mount')}`,
+    path: `normal/${unitName(where, 'mount')}`,
     text: `# Written by hostext-generator.
 [Unit]
-Description=${literal(`State of the base root: ${path}`)}
+Description=${literal(path === where ? `State of the base root: ${path}` : `Base root: ${path}`)}
 Documentation=${DOCUMENTATION}
 # Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds the
 # file system, and unmounting it earlier would leave it dirty.
@@ -121,9 +142,9 @@ DefaultDependencies=no
 
 [Mount]
 What=${literal(path)}
-Where=${literal(path)}
+Where=${literal(where)}
 Type=none
-Options=bind
+Options=${options}
 `,
   }
 }

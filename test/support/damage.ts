@@ -89,7 +89,9 @@ export function damage(
     entries.filter((path) => /^containers\//.test(path)),
     entries.filter((path) => /(?:^|\/)(?:lower|mount-id)$/.test(path)),
     entries.filter((path) => /^overlay2\/l(?:\/|$)/.test(path)),
-    entries.filter((path) => /^hostext(?:\/|$)/.test(path)),
+    entries.filter((path) => /^hostext(?:\/(?!trees)|$)/.test(path)),
+    entries.filter((path) => /^hostext\/trees(?:\/|$)/.test(path)),
+    entries.filter((path) => /^hostext\/trees\/[^/]+\/facts$/.test(path)),
     entries,
   ])
   const path = random.pick(kind.length > 0 ? kind : entries)
@@ -172,10 +174,12 @@ export function damage(
         writeFileSync(join(odd, 'config.v2.json'), '{}')
       },
     ],
-    ...['type', 'type', 'name', 'label', 'lower'].map((what): [string, () => void] => [
+    ...['type', 'type', 'name', 'label'].map((what): [string, () => void] => [
       `wrong ${what}`,
-      () => (what === 'lower' ? wrongLower(data, random, touched) : wrongJson(data, random, what, touched)),
+      () => wrongJson(data, random, what, touched),
     ]),
+    ['wrong lower', () => wrongLower(data, random, touched)],
+    ['wrong facts', () => wrongFacts(data, random, touched)],
   ])
   work()
   return name
@@ -223,6 +227,22 @@ function wrongJson(data: string, random: Random, what: string, touched: Set<stri
     })
   }
   writeFileSync(config, JSON.stringify(json))
+}
+
+function wrongFacts(data: string, random: Random, touched: Set<string>): void {
+  const tree = `hostext/trees/${random.pick(readdirSync(join(data, 'hostext/trees')).sort())}`
+  touched.add(tree)
+  const file = join(data, tree, 'facts')
+  const json = JSON.parse(readOwn(file))
+  const holder = random.pick([json, json.lookedAt, json.lookedAt.ids, json.lookedAt.places[0]])
+  const keys = [...Object.keys(holder), 'replaced', 'foreign', '__proto__']
+  Object.defineProperty(holder, random.pick(keys), {
+    value: random.pick([...WRONG, [HOSTILE], [[HOSTILE[0], HOSTILE[1]]]]),
+    enumerable: true,
+    configurable: true,
+    writable: true,
+  })
+  writeFileSync(file, JSON.stringify(json))
 }
 
 function wrongLower(data: string, random: Random, touched: Set<string>): void {

@@ -2,7 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Host } from '../../src/image/compatibility.js'
+import { readExtensions } from '../../src/image/extensions.js'
 import type { Look } from '../../src/image/image.js'
+import { makeBase } from '../../src/image/kept.js'
+import { findEssentialLibraries } from '../../src/image/libraries.js'
+import { keepTrees, makePending, type PendingTree } from '../../src/image/prepare.js'
 import { replacedFinder } from '../../src/image/replaced.js'
 import type { Root } from '../../src/machine/files.js'
 import { DATA_ROOTS } from './paths.js'
@@ -16,6 +20,7 @@ export const HOST: Host = {
   kernelAbi: undefined,
   versionId: undefined,
   takesStarted: false,
+  skipsForeign: false,
 }
 
 /** What images are checked against, on such a machine. */
@@ -23,7 +28,13 @@ export function makeLook(
   root: Root,
   { essential = [] as string[], ...more }: Partial<Look> & { essential?: string[] } = {},
 ): Look {
-  return { host: HOST, findReplaced: replacedFinder(root, essential), places: [], ...more }
+  return {
+    host: HOST,
+    findReplaced: replacedFinder(root, essential),
+    base: makeBase(root, '', ['/var']),
+    places: [],
+    ...more,
+  }
 }
 
 /** A copy of a real data root, to be damaged. */
@@ -32,6 +43,16 @@ export function copyDataRoot(t: Test, name = 'standard'): { root: { prefix: stri
   const data = join(prefix, DATA)
   copyTree(join(DATA_ROOTS, name), data)
   return { root: { prefix }, data }
+}
+
+/** Prepares all images of the data root. */
+export async function prepareAll(root: Root, look = makeLook(root)): Promise<void> {
+  const libraries = () => findEssentialLibraries(root)
+  const preparation = { root, dataRoot: DATA, base: look.base, libraries }
+  const trees: PendingTree[] = []
+  for (const { layers } of readExtensions(root, DATA, look).unprepared)
+    trees.push(await makePending(preparation, layers, trees.length))
+  keepTrees(root, DATA, trees)
 }
 
 /** The ID of the container named `name`, and the name of its own layer. */

@@ -12,8 +12,9 @@ export const cannotMount =
 
 /**
  * Runs `command` in a mount namespace of its own, with nothing in /run but `files`, and in /dev nothing but a
- * null and a pipe in place of the kernel's log; `tools` stand before those of the system. Returns what is in
- * /run afterwards, without what is mounted there, and the kernel's log.
+ * null and a pipe in place of the kernel's log; `tools` stand before those of the system, in the first
+ * directory of the scripts' own path. Returns what is in /run afterwards, without what is mounted there, and
+ * the kernel's log.
  */
 export function runPrivately(
   t: Test,
@@ -35,7 +36,7 @@ mknod -m 666 /dev/null c 1 3
 mkfifo -m 666 /dev/kmsg
 cat /dev/kmsg >/mnt/kmsg 2>/mnt/kmsg.err &
 exec 9>/dev/kmsg
-PATH=/mnt/bin:$PATH
+mount -t overlay overlay -o ro,lowerdir=/mnt/bin:/usr/sbin /usr/sbin
 status=0
 "$@" 9>&- || status=$?
 exec 9>&-

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { stackText } from '../../src/stack/record.js'
 import { seeded } from '../boot/cut.js'
-import { chooseBoot, judge, learn, newHistory, PHASES } from '../boot/power-cuts.js'
+import { chooseBoot, FILES, judge, learn, newHistory, PHASES } from '../boot/power-cuts.js'
 
 const IMAGE = (digit: string) => digit.repeat(64)
 const GOOD = (number: number) => `${number} good 00000000-0000-4000-8000-00000000000${number}`
@@ -27,7 +27,7 @@ const whole = (more: Record<string, string> = {}) => ({
   ),
 })
 const made = (name: string, digit: string) => ({ made: `${name} sha256:${IMAGE(digit)}` })
-const stacked = (name: string) => ({ stacked: name, 'stacked.status': '0' })
+const stacked = (name: string) => ({ stacked: name, 'stacked.status': '0', files: String(FILES) })
 const cut = { end: 'cut' as const, clean: undefined, reports: new Map<string, string>() }
 
 /** A record of one version, as the product writes it. */
@@ -42,7 +42,7 @@ const record = (digit: string) =>
         labels: [],
         imageId: `sha256:${IMAGE(digit)}`,
         rank: { kind: 'feature' },
-        lower: [`l/${digit.toUpperCase().repeat(26)}`],
+        tree: `${digit.toUpperCase().repeat(26)}.01234567`,
       },
     ],
   })
@@ -100,6 +100,7 @@ t.test('everything that may not be is seen', async (t) => {
     [{ 'containers.status': '1' }, /the engine: containers/],
     [{ 'engine-after.status': '1' }, /the engine: engine-after/],
     [stacked(BAD), /is stacked, and the machine is up/],
+    [{ ...stacked(GOOD(1)), files: '299' }, /a part of .* is stacked: 299 files of 300/],
     ...[
       'stacking 1',
       'plain root: no container is a host extension',

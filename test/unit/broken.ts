@@ -13,11 +13,13 @@ import fs, {
   readlinkSync,
   realpathSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { prepare } from '../../src/commands/prepare.js'
 import { generate } from '../../src/generator.js'
 import { type RecordedExtension, type RecordedStack, stackText } from '../../src/stack/record.js'
 import { printable } from '../../src/text/printable.js'
@@ -36,9 +38,12 @@ const work = makeTree(t)
 const root = join(work, 'root')
 const data = join(root, DATA)
 copyTree(join(CASES, 'soft-reboot/root'), root)
+copyTree(join(DATA_ROOTS, 'standard'), data)
+await prepare({ prefix: root }, {}, false)
 
-/** The data root as it should be, but the files of the images. */
-const sound = entriesOf(join(DATA_ROOTS, 'standard')).filter(({ path }) => !path.includes('/diff/'))
+/** The data root as it should be, but the files in the layers: those in the kept trees are what counts. */
+const sound = entriesOf(data).filter(({ path }) => !/^overlay2\/[^/]+\/diff\//.test(path))
+rmSync(data, { recursive: true })
 
 function isAtOrBelow(path: string, places: Set<string>): boolean {
   for (let place = path; place !== '.'; place = dirname(place)) if (places.has(place)) return true
@@ -71,11 +76,15 @@ fs.writeSync = ((descriptor: number, text: string) => {
 }) as typeof writeSync
 syncBuiltinESMExports()
 
-/** Runs the generator; returns all that it has written. */
-function run(): Tree {
+/**
+ * Runs the generator; returns all that it has written. `collected`: images that are not prepared could not be
+ * prepared.
+ */
+function run(collected = true): Tree {
   said = ''
-  for (const path of ['root/run', 'out/normal', 'out/early', 'out/late'])
+  for (const path of ['root/run/hostext', 'out/normal', 'out/early', 'out/late'])
     mkdirSync(join(work, path), { recursive: true, mode: 0o755 })
+  if (collected) writeFileSync(join(root, 'run/hostext/collected'), '')
   let written: Tree = {}
   try {
     generate(
@@ -174,19 +183,28 @@ const inside = `${realpathSync(work)}/root${DATA}/`
 function faults(written: Tree): string[] {
   const found: string[] = []
   const decision = written['hostext.decision']
-  if (decision === undefined) return ['no decision']
+  if (decision === undefined) {
+    if (!said.includes('first: preparing ') || 'hostext/collected' in written) return ['no decision']
+    try {
+      settings(written['normal/hostext-collect.service'] ?? '[None]\nx')
+      return []
+    } catch (error) {
+      return [`hostext-collect.service: ${(error as Error).message}`]
+    }
+  }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
   if (/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]/.test(decision + said))
     found.push('a control in the record or the log')
   const layers = Object.entries(written).filter(([path]) => /^normal\/run-hostext-\d+\.mount$/.test(path))
   const culprits = /^error: rolled back: .*/m.exec(decision)?.[0]
+  const isBack = culprits !== undefined || decision.includes('booting the last good stack')
   // The plain root has none of them.
   const isPlain = culprits?.endsWith('; booting the plain root')
   for (const { key, why, name } of isPlain ? [] : expected()) {
-    // A rollback stacks what is on record, by its layers, and names what it does so for.
-    const lower = culprits === undefined ? undefined : recorded.get(key)
+    // A rollback stacks what is on record, by its trees, and names what it does so for.
+    const tree = isBack ? recorded.get(key) : undefined
     const isStacked = layers.some(
-      ([, text]) => text.includes(`/containers/${key}`) || (lower !== undefined && text.includes(lower)),
+      ([, text]) => text.includes(`/containers/${key}`) || (tree !== undefined && text.includes(tree)),
     )
     if (name !== undefined && culprits?.includes(printable(name, 1000).slice(0, 15))) continue
     if (!isStacked && !decision.includes(key) && !decision.includes('everything the engine keeps'))
@@ -209,13 +227,9 @@ function faults(written: Tree): string[] {
       found.push(`${path}: settings ${pairs.map(([key]) => key)}`)
     if (value['Mount.What'] !== `hostext-${number}` || value['Mount.Where'] !== `/run/hostext/${number}`)
       found.push(`${path}: What= or Where=`)
-    const [options, ...lower] = (value['Mount.Options'] as string).split(':')
-    if (options !== 'ro,nosuid,nodev,lowerdir=/run/hostext/empty' || lower.length === 0)
+    if (value['Mount.Options'] !== 'ro,nosuid,nodev,lowerdir=/run/hostext/empty:tree')
       found.push(`${path}: Options=`)
-    const places = [
-      value['Unit.SourcePath'] as string,
-      ...lower.map((layer) => `${value['Mount.WorkingDirectory']}/${layer}`),
-    ]
+    const places = [value['Unit.SourcePath'] as string, `${value['Mount.WorkingDirectory']}/tree`]
     for (const place of places) {
       try {
         const real = realpathSync(root + place.replaceAll('%%', '%'))
@@ -248,7 +262,7 @@ function collect(written: Tree): void {
   }
 }
 
-/** The layers on record, by the key of their container. */
+/** The trees on record, by the key of their container. */
 const recorded = new Map<string, string>()
 
 /**
@@ -259,14 +273,14 @@ function addRecords(): void {
   mkdirSync(data, { recursive: true, mode: 0o755 })
   repair(sound.map(({ path }) => path))
   const { extensions } = parseStack(run()['hostext/trial'] as string) as RecordedStack
-  for (const { id, lower } of extensions) recorded.set(id.slice(0, 12), lower.join(':'))
+  for (const { id, tree } of extensions) recorded.set(id.slice(0, 12), tree)
   const record = (part: RecordedExtension[]) =>
     Buffer.from(stackText({ above: part.length - 1, extensions: part }))
   sound.push(
-    { path: 'hostext', mode: 0o755 },
     { path: 'hostext/good', text: record(extensions), mode: 0o644 },
     { path: 'hostext/previous', text: record(extensions.slice(0, -1)), mode: 0o644 },
     { path: 'hostext/trial.2', text: record(extensions.slice(1)), mode: 0o644 },
+    { path: 'hostext/ids', text: Buffer.from('{"users":{"wifi":900},"groups":{}}\n'), mode: 0o600 },
   )
   repair(['hostext'])
 }
@@ -274,10 +288,10 @@ function addRecords(): void {
 /** All there is to a tree, but times: what each entry is, whose, and what is in it. */
 function allOf(directory: string): string[] {
   return walk(directory).map(({ path }) => {
-    const { mode, uid, gid, nlink } = lstatSync(join(directory, path))
+    const { mode, uid, gid, nlink, size } = lstatSync(join(directory, path))
     const kind = mode & 0o170000
     const holds =
-      kind === 0o100000
+      kind === 0o100000 && size < 1e7
         ? readFileSync(join(directory, path), 'base64')
         : kind === 0o120000
           ? readlinkSync(join(directory, path))
@@ -286,8 +300,13 @@ function allOf(directory: string): string[] {
   })
 }
 
-function outcomeOf(written: Tree): 'whole' | 'part' | 'plain' | 'back' {
-  if (written['hostext.decision']?.includes('rolled back')) return 'back'
+type Outcome = 'whole' | 'part' | 'plain' | 'back' | 'last good' | 'wait'
+
+function outcomeOf(written: Tree): Outcome {
+  const decision = written['hostext.decision']
+  if (decision === undefined) return 'wait'
+  if (decision.includes('rolled back')) return 'back'
+  if (decision.includes('booting the last good stack')) return 'last good'
   const layers = Object.keys(written).filter((path) => /^normal\/run-hostext-\d+\.mount$/.test(path)).length
   if (layers === 4) return 'whole'
   return layers > 0 ? 'part' : 'plain'
@@ -297,10 +316,24 @@ addRecords()
 const whole = walk(data)
 const intact = allOf(data)
 
+/** Prepares what is not prepared of the damaged data. Returns what is wrong with that. */
+async function prepared(touched: Set<string>): Promise<string[]> {
+  const others = () => allOf(data).filter((entry) => !entry.startsWith('hostext'))
+  const before = others()
+  touched.add('hostext')
+  const { lines } = await prepare({ prefix: root }, {}, false)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
+  const odd = lines.filter((line) => /[\x00-\x1f\x7f-\x9f\u2028\u202e]/.test(line))
+  const found = odd.map((line) => `a control in ${JSON.stringify(line)}`)
+  if (others().join('\n') !== before.join('\n')) found.push("prepare changes the engine's files")
+  if (lines.some((line) => /^removed: .*\.new/.test(line))) found.push('something is left over')
+  return found
+}
+
 /** Runs `trees` cases of this seed; returns how many came to what. */
-function damagedBy(t: Test, seed: number, trees: number): Record<ReturnType<typeof outcomeOf>, number> {
+async function damagedBy(t: Test, seed: number, trees: number): Promise<Record<Outcome, number>> {
   const started = Date.now()
-  const outcomes = { whole: 0, part: 0, plain: 0, back: 0 }
+  const outcomes = { whole: 0, part: 0, plain: 0, back: 0, 'last good': 0, wait: 0 }
   let failures = 0
   for (let number = ONE ? Number(ONE) : 0; number < (ONE ? Number(ONE) + 1 : trees); number++) {
     const random = seeded(seed * 1_000_003 + number)
@@ -317,11 +350,13 @@ function damagedBy(t: Test, seed: number, trees: number): Record<ReturnType<type
     }
     let found: string[]
     try {
-      const written = run()
+      const collected = number % 4 > 0
+      const written = run(collected)
       found = faults(written)
-      if (number % 20 === 0 && JSON.stringify(run()) !== JSON.stringify(written))
+      if (number % 20 === 0 && JSON.stringify(run(collected)) !== JSON.stringify(written))
         found.push('not the same bytes')
       outcomes[outcomeOf(written)]++
+      if (number % 120 === 0) found.push(...(await prepared(touched)))
     } catch (error) {
       found = [`generate() throws ${(error as Error).stack}`]
     }
@@ -339,7 +374,7 @@ function damagedBy(t: Test, seed: number, trees: number): Record<ReturnType<type
 }
 
 t.test(`${TREES} cases of damage, by seed ${FIXED_SEED}`, async (t) => {
-  const outcomes = damagedBy(t, FIXED_SEED, TREES)
+  const outcomes = await damagedBy(t, FIXED_SEED, TREES)
   // Damage that nothing comes of, and damage that takes everything along, would test little.
   if (!ONE) t.ok(Math.min(...Object.values(outcomes)) > TREES / 50, JSON.stringify(outcomes))
   t.equal(
@@ -350,7 +385,7 @@ t.test(`${TREES} cases of damage, by seed ${FIXED_SEED}`, async (t) => {
 })
 
 t.test(`as many as a tenth, by HOSTEXT_TEST_SEED=${ROTATING_SEED}`, async (t) => {
-  damagedBy(t, ROTATING_SEED, Math.ceil(TREES / 10))
+  await damagedBy(t, ROTATING_SEED, Math.ceil(TREES / 10))
 })
 
 t.test('systemd has nothing to say about their units', { skip: cannotVerify }, async (t) => {

@@ -12,14 +12,14 @@ import type { Root } from '../../src/machine/files.js'
 import { devicePath, parseFstab, unescapeOctal } from '../../src/machine/fstab.js'
 import { readCommandLine, splitArguments, splitCommandLine } from '../../src/machine/kernel-command-line.js'
 import { parseMountinfo } from '../../src/machine/mountinfo.js'
-import type { Plan } from '../../src/stack/plan.js'
+import type { Plan, Wait } from '../../src/stack/plan.js'
 import { stackText } from '../../src/stack/record.js'
 import { printable, printableList } from '../../src/text/printable.js'
 import { type UnitFile, unitName } from '../../src/text/unit-syntax.js'
 import { parseStack, readRecords } from '../../src/trial/records.js'
 import { collectUnits } from '../../src/units/collect.js'
 import { firstPassUnits } from '../../src/units/first-pass.js'
-import { layerUnit } from '../../src/units/layer.js'
+import { layerUnits } from '../../src/units/layer.js'
 import { lockedUnits } from '../../src/units/locked.js'
 import { makeExtension, makePlan } from '../support/plan.js'
 import { FIXED_SEED, ROTATING_SEED } from '../support/seeded.js'
@@ -35,7 +35,8 @@ function holds<T>(name: string, inputs: fc.Arbitrary<T>, check: (input: T) => vo
   t.test(name, async (t) => {
     for (const parameters of [PARAMETERS, MORE]) {
       const details = fc.check(fc.property(inputs, check), parameters)
-      t.equal(details.failed ? fc.defaultReportMessage(details) : 'holds', 'holds')
+      const why = (details.errorInstance as Error | null)?.message
+      t.equal(details.failed ? `${why}: ${fc.defaultReportMessage(details)}` : 'holds', 'holds')
     }
   })
 }
@@ -297,7 +298,7 @@ const recorded = fc.record({
   labels: fc.array(fc.tuple(hostile, hostile), { maxLength: 3 }),
   imageId,
   rank,
-  lower: fc.array(fc.constantFrom(...SHORT), { minLength: 1, maxLength: 4 }),
+  tree: fc.constantFrom('A1B2.01234567', `${'Z'.repeat(26)}.89abcdef`),
 })
 const stack = fc.array(recorded, { minLength: 1, maxLength: 5 }).chain((extensions) => {
   // What only adds never stands above the root.
@@ -318,9 +319,9 @@ holds(
     )
     if (!read) return
     ensure(read.extensions.length > 0 && read.above >= 0 && read.above <= read.extensions.length, 'its form')
-    for (const { id, name, image, lower } of read.extensions) {
+    for (const { id, name, image, tree } of read.extensions) {
       ensure(/^[0-9a-f]{64}$/.test(id) && typeof name === 'string' && typeof image === 'string', 'its form')
-      ensure(lower.length > 0 && lower.every((layer) => /^l\/[A-Z0-9]{26}$/.test(layer)), 'its layers')
+      ensure(/^[0-9A-Za-z]{1,64}\.[0-9a-f]{8}$/.test(tree), 'its tree')
     }
   },
 )
@@ -383,7 +384,6 @@ const path = fc
 const extension = fc.tuple(hostile, hostile, path).map(([name, image, dataRoot]) => {
   const made = makeExtension(name, image)
   made.container.source = `${dataRoot}/containers/${made.container.id}/config.v2.json`
-  made.layers.directory = `${dataRoot}/overlay2`
   return made
 })
 const changes = fc.record({
@@ -394,6 +394,7 @@ const changes = fc.record({
   trial: fc.boolean(),
   softReboot: fc.boolean(),
   collected: fc.boolean(),
+  bound: fc.boolean(),
   etc: fc.constantFrom('read-only', 'volatile', 'persistent'),
   name: hostile,
 })
@@ -426,24 +427,32 @@ function planOf(
   })
 }
 
+const waitOf = (plan: Plan, mounting: boolean): Wait => ({
+  ...plan,
+  ...{ paths: [plan.dataRoot], mounting, preparing: [] },
+  // Anything may be an option in fstab.
+  remount: mounting ? undefined : { options: plan.dataRoot, check: plan.bound },
+})
+
 function render(plan: Plan): UnitFile[] {
   return [
-    ...plan.extensions.map(layerUnit),
+    ...layerUnits(plan),
     ...firstPassUnits(plan, '/run/systemd/generator'),
     ...lockedUnits(plan),
-    ...collectUnits({ ...plan, paths: [plan.dataRoot] }, '/run/systemd/generator'),
+    ...collectUnits(waitOf(plan, true), '/run/systemd/generator'),
+    ...collectUnits(waitOf(plan, false), '/run/systemd/generator'),
   ]
 }
 
-const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]']
+const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]', '[Path]']
 /**
  * Of systemd.unit(5), systemd.mount(5), systemd.service(5), systemd.exec(5) and systemd.timer(5): those in
  * use.
  */
 const DIRECTIVES = new Set(
   `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists
-  ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment ExecStart
-  ExecStopPost IgnoreOnIsolate JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options
+  ConditionPathIsDirectory ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment ExecStart
+  ExecStopPost IgnoreOnIsolate JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options PathChanged
   PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
   SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where
   WorkingDirectory`.split(/\s+/),

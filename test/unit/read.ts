@@ -7,7 +7,7 @@ import type { Decision } from '../../src/stack/plan.js'
 import type { UnitFile } from '../../src/text/unit-syntax.js'
 import { collectUnits } from '../../src/units/collect.js'
 import { firstPassUnits } from '../../src/units/first-pass.js'
-import { layerUnit } from '../../src/units/layer.js'
+import { layerUnits } from '../../src/units/layer.js'
 import { lockedUnits } from '../../src/units/locked.js'
 import { prepareCase } from '../support/case.js'
 import { CASES } from '../support/paths.js'
@@ -17,13 +17,13 @@ function units(decision: Decision): UnitFile[] {
   if ('wait' in decision) return collectUnits(decision.wait, '/normal')
   if ('plain' in decision) return []
   const { plan } = decision
-  return [...plan.extensions.map(layerUnit), ...firstPassUnits(plan, '/normal'), ...lockedUnits(plan)]
+  return [...layerUnits(plan), ...firstPassUnits(plan, '/normal'), ...lockedUnits(plan)]
 }
 
 /** Facts are values: kept as JSON, they are decided on again to the same end. */
 for (const name of readdirSync(CASES)) {
   t.test(name, async (t) => {
-    const { root } = prepareCase(t, name)
+    const { root } = await prepareCase(t, name)
     const { facts, decision } = readAndDecide({ prefix: root }, {})
     const kept = decide(JSON.parse(JSON.stringify(facts)) as Facts)
     if ('read' in kept) throw new Error('something is missing')
@@ -35,7 +35,7 @@ for (const name of readdirSync(CASES)) {
 }
 
 t.test('in a boot of the last good stack nothing else of the records is read', async (t) => {
-  const { root } = prepareCase(t, 'soft-reboot')
+  const { root } = await prepareCase(t, 'soft-reboot')
   const trial = readAndDecide({ prefix: root }, {})
   if (!('plan' in trial.decision) || trial.decision.plan.safety.kind !== 'trial') throw new Error('no trial')
   t.same(trial.facts.records, { good: [], tried: [], problems: [] })

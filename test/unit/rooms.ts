@@ -4,8 +4,8 @@ import t from 'tap'
 import { PROJECT } from '../support/paths.js'
 
 /**
- * The rooms of src, in the order of docs/design.md: a file imports from its own room and from those before
- * it.
+ * The rooms of src, in the order of docs/development.md: a file imports from its own room and from those
+ * before it.
  */
 const ROOMS = [
   'text',

@@ -11,6 +11,10 @@ function hostext(t: Test, files: Tree, ...words: string[]) {
 function hostextWith(t: Test, dataRoot: string, files: Tree, ...words: string[]) {
   const root = makeTree(t, { 'proc/self/mountinfo': '22 1 254:1 / / ro - ext4 /dev/vda rw\n', ...files })
   copyTree(join(DATA_ROOTS, dataRoot), join(root, 'var/lib/docker'))
+  return { root, ...run(root, ...words) }
+}
+
+function run(root: string, ...words: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [BUNDLE, ...words], {
     encoding: 'utf8',
     maxBuffer: 64 << 20,
@@ -22,16 +26,25 @@ function hostextWith(t: Test, dataRoot: string, files: Tree, ...words: string[])
 const NEXT_ROOT = { 'usr/lib/hostext/nextroot/x': '' }
 
 t.test('plan', async (t) => {
-  const { status, stdout } = hostext(t, NEXT_ROOT, 'plan')
+  const { root, stdout: first } = hostext(t, { ...NEXT_ROOT, 'etc/fstab': 'x / ext4 rw\n' }, 'plan')
+  t.equal(
+    first,
+    'not prepared yet: many-layers, override, one-layer, additive: "hostext prepare" does it now, otherwise the next boot\n',
+  )
+  const prepared = run(root, 'prepare')
+  t.match(prepared, { status: 0, stderr: '' })
+  t.equal(prepared.stdout.match(/^prepared: /gm)?.length, 4)
+  const { status, stdout } = run(root, 'plan')
   t.equal(status, 0)
   t.match(
-    stdout.replace(/[0-9a-f]{12}/g, 'ID'),
-    `   0  override (override:1, ID), override=10, layers: 1
-   1  many-layers (many-layers:1, ID), feature, layers: 6
-   2  one-layer (one-layer:1, ID), feature, layers: 1
+    stdout.replace(/[0-9a-f]{12}/g, 'ID').replace(/[A-Z0-9]{26}\.[0-9a-f]{8}/g, 'TREE'),
+    `   0  override (override:1, ID), override=10, tree: TREE
+   1  many-layers (many-layers:1, ID), feature, tree: TREE
+   2  one-layer (one-layer:1, ID), feature, tree: TREE
    /  the root
-   3  additive (additive:1, ID), overlay, layers: 2
+   3  additive (additive:1, ID), overlay, tree: TREE
 writable: /var
+/etc: persistent
 `,
   )
   const off = hostext(
@@ -46,10 +59,11 @@ writable: /var
 })
 
 t.test('a priority that is no number is the lowest, and shown so', async (t) => {
-  const { stdout } = hostextWith(t, 'labels', NEXT_ROOT, 'plan')
+  const { root } = hostextWith(t, 'labels', NEXT_ROOT, 'prepare')
+  const { stdout } = run(root, 'plan')
   const shown = stdout.split('\n').filter((line) => /^ +\d+ {2}override-(?:10|word|empty) /.test(line))
   t.same(
-    shown.map((line) => line.replace(/^ +\d+ {2}(\S+) .*\), (.*), layers: 1$/, '$1: $2')),
+    shown.map((line) => line.replace(/^ +\d+ {2}(\S+) .*\), (.*), tree: .*$/, '$1: $2')),
     [
       'override-10: override=10',
       'override-empty: override, lowest priority',

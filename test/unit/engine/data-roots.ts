@@ -35,6 +35,18 @@ t.test('an engine keeps its containers there, or what stands in their place is n
   )
 })
 
+t.test('the data of an engine that maps users is named', async (t) => {
+  const { candidates, messages } = find(t, engine('var/lib/docker/100000.100000'))
+  t.same(candidates, ['/mnt/data/docker', '/var/lib/docker'], 'and not read')
+  t.same(
+    messages.map(({ text }) => text),
+    [
+      '/var/lib/docker/100000.100000: the data of an engine with user namespaces (userns-remap) is not read; its extensions are left out',
+    ],
+  )
+  t.same(find(t, { 'var/lib/docker/1.2/x': '', 'var/lib/docker/x.1/containers/x': '' }).messages, [])
+})
+
 t.test('a daemon.json that says nothing usable', async (t) => {
   for (const [text, problem] of [
     ['{', 'not valid JSON'],

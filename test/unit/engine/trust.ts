@@ -5,7 +5,7 @@ import { findDataRoots, findUnfitDataRoot } from '../../../src/engine/data-roots
 import { findOtherWriter, findUnfitDirectory } from '../../../src/engine/trust.js'
 import { readEngines } from '../../../src/image/engines.js'
 import { statLink } from '../../../src/machine/files.js'
-import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
+import { copyDataRoot, DATA, find, makeLook, prepareAll } from '../../support/data-root.js'
 import { makeTree } from '../../support/tree.js'
 
 const isRoot = process.getuid?.() === 0
@@ -65,6 +65,7 @@ t.test('one container that others can write to is left out, and no more', async 
     ],
   ] as const) {
     const { root, data } = copyDataRoot(t)
+    await prepareAll(root)
     const before = read(root).extensions.length
     const { config, id } = find(data, 'one-layer')
     damage(config)
@@ -77,6 +78,7 @@ t.test('one container that others can write to is left out, and no more', async 
 t.test('a layer that others can write to leaves its extensions out', async (t) => {
   const { root, data } = copyDataRoot(t)
   const { mountId } = find(data, 'one-layer')
+  await prepareAll(root)
   const before = read(root).extensions.length
   chmodSync(join(data, 'overlay2', mountId, 'lower'), 0o666)
   const { extensions, leftOut } = read(root)
@@ -85,9 +87,16 @@ t.test('a layer that others can write to leaves its extensions out', async (t) =
 })
 
 t.test('the directories of the engine and of the records', async (t) => {
-  for (const name of ['containers', 'overlay2', 'overlay2/l', 'image/overlay2/layerdb/mounts', 'hostext']) {
+  for (const name of [
+    'containers',
+    'overlay2',
+    'overlay2/l',
+    'image/overlay2/layerdb/mounts',
+    'hostext',
+    'hostext/trees',
+  ]) {
     const { root, data } = copyDataRoot(t)
-    mkdirSync(join(data, 'hostext'), { mode: 0o700 })
+    mkdirSync(join(data, 'hostext/trees'), { recursive: true, mode: 0o700 })
     t.equal(findUnfitDataRoot(root, DATA), undefined)
     chmodSync(join(data, name), 0o777)
     t.equal(

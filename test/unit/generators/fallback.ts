@@ -27,6 +27,8 @@ function run(t: Test, words: string[], files: Tree = {}, tools: Tree = {}) {
 
 /** The state of a boot that somebody has taken the end of: a directory shows as what is in it. */
 const TAKEN = { 'hostext/attempted/x': '' }
+/** What wakes PID 1 ends with the first pass. */
+const STOP = '--no-block stop hostext-awake.service'
 const WAY = ['switch', 'switch-root', '/run']
 
 t.test(
@@ -35,12 +37,12 @@ t.test(
   async (t) => {
     t.test('the switch', async (t) => {
       const first = run(t, WAY)
-      t.match(first, { status: 0, calls: ['--no-block switch-root /run'] })
+      t.match(first, { status: 0, calls: [STOP, '--no-block switch-root /run'] })
       const late = run(t, WAY, TAKEN)
       t.match(late, { status: 0, kernelLog: '' }, 'it is no failure')
       t.same(late.calls, [])
       const soft = run(t, ['switch', 'soft-reboot', '/run'])
-      t.same(soft.calls, ['--no-block --job-mode=replace-irreversibly start soft-reboot.target'])
+      t.same(soft.calls, [STOP, '--no-block --job-mode=replace-irreversibly start soft-reboot.target'])
     })
     t.test('the fallback', async (t) => {
       const first = run(t, ['fallback'])
@@ -115,12 +117,13 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
 
   t.test('what was waited for is named, unless it did appear', async (t) => {
     const waiting = {
-      'hostext/waiting/normal/hostext-collect.service': '[Unit]\nRequiresMountsFor=/mnt/data /srv\nAfter=x\n',
+      'hostext/waiting/normal/hostext-data.service': '[Unit]\nRequiresMountsFor=/mnt/data /srv\nAfter=x\n',
     }
     const reason = (files: Tree) => run(t, ['fallback'], files).run['hostext.decision']?.split('\n')[1]
     const end = ': plain root, extensions are left out'
     t.equal(reason(waiting), `error: the file system for /mnt/data /srv did not appear in time${end}`)
-    for (const files of [{}, { ...waiting, 'hostext/collected': '' }])
+    const preparing = { 'hostext/waiting/normal/hostext-collect.service': '[Unit]\nRequiresMountsFor=/srv\n' }
+    for (const files of [{}, preparing, { ...waiting, 'hostext/collected': '' }])
       t.equal(reason(files), `error: stacking failed or took too long${end}`)
   })
 

@@ -240,6 +240,10 @@ for (const shell of shells) {
       )
     })
 
+    t.test('the data of an engine that maps users is for the runtime to name', async (t) => {
+      t.ok(run(t, shell, { 'var/lib/docker/100000.100000/containers/x/y': '' }).started)
+    })
+
     t.test('an extension, wherever the engine’s data is', async (t) => {
       for (const [files, engine] of [
         [{}, 'var/lib/docker'],
@@ -453,7 +457,7 @@ exit 1
 }
 
 const scripts = [STUB, REFUSE, ...readdirSync(STEPS).map((name) => join(STEPS, name))].filter(
-  (path) => !path.endsWith('.service'),
+  (path) => !/\.(?:service|path)$/.test(path),
 )
 
 t.test('no script ends because it cannot write to a file', async (t) => {

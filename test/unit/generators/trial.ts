@@ -18,7 +18,7 @@ function run(t: Test, script: string, words: string[], files: Tree, tools: Tree 
     {
       mount: '#!/bin/sh\necho "$@" >/run/mounted\n',
       udevadm: '#!/bin/sh\nexit 0\n',
-      systemctl: '#!/bin/sh\necho "$@" >/run/systemctl\n',
+      systemctl: '#!/bin/sh\necho "$@" >>/run/systemctl\n',
       ...tools,
     },
   )
@@ -86,6 +86,7 @@ t.test('good', { skip: cannotMount }, async (t) => {
     t.match(after['hostext.decision'], 'marked good')
     t.equal(after['hostext/good'], '')
     t.match(after.systemctl, 'stop hostext-watch.service')
+    t.match(after.systemctl, '--no-block start hostext-prepare.service')
   })
   t.test('the first good one', async (t) => {
     t.same(run(t, 'good', ['1', DIRECTORY], before({ 'trial.1': 'new\n' })).records, { good: 'new\n' })

@@ -8,6 +8,7 @@ const host: Host = {
   kernelAbi: 'abi-1',
   versionId: '2.98.4+rev1',
   takesStarted: false,
+  skipsForeign: false,
 }
 const ABI = 'io.balena.image.kernel-abi-id'
 /** The kernel of an image without modules is never asked for. */

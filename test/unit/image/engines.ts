@@ -2,10 +2,11 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readEngines } from '../../../src/image/engines.js'
-import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
+import { copyDataRoot, DATA, find, makeLook, prepareAll } from '../../support/data-root.js'
 
 t.test('each data root that an engine has', async (t) => {
   const { root } = copyDataRoot(t)
+  await prepareAll(root)
   const engines = readEngines(root, ['/nowhere', DATA], {}, makeLook(root))
   t.match(engines, { length: 1, 0: { dataRoot: DATA } })
   t.equal(engines[0]?.extensions.length, 4)
@@ -14,6 +15,7 @@ t.test('each data root that an engine has', async (t) => {
 
 t.test('a fault leaves out what it belongs to', async (t) => {
   const { root, data } = copyDataRoot(t)
+  await prepareAll(root)
   for (const name of ['override', 'many-layers']) writeFileSync(find(data, name).config, '{')
   const [engine] = readEngines(root, [DATA], {}, makeLook(root))
   t.equal(engine?.extensions.length, 2)
@@ -24,7 +26,14 @@ t.test('a data root that cannot be trusted is left out as a whole', async (t) =>
   const { root, data } = copyDataRoot(t)
   const who = `everything the engine keeps in ${DATA}`
   t.same(readEngines(root, [DATA], { [DATA]: 'because' }, makeLook(root)), [
-    { dataRoot: DATA, extensions: [], leftOut: [{ who, why: 'because' }], messages: [] },
+    {
+      dataRoot: DATA,
+      extensions: [],
+      unprepared: [],
+      leftOut: [{ who, why: 'because' }],
+      trees: [],
+      messages: [],
+    },
   ])
   chmodSync(join(data, 'image'), 0o777)
   const [engine] = readEngines(root, [DATA], {}, makeLook(root))

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ESSENTIAL, type EssentialTree, essentialBelow, essentialTree } from '../../../src/image/essential.js'
+import { libraryPaths } from '../../../src/image/libraries.js'
 
 /** Whether a path of the root is essential. */
 function isEssential(path: string, paths: readonly string[] = ESSENTIAL): boolean {
@@ -17,13 +18,6 @@ t.test('what a machine needs to boot', async (t) => {
     '/usr/sbin/init',
     '/usr/lib/systemd/systemd',
     '/usr/lib/systemd/systemd-udevd',
-    '/usr/lib/systemd/libsystemd-core-257.so',
-    '/usr/lib/x86_64-linux-gnu/systemd/libsystemd-core-252.so',
-    '/usr/lib/x86_64-linux-gnu/libc.so.6',
-    '/usr/lib/arm-linux-gnueabihf/libc.so.6',
-    '/usr/lib/ld-musl-x86_64.so.1',
-    '/usr/lib64/ld-linux-x86-64.so.2',
-    '/usr/lib/x86_64-linux-gnu/libmount.so.1.1.0',
     // What the scripts in generators/ run while the stack is made and marked, and what runs them.
     ...'mount umount mountpoint systemctl udevadm cp mv sync sh dash bash busybox'
       .split(' ')
@@ -48,6 +42,24 @@ t.test('what a machine needs to boot', async (t) => {
     '/etc',
   ])
     t.notOk(isEssential(path), path)
+})
+
+t.test('the libraries of a root, and the links to them', async (t) => {
+  const directory = '/usr/lib/x86_64-linux-gnu'
+  const paths = libraryPaths({
+    names: ['libmount.so.1'],
+    files: [[`${directory}/libmount.so.1.1.0`, 1]],
+    links: [`${directory}/libmount.so.1`],
+    shadows: ['/usr/local/lib/libmount.so.1'],
+  })
+  for (const path of [`${directory}/libmount.so.1.1.0`, `${directory}/libmount.so.1`])
+    t.ok(isEssential(path, paths), path)
+  for (const path of [
+    `${directory}/libmount.so`,
+    `${directory}/libmount.so.1.2.0`,
+    '/usr/local/lib/libmount.so.1',
+  ])
+    t.notOk(isEssential(path, paths), path)
 })
 
 t.test('patterns', async (t) => {

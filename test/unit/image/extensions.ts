@@ -2,10 +2,12 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import t from 'tap'
 import { readExtensions } from '../../../src/image/extensions.js'
-import { copyDataRoot, DATA, find, makeLook } from '../../support/data-root.js'
+import { TREES, treePath } from '../../../src/image/kept.js'
+import { copyDataRoot, DATA, find, HOST, makeLook, prepareAll } from '../../support/data-root.js'
 
 t.test('the extensions of an engine', async (t) => {
   const { root } = copyDataRoot(t)
+  await prepareAll(root)
   const { extensions, leftOut, messages } = readExtensions(root, DATA, makeLook(root))
   t.same(extensions.map(({ container }) => container.name).sort(), [
     'additive',
@@ -33,6 +35,7 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     ],
   ] as const) {
     const { root, data } = copyDataRoot(t)
+    await prepareAll(root)
     const { config } = find(data, 'one-layer')
     writeFileSync(config, damage(readFileSync(config, 'utf8')))
     const found = readExtensions(root, DATA, makeLook(root))
@@ -48,7 +51,10 @@ t.test('what an earlier version has made to hold an image is named in one line',
   const text = readFileSync(join(data, 'containers', id, 'config.v2.json'), 'utf8')
   const found = () => readExtensions(root, DATA, makeLook(root))
   const [name, image] = ['hostext-hold-001c5f1bce98', /"Image":"sha256:001c5f1bce98/g]
-  const notice = (text: string) => ({ extensions: [], leftOut: [], messages: [{ level: 'notice', text }] })
+  const notice = (text: string) => ({
+    ...{ extensions: [], unprepared: [], leftOut: [], trees: [] },
+    messages: [{ level: 'notice', text }],
+  })
   t.same(found(), notice(`container ${name} is no longer needed: "docker rm" may remove it`))
 
   const add = (digit: string, change: (text: string) => string) => {
@@ -84,7 +90,8 @@ t.test('containers that cannot be listed', async (t) => {
 })
 
 t.test('places that are covered', async (t) => {
-  const { root, data } = copyDataRoot(t)
+  const { root } = copyDataRoot(t)
+  await prepareAll(root)
   const oneLayer = (...places: string[]) => {
     const { extensions } = readExtensions(root, DATA, makeLook(root, { places }))
     const found = extensions.find(({ container }) => container.name === 'one-layer')
@@ -95,15 +102,16 @@ t.test('places that are covered', async (t) => {
     '/usr',
     '/usr/share/one-layer',
   ])
-  const layer = join(data, 'overlay2', oneLayer().layers.lower[0] as string)
-  mkdirSync(join(layer, 'var'))
+  const tree = root.prefix + treePath(DATA, oneLayer().tree)
+  mkdirSync(join(tree, 'var'))
   t.same(oneLayer('/var').covered, [], 'an empty directory hides nothing')
-  writeFileSync(join(layer, 'var/file'), '')
+  writeFileSync(join(tree, 'var/file'), '')
   t.same(oneLayer('/var').covered, ['/var'])
 })
 
 t.test('of the labels those that later boots have to ask for', async (t) => {
   const { root, data } = copyDataRoot(t)
+  await prepareAll(root)
   const { config } = find(data, 'one-layer')
   const json = JSON.parse(readFileSync(config, 'utf8'))
   json.Config.Labels['io.balena.image.kernel-version'] = '6.1.0'
@@ -112,4 +120,43 @@ t.test('of the labels those that later boots have to ask for', async (t) => {
   const { extensions } = readExtensions(root, DATA, makeLook(root))
   const one = extensions.find(({ container }) => container.name === 'one-layer')
   t.same(one?.labels, [['io.balena.image.kernel-version', '6.1.0']])
+})
+
+t.test('an image has to be prepared, once', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  const names = () =>
+    readExtensions(root, DATA, makeLook(root)).unprepared.map(({ container }) => container.name)
+  t.same(names().sort(), ['additive', 'many-layers', 'one-layer', 'override'])
+  t.same(readExtensions(root, DATA, makeLook(root)).extensions, [])
+  await prepareAll(root)
+  t.same(names(), [])
+  const { config } = find(data, 'one-layer')
+  const json = JSON.parse(readFileSync(config, 'utf8'))
+  json.Config.Labels['io.balena.image.kernel-version'] = '5.0.0'
+  writeFileSync(config, JSON.stringify(json))
+  const found = readExtensions(root, DATA, makeLook(root))
+  t.equal(found.trees.length, 4, 'one that is left out keeps its tree')
+  t.match(found.leftOut, [{ who: /^one-layer /, why: /it is for kernel 5\.0\.0/ }])
+  rmSync(join(data, 'hostext/trees'), { recursive: true })
+  t.same(names().sort(), ['additive', 'many-layers', 'override'], 'what does not fit is not prepared')
+})
+
+t.test('a whole system of another release', async (t) => {
+  const { root } = copyDataRoot(t)
+  await prepareAll(root)
+  const first = readExtensions(root, DATA, makeLook(root)).extensions[0]
+  const facts = join(root.prefix, DATA, TREES, first?.tree ?? '', 'facts')
+  writeFileSync(facts, JSON.stringify({ ...JSON.parse(readFileSync(facts, 'utf8')), foreign: 'alpine 3\n' }))
+  const warned = readExtensions(root, DATA, makeLook(root))
+  t.equal(warned.extensions.length, 4)
+  t.match(warned.messages, [
+    {
+      level: 'warning',
+      text: /: it is a whole system \(alpine 3\\x0a\), and this one is unnamed: its programs/,
+    },
+  ])
+  const skipped = readExtensions(root, DATA, makeLook(root, { host: { ...HOST, skipsForeign: true } }))
+  t.equal(skipped.extensions.length, 3)
+  t.match(skipped.leftOut, [{ why: /^it is a whole system \(alpine 3\\x0a\), .*: ForeignSystem=skip$/ }])
+  t.equal(skipped.trees.length, 4, 'it is not prepared in each boot')
 })

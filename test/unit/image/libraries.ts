@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { COMMANDS, findEssentialLibraries, type Libraries } from '../../../src/image/libraries.js'
+import { COMMANDS } from '../../../src/image/essential.js'
+import { findEssentialLibraries, type Libraries } from '../../../src/image/libraries.js'
 import { type Content, DLOPEN, makeElf } from '../../support/elf.js'
 import { PROJECT } from '../../support/paths.js'
 import { makeTree, type Tree } from '../../support/tree.js'
@@ -125,6 +126,7 @@ t.test('directories of its own', async (t) => {
   t.ok(paths(found).includes('/usr/lib/private/liba.so'))
   t.ok(paths(found).includes('/usr/lib/private/b/libb.so'))
   t.ok(found.shadows.includes('/none/liba.so'))
+  t.ok(found.shadows.includes('/etc/ld.so.preload'))
 })
 
 t.test('what programs open while they run, if it is there', async (t) => {
@@ -257,14 +259,18 @@ function commandsIn(text: string): string[] {
     .replace(/"(?:[^"\\$]|\\.|\$(?!\())*"/g, 'Q')
     // Patterns of a case that have a line of their own.
     .replace(/^[^\n()]*\)$/gm, '')
-  const command =
-    /(?<=(?:^|[;&|)!]|(?<!\()\(|(?<!\$)\{|\b(?:then|do|else|if|elif|while|until|exec|inside)\s)[ \t]*(?:[A-Za-z_]\w*=[^\s"']*[ \t]+)*)([a-z][\w-]*)(?![\w=)*./-])/gm
+  const separator = /^|[;&|)!]|(?<!\()\(|(?<!\$)\{|\b(?:then|do|else|if|elif|while|until|exec|inside)\s/
+  const assignments = /[ \t]*(?:[A-Za-z_]\w*=[^\s"']*[ \t]+)*/
+  const command = new RegExp(
+    `(?<=(?:${separator.source})${assignments.source})([a-z][\\w-]*)(?![\\w=)*./-])`,
+    'gm',
+  )
   return [...code.matchAll(command)].map(([, word]) => word as string).filter((word) => !functions.has(word))
 }
 
 const SHELL = new Set(
-  `break case cd command continue do done echo elif else esac exec exit export false fi for if printf read return set
-  shift then ulimit unset while log warn fail`.split(/\s+/),
+  `break case cd command continue do done echo elif else esac exec exit export false fi for if kill printf read
+  return set shift then ulimit unset while log warn fail`.split(/\s+/),
 )
 
 t.test('the commands are those of the scripts', async (t) => {

@@ -24,22 +24,19 @@ const ROOT: Tree = {
   'usr/lib/os-release': '',
 }
 
-/** What an image with these layers, the uppermost first, would replace of the root. */
-function replaced(
-  t: Test,
-  layers: Tree[],
-  root: Tree = ROOT,
-  more: string[] = [],
-  prepare = (_: string) => {},
-) {
-  const files = { ...root }
-  for (const [index, layer] of layers.entries())
-    for (const [path, text] of Object.entries(layer)) files[`data/overlay2/${index}/${path}`] = text
-  const prefix = makeTree(t, files)
-  prepare(join(prefix, 'data/overlay2/0'))
-  const lower = layers.map((_, index) => String(index))
-  const findReplaced = replacedFinder({ prefix }, [...ESSENTIAL, ...more])
-  return findReplaced({ directory: '/data/overlay2', lower }, makeList())
+const LIBRARIES = [
+  `/${LIB}/libc.so.6`,
+  '/usr/lib64/ld-linux-x86-64.so.2',
+  // On a root that is not usr-merged.
+  '/lib/x86_64-linux-gnu/libc.so.6',
+]
+
+/** What a tree of these files would replace of the root. */
+function replaced(t: Test, files: Tree, root: Tree = ROOT, more: string[] = [], prepare = (_: string) => {}) {
+  const tree = makeTree(t, files)
+  prepare(tree)
+  const findReplaced = replacedFinder({ prefix: makeTree(t, root) }, [...ESSENTIAL, ...LIBRARIES, ...more])
+  return findReplaced(tree, makeList())
 }
 
 t.test('each case, over a root whose /lib, /bin and /sbin are links', async (t) => {
@@ -61,15 +58,15 @@ t.test('each case, over a root whose /lib, /bin and /sbin are links', async (t) 
     ['usr/lib64', '/usr/lib64'],
     ['etc', '/etc'],
   ] as const)
-    t.equal(replaced(t, [{ [path]: 'x' }]), file, path)
+    t.equal(replaced(t, { [path]: 'x' }), file, path)
 })
 
 t.test('a directory in place of a link below /usr', async (t) => {
   const { 'usr/sbin/init': _, ...rest } = ROOT
   const root = { ...rest, 'usr/sbin': '-> bin', 'usr/bin/init': '-> ../lib/systemd/systemd' }
-  t.equal(replaced(t, [{ 'usr/sbin/wifi': '' }], root), '/usr/sbin')
-  t.equal(replaced(t, [{ 'usr/bin/init': '' }], root), '/usr/bin/init')
-  t.equal(replaced(t, [{ 'usr/bin/wifi': '' }], root), undefined)
+  t.equal(replaced(t, { 'usr/sbin/wifi': '' }, root), '/usr/sbin')
+  t.equal(replaced(t, { 'usr/bin/init': '' }, root), '/usr/bin/init')
+  t.equal(replaced(t, { 'usr/bin/wifi': '' }, root), undefined)
 })
 
 t.test('what only adds', async (t) => {
@@ -85,27 +82,26 @@ t.test('what only adds', async (t) => {
     'lib32/x': '',
     'etc/hostext.conf': '',
   }
-  t.equal(replaced(t, [harmless]), undefined)
-  t.equal(replaced(t, [{ lib: '-> usr/lib', 'usr/lib/x': '' }]), undefined, 'the same link')
-  t.equal(replaced(t, [{ lib: '-> /usr/lib' }]), '/lib', 'another one')
+  t.equal(replaced(t, harmless), undefined)
+  t.equal(replaced(t, { lib: '-> usr/lib', 'usr/lib/x': '' }), undefined, 'the same link')
+  t.equal(replaced(t, { lib: '-> /usr/lib' }), '/lib', 'another one')
 })
 
-t.test('any layer counts, and links and files in place of directories', async (t) => {
-  t.equal(replaced(t, [{ 'usr/bin/x': '' }, { 'usr/bin/mount': '' }]), '/usr/bin/mount')
-  t.equal(replaced(t, [{ 'usr/bin': '-> ../opt' }]), '/usr/bin')
-  t.equal(replaced(t, [{ 'usr/lib/systemd': 'a file' }]), '/usr/lib/systemd')
+t.test('links and files in place of directories', async (t) => {
+  t.equal(replaced(t, { 'usr/bin': '-> ../opt' }), '/usr/bin')
+  t.equal(replaced(t, { 'usr/lib/systemd': 'a file' }), '/usr/lib/systemd')
 })
 
 t.test('a root that is not usr-merged', async (t) => {
   const root = { 'lib/x86_64-linux-gnu/libc.so.6': '', 'bin/mount': '', 'sbin/init': '', 'usr/bin/x': '' }
-  t.equal(replaced(t, [{ 'lib/modules/6.1.0/x.ko': '', 'bin/wifi': '' }], root), undefined)
-  t.equal(replaced(t, [{ 'bin/mount': '' }], root), '/bin/mount')
-  t.equal(replaced(t, [{ 'sbin/init': '' }], root), '/sbin/init')
-  t.equal(replaced(t, [{ lib: '-> usr/lib' }], root), '/lib', 'a link in place of the directory')
-  t.equal(replaced(t, [{ 'lib/x86_64-linux-gnu/libc.so.6': '' }], root), '/lib/x86_64-linux-gnu/libc.so.6')
+  t.equal(replaced(t, { 'lib/modules/6.1.0/x.ko': '', 'bin/wifi': '' }, root), undefined)
+  t.equal(replaced(t, { 'bin/mount': '' }, root), '/bin/mount')
+  t.equal(replaced(t, { 'sbin/init': '' }, root), '/sbin/init')
+  t.equal(replaced(t, { lib: '-> usr/lib' }, root), '/lib', 'a link in place of the directory')
+  t.equal(replaced(t, { 'lib/x86_64-linux-gnu/libc.so.6': '' }, root), '/lib/x86_64-linux-gnu/libc.so.6')
   const image = { 'lib/x/lib.so': '' }
-  t.equal(replaced(t, [image], { ...root, ...image }), undefined)
-  t.equal(replaced(t, [image], { ...root, ...image }, ['/lib/x/lib.so']), '/lib/x/lib.so', 'its own path')
+  t.equal(replaced(t, image, { ...root, ...image }), undefined)
+  t.equal(replaced(t, image, { ...root, ...image }, ['/lib/x/lib.so']), '/lib/x/lib.so', 'its own path')
 })
 
 t.test('what the root would find before its own', async (t) => {
@@ -115,13 +111,8 @@ t.test('what the root would find before its own', async (t) => {
     '/usr/lib/x86_64-linux-gnu/glibc-hwcaps/*/libz.so.1',
     '/lib/tls/libz.so.1',
   ]
-  const shadowing = (layers: Tree[], root: Tree = ROOT) => {
-    const files = { ...root }
-    for (const [index, layer] of layers.entries())
-      for (const [path, text] of Object.entries(layer)) files[`data/overlay2/${index}/${path}`] = text
-    const find = shadowFinder({ prefix: makeTree(t, files) }, paths)
-    return find({ directory: '/data/overlay2', lower: layers.map((_, index) => String(index)) }, makeList())
-  }
+  const shadowing = (files: Tree, root: Tree = ROOT) =>
+    shadowFinder({ prefix: makeTree(t, root) }, paths)(makeTree(t, files), makeList())
   for (const path of [
     'usr/local/lib/libz.so.1',
     'usr/local/lib/x86_64-linux-gnu/libz.so.1',
@@ -129,14 +120,13 @@ t.test('what the root would find before its own', async (t) => {
     'lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/libz.so.1',
     'lib/tls/libz.so.1',
   ]) {
-    t.equal(shadowing([{ [path]: '' }]), `/${path}`, path)
-    t.equal(shadowing([{ [path]: '-> elsewhere' }]), `/${path}`, `${path}, a link`)
-    t.equal(shadowing([{ 'usr/x': '' }, { [path]: '' }]), `/${path}`, `${path} in a lower layer`)
+    t.equal(shadowing({ [path]: '' }), `/${path}`, path)
+    t.equal(shadowing({ [path]: '-> elsewhere' }), `/${path}`, `${path}, a link`)
   }
-  t.equal(shadowing([{ 'usr/local/lib': '-> /opt' }]), '/usr/local/lib', 'a link that may lead to one')
-  t.equal(shadowing([{ 'usr/local': '-> ../opt' }], { 'usr/local/x': '' }), '/usr/local')
-  t.equal(shadowing([{ 'usr/local': '-> ../opt' }], { 'usr/local': '-> opt' }), '/usr/local')
-  t.equal(shadowing([{ 'usr/local': '-> ../opt' }], { 'usr/local': '-> ../opt' }), undefined, 'the same link')
+  t.equal(shadowing({ 'usr/local/lib': '-> /opt' }), '/usr/local/lib', 'a link that may lead to one')
+  t.equal(shadowing({ 'usr/local': '-> ../opt' }, { 'usr/local/x': '' }), '/usr/local')
+  t.equal(shadowing({ 'usr/local': '-> ../opt' }, { 'usr/local': '-> opt' }), '/usr/local')
+  t.equal(shadowing({ 'usr/local': '-> ../opt' }, { 'usr/local': '-> ../opt' }), undefined, 'the same link')
   const harmless = {
     'usr/lib/x86_64-linux-gnu/libz.so.1': '',
     'usr/local/lib/libother.so.1': '',
@@ -144,14 +134,14 @@ t.test('what the root would find before its own', async (t) => {
     'opt/lib/libz.so.1': '',
     'usr/local/lib/x86_64-linux-gnu': 'a file',
   }
-  t.equal(shadowing([harmless]), undefined)
+  t.equal(shadowing(harmless), undefined)
 })
 
 t.test('Essential=', async (t) => {
   const root = { ...ROOT, 'opt/agent/run': '', 'etc/ssh/sshd_config': '' }
-  t.equal(replaced(t, [{ 'opt/agent/run': '' }], root), undefined)
-  t.equal(replaced(t, [{ 'opt/agent/new': '' }], root, ['/opt/agent']), '/opt/agent')
-  t.equal(replaced(t, [{ 'etc/ssh/sshd_config': '' }], root, ['/etc/*/sshd_config']), '/etc/ssh/sshd_config')
+  t.equal(replaced(t, { 'opt/agent/run': '' }, root), undefined)
+  t.equal(replaced(t, { 'opt/agent/new': '' }, root, ['/opt/agent']), '/opt/agent')
+  t.equal(replaced(t, { 'etc/ssh/sshd_config': '' }, root, ['/etc/*/sshd_config']), '/etc/ssh/sshd_config')
 })
 
 t.test('where something is mounted, a directory meets a directory, and a file a file', async (t) => {
@@ -174,7 +164,7 @@ t.test('where something is mounted, a directory meets a directory, and a file a 
     '/srv/',
     '/none/',
   ]
-  const ask = (layer: Tree) => replaced(t, [layer], root, places)
+  const ask = (layer: Tree) => replaced(t, layer, root, places)
   for (const [path, text, place] of [
     ['home', '-> /tmp', '/home'],
     ['home', 'a file', '/home'],
@@ -207,8 +197,8 @@ t.test(
       mkdirSync(layer, { recursive: true })
       spawnSync('mknod', [join(layer, 'home'), 'c', ...numbers])
     }
-    t.equal(replaced(t, [{ x: '' }], root, ['/home/', '/tmp/'], mknod(['0', '0'])), undefined)
-    t.equal(replaced(t, [{ x: '' }], root, ['/home/', '/tmp/'], mknod(['1', '3'])), '/home', 'a device does')
+    t.equal(replaced(t, { x: '' }, root, ['/home/', '/tmp/'], mknod(['0', '0'])), undefined)
+    t.equal(replaced(t, { x: '' }, root, ['/home/', '/tmp/'], mknod(['1', '3'])), '/home', 'a device does')
   },
 )
 
@@ -218,6 +208,6 @@ t.test('whiteouts', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t
       mkdirSync(join(layer, path, '..'), { recursive: true })
       spawnSync('mknod', [join(layer, path), 'c', '0', '0'])
     }
-    t.equal(replaced(t, [{ x: '' }], ROOT, [], mknod), `/${path}`, path)
+    t.equal(replaced(t, { x: '' }, ROOT, [], mknod), `/${path}`, path)
   }
 })

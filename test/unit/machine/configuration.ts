@@ -13,6 +13,7 @@ const DEFAULTS = {
   settle: 30,
   trialTimeout: 600,
   essential: [],
+  foreignSystem: 'warn',
 }
 
 t.test('nothing configured', async (t) => {
@@ -26,6 +27,8 @@ t.test('values', async (t) => {
     ['[Engine]\nDataRoot=/a#b;c', { dataRoot: '/a#b;c' }],
     ['[Engine]\nDataRoot=/data\nDataRoot=', {}],
     ['[Root]\nState=none', { state: [] }],
+    ['[Safety]\nForeignSystem=skip', { foreignSystem: 'skip' }],
+    ['[Safety]\nForeignSystem=skip\nForeignSystem=', {}],
     ['[Root]\nState=/var /srv/x\t/var/', { state: ['/srv/x', '/var'] }],
     ['[Root]\nState=/var \\\n  # between\n  /home', { state: ['/home', '/var'] }],
     ['[Root]\nState=/var\nState=auto', {}],

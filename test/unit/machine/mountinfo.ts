@@ -10,6 +10,7 @@ nonsense
 t.equal(mounts.length, 4)
 t.same(mounts[2], {
   device: '254:2',
+  root: '/sub',
   mountPoint: '/mnt/my data',
   type: 'ext4',
   source: '/dev/vda2',

@@ -41,12 +41,12 @@ t.test(
   },
 )
 
-t.test('a stack is its layers and where the root stands, not its names', async (t) => {
+t.test('a stack is its trees and where the root stands, not its names', async (t) => {
   const one = stack('one', 'two')
   t.ok(isSameStack(one, stack('other', 'names')))
   t.notOk(isSameStack(one, { ...one, above: 2 }))
   t.notOk(isSameStack(one, stack('one')))
   const changed = stack('one', 'two')
-  changed.extensions[1] = { ...changed.extensions[1], lower: ['l/ZZZZZZZZZZZZZZZZZZZZZZZZZZ'] } as never
+  changed.extensions[1] = { ...changed.extensions[1], tree: 'ZZZZZZZZZZZZZZZZZZZZZZZZZZ.01234567' } as never
   t.notOk(isSameStack(one, changed))
 })

@@ -34,6 +34,7 @@ t.test('whether the root would be writable', async (t) => {
     (line) => parseFstab(line)[0],
   )
   const mount = (option: string) => ({
+    root: '/',
     device: '',
     mountPoint: '/',
     type: '',

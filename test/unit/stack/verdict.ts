@@ -4,13 +4,12 @@ import { type RecordedStack, recordStack } from '../../../src/stack/record.js'
 import { describeRollback, findPlace, judge } from '../../../src/stack/verdict.js'
 import { makeExtension } from '../../support/plan.js'
 
-/** A stack of images, each with a layer of its own. */
+/** A stack of images, each with a tree of its own. */
 function stack(...images: string[]): RecordedStack {
   return recordStack(
-    images.map((image) => {
-      const lower = [`l/${image.toUpperCase().padEnd(26, 'X')}`]
-      return makeExtension(image.replace(/\d/, ''), 'image:1', { layers: { directory: '', lower } })
-    }),
+    images.map((image) =>
+      makeExtension(image.replace(/\d/, ''), 'image:1', { tree: `${image.toUpperCase()}.01234567` }),
+    ),
   )
 }
 const records = (good: RecordedStack[], tried: [RecordedStack, number][] = []) => ({

@@ -3,7 +3,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kernelRecord } from '../../../src/text/log.js'
-import { PROJECT } from '../../support/paths.js'
+import { BUNDLE, PROJECT } from '../../support/paths.js'
+import { cannotMount } from '../../support/private.js'
 import { makeTree } from '../../support/tree.js'
 
 const EACH_LEVEL = "for (const level of ['error', 'warning', 'notice', 'info']) log({ level, text: 'text' })"
@@ -47,4 +48,13 @@ t.test('of a boot with very many messages, the first and the sum', async (t) => 
   const numbers = (count: number) => Array.from({ length: count }, (_, index) => String(index))
   t.same(lines(501), numbers(501))
   t.same(lines(503), [...numbers(500), 'warning: 2 more lines are in /run/x', '502'])
+})
+
+t.test('a kernel log that is not there is not made', { skip: cannotMount }, async (t) => {
+  const script = 'mount -t tmpfs tmpfs /dev && "$@"; ls /dev'
+  const words = ['-m', 'sh', '-c', script, 'sh', process.execPath, BUNDLE, '/nowhere/normal']
+  const env = { ...process.env, HOSTEXT_LOG: 'kmsg', HOSTEXT_ROOT: '/nowhere' }
+  const { stdout, stderr } = spawnSync('unshare', words, { encoding: 'utf8', env })
+  t.equal(stdout, '')
+  t.match(stderr, 'hostext: ', 'standard error has the line instead')
 })

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Host } from '../../../src/image/compatibility.js'
@@ -6,7 +6,7 @@ import { readExtensions } from '../../../src/image/extensions.js'
 import { compareExtensions, countAbove } from '../../../src/stack/order.js'
 import { type RecordedStack, recordStack, stackText } from '../../../src/stack/record.js'
 import { parseStack, readLastGood, readRecords, restoreStack } from '../../../src/trial/records.js'
-import { copyDataRoot, DATA, HOST, makeLook } from '../../support/data-root.js'
+import { copyDataRoot, DATA, HOST, makeLook, prepareAll } from '../../support/data-root.js'
 import { makeExtension, makeStack } from '../../support/plan.js'
 
 const stack = (...names: string[]): RecordedStack => recordStack(makeStack(names, 1))
@@ -32,8 +32,7 @@ t.test('a record can be read again, whatever texts its containers have', async (
   ]
   const extension = makeExtension('wifi')
   const container = { ...extension.container, name: long, image: long }
-  const layers = { ...extension.layers, lower: Array<string>(128).fill(`l/${'A'.repeat(26)}`) }
-  const most = recordStack(Array(499).fill({ ...extension, container, layers, labels }))
+  const most = recordStack(Array(499).fill({ ...extension, container, labels }))
   t.same(most.extensions[0]?.labels, [
     ['io.balena.image.kernel-version', '6.1.0'],
     ['io.balena.image.kernel-abi-id', long.slice(0, 1024)],
@@ -57,8 +56,10 @@ t.test('a part of a record, or anything else, is none', async (t) => {
     ['"above":1', '"above":-1'],
     ['"above":1', '"above":0.5'],
     ['"extensions":2', '"extensions":1'],
-    ['l/ABC', 'l/../'],
-    ['"lower":["', '"lower":["/etc","'],
+    ['ABCDEF', '../DEF'],
+    ['.01234567', '.0123456'],
+    ['.01234567', '.01234567/..'],
+    ['"tree":"', '"lower":"'],
     ['"kind":"feature"', '"kind":"x"'],
     ['"name":"one"', '"name":1'],
     ['"id":"a', '"id":"../a'],
@@ -115,12 +116,15 @@ t.test('records of a data root', async (t) => {
 })
 
 t.test(
-  'a recorded stack is stacked again without its containers, as long as its layers are there',
+  'a recorded stack is stacked again without its containers, as long as its trees are there',
   async (t) => {
     const { root, data } = copyDataRoot(t)
+    mkdirSync(join(root.prefix, 'usr/share/one-layer'), { recursive: true })
+    await prepareAll(root)
     const extensions = readExtensions(root, DATA, makeLook(root)).extensions.sort(compareExtensions)
     const recorded = parseStack(stackText(recordStack(extensions))) as RecordedStack
-    rmSync(join(data, 'containers'), { recursive: true })
+    for (const engines of ['containers', 'overlay2', 'image'])
+      rmSync(join(data, engines), { recursive: true })
     const restore = (stack = recorded, more: Partial<Host> = {}, essential: string[] = []) =>
       restoreStack(
         root,
@@ -130,8 +134,8 @@ t.test(
       )
     const restored = restore()
     t.same(
-      restored.map(({ container, layers, contents }) => [container.name, layers, contents]),
-      extensions.map(({ container, layers, contents }) => [container.name, layers, contents]),
+      restored.map(({ container, tree, contents }) => [container.name, tree, contents]),
+      extensions.map(({ container, tree, contents }) => [container.name, tree, contents]),
     )
     const labelled = structuredClone(recorded)
     labelled.extensions[0]?.labels.push(['io.balena.image.kernel-version', '6.1.0'])
@@ -142,7 +146,6 @@ t.test(
       'the kernel is another one now',
     )
     const file = 'usr/share/one-layer/one.txt'
-    mkdirSync(join(root.prefix, 'usr/share/one-layer'), { recursive: true })
     writeFileSync(join(root.prefix, file), '')
     t.throws(
       () => restore(recorded, {}, [`/${file}`]),
@@ -151,7 +154,16 @@ t.test(
     const below = restore({ ...recorded, above: 0 }, {}, [`/${file}`])
     t.equal(countAbove(below), 0, 'below the root it only adds')
     t.equal(below.length, restored.length)
-    rmSync(join(data, 'overlay2', recorded.extensions[1]?.lower[0] as string))
-    t.throws(() => restore(), /^many-layers is gone: .*l\//)
+    const place = join(data, 'hostext/trees', recorded.extensions[1]?.tree as string, 'facts')
+    const facts = readFileSync(place, 'utf8')
+    writeFileSync(place, facts.replace('"os":""', '"os":"debian 11"'))
+    t.throws(
+      () => restore(),
+      /^many-layers was prepared for another base root: the system was debian 11 and is unnamed$/,
+    )
+    for (const damaged of ['', '{}', facts.slice(0, 100)]) {
+      writeFileSync(place, damaged)
+      t.throws(() => restore(), /^many-layers is gone: there is no tree [A-Z0-9]{26}\.[0-9a-f]{8}$/)
+    }
   },
 )

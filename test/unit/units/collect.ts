@@ -1,15 +1,31 @@
 import t from 'tap'
-import { collectUnits } from '../../../src/units/collect.js'
+import type { Wait } from '../../../src/stack/plan.js'
+import { collectUnits, LONGEST_PREPARATION } from '../../../src/units/collect.js'
 import { textOf } from '../../support/plan.js'
 
-const wait = { target: 'default.target', pulledIn: ['default.target.wants/x.service'], timeout: 30 }
+const wait: Wait = {
+  target: 'default.target',
+  pulledIn: ['default.target.wants/x.service'],
+  timeout: 30,
+  paths: [],
+  mounting: true,
+  preparing: [],
+  remount: undefined,
+}
 const units = (...paths: string[]) => collectUnits({ ...wait, paths }, '/run/systemd/generator')
+const preparing = (remount?: Wait['remount']) =>
+  collectUnits(
+    { ...wait, paths: ['/data/docker'], mounting: false, preparing: ['wifi'], remount },
+    '/run/systemd/generator',
+  )
 
 t.test('one service needs the file systems and the device manager', async (t) => {
   const service = textOf(units('/mnt/data/docker', '/var/lib/docker'), 'normal/hostext-collect.service')
   t.match(service, '\nRequiresMountsFor=/mnt/data/docker /var/lib/docker\n')
   t.match(service, '\nWants=systemd-udevd.service systemd-udev-trigger.service\n')
   t.match(service, '\nExecStart=/usr/lib/hostext/collect\n')
+  t.match(service, '\nRequires=hostext-data.service\n')
+  t.match(service, '\nAfter=hostext-data.service\n')
 })
 
 t.test('a path with spaces and specifiers', async (t) => {
@@ -23,7 +39,36 @@ t.test('hostext.target stands in for the default target, with nothing else, for 
   const files = units('/data')
   const target = textOf(files, 'normal/hostext.target')
   t.match(target, '\nRequires=hostext-collect.service\n')
-  t.match(target, '\nOnFailure=hostext-fallback.service\nJobTimeoutSec=30\n')
+  t.match(target, '\nOnFailure=hostext-fallback.service\nJobTimeoutSec=1830\n')
   t.equal(textOf(files, 'early/default.target.wants/x.service'), '-> /dev/null')
   t.equal(files.at(-1)?.path, 'early/default.target', 'the early target is written last')
+})
+
+t.test('only the mounts count against the timeout', async (t) => {
+  const data = textOf(units('/my data', '/etc/changes'), 'normal/hostext-data.service')
+  t.match(data, '\nRequiresMountsFor="/my data" /etc/changes\n')
+  t.match(data, '\nJobTimeoutSec=30\n')
+  t.notMatch(textOf(units('/data'), 'normal/hostext-collect.service'), 'Timeout')
+  t.equal(LONGEST_PREPARATION, 1800, 'as generators/steps/collect has it')
+})
+
+t.test('images are prepared where nothing has to be mounted', async (t) => {
+  const own = preparing()
+  t.same(
+    own.map(({ path }) => path).filter((path) => path.includes('data')),
+    [],
+    'no service for mounts',
+  )
+  const service = textOf(own, 'normal/hostext-collect.service')
+  t.match(service, '\nRequiresMountsFor=/data/docker\n')
+  t.notMatch(service, 'udev')
+  t.match(service, '\nExecStart=/usr/lib/hostext/collect\n')
+})
+
+t.test('on the root, which is made writable, after its check', async (t) => {
+  const options = 'remount,rw,x=50%,y=a b'
+  const checked = textOf(preparing({ options, check: true }), 'normal/hostext-collect.service')
+  t.match(checked, '\nWants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n')
+  t.match(checked, '\nExecStart=/usr/lib/hostext/collect "remount,rw,x=50%%,y=a b"\n')
+  t.notMatch(textOf(preparing({ options, check: false }), 'normal/hostext-collect.service'), 'fsck')
 })

@@ -1,20 +1,53 @@
 import t from 'tap'
-import { layerUnit } from '../../../src/units/layer.js'
+import { layerUnits } from '../../../src/units/layer.js'
 import { makeExtension, textOf } from '../../support/plan.js'
+
+const ON_ROOT = { dataRoot: '/data 100%', bound: false }
 
 t.test('nothing in a name or an image starts a line, a specifier or a section', async (t) => {
   const extension = makeExtension('evil\n[Mount]\nWhat=x\\', '%n\r\n50%')
-  const text = textOf([layerUnit(extension, 7)], 'normal/run-hostext-7.mount')
+  const text = textOf(layerUnits({ ...ON_ROOT, extensions: [extension] }), 'normal/run-hostext-0.mount')
   t.match(text, '\nDescription=Host extension evil\\x0a[Mount]\\x0aWhat=x\\x5c (%%n\\x0d\\x0a50%%)\n')
   t.equal(text.match(/^\[Mount\]$/gm)?.length, 1)
   t.equal(text.match(/^What=/gm)?.length, 1)
   t.match(text, `\nSourcePath=/data 100%%/containers/${'a'.repeat(64)}/config.v2.json\n`)
-  t.match(text, '\nWorkingDirectory=/data 100%%/overlay2\n')
+  t.match(text, '\nWorkingDirectory=/data 100%%/hostext/trees/ABCDEFGHIJKLMNOPQRSTUVWXYZ.01234567\n')
 })
 
-t.test('an image of 127 layers fits the page that mount(2) takes', async (t) => {
-  const extension = makeExtension('deep')
-  extension.layers.lower = Array(127).fill('l/ABCDEFGHIJKLMNOPQRSTUVWXYZ')
-  const options = /^Options=(.*)$/m.exec(textOf([layerUnit(extension, 0)], 'normal/run-hostext-0.mount'))?.[1]
-  t.ok((options as string).length < 4095, `${options?.length} bytes`)
+t.test('a tree on the root is an overlay of its own, one on another file system is bound', async (t) => {
+  const mount = (bound: boolean) =>
+    textOf(
+      layerUnits({ extensions: [makeExtension('a')], dataRoot: '/my data/100%', bound }),
+      'normal/run-hostext-0.mount',
+    )
+  const tree = '/my data/100%%/hostext/trees/ABCDEFGHIJKLMNOPQRSTUVWXYZ.01234567'
+  t.match(
+    mount(false),
+    `[Mount]
+What=hostext-0
+Where=/run/hostext/0
+Type=overlay
+Options=ro,nosuid,nodev,lowerdir=/run/hostext/empty:tree
+WorkingDirectory=${tree}
+`,
+  )
+  t.match(
+    mount(true),
+    `[Mount]
+What=${tree}/tree
+Where=/run/hostext/0
+Type=none
+Options=bind,ro,nosuid,nodev
+`,
+  )
+})
+
+t.test('a second container of the same image is an overlay: a directory is a layer only once', async (t) => {
+  const tree = 'ZYXWVUTSRQPONMLKJIHGFEDCBA.01234567'
+  const extensions = [makeExtension('a'), makeExtension('b'), makeExtension('c', 'image:1', { tree })]
+  const units = layerUnits({ extensions, dataRoot: '/data', bound: true })
+  t.same(
+    units.map((unit) => /^Type=(.*)$/m.exec('text' in unit ? unit.text : '')?.[1]),
+    ['none', 'overlay', 'none'],
+  )
 })

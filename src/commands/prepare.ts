@@ -1,0 +1,192 @@
+import { appendFileSync } from 'node:fs'
+import { describeContainer } from '../engine/container.js'
+import type { EngineFacts } from '../image/engines.js'
+import type { Unprepared } from '../image/extension.js'
+import { makeBase, readTreeFacts, TREES } from '../image/kept.js'
+import { findEssentialLibraries } from '../image/libraries.js'
+import {
+  keepTrees,
+  makeOwnDirectory,
+  makePending,
+  type PendingTree,
+  type Preparation,
+} from '../image/prepare.js'
+import { listDirectory, type Root, reason, statLink } from '../machine/files.js'
+import { nameOf } from '../machine/os-release.js'
+import { RUN_DIRECTORY, UNPREPARED } from '../machine/run-directory.js'
+import { readAndDecide } from '../read.js'
+import { findEngine } from '../stack/decide.js'
+import type { Facts } from '../stack/facts.js'
+import type { Decision } from '../stack/plan.js'
+import { log } from '../text/log.js'
+import { printable } from '../text/printable.js'
+import { keepIndexes } from '../trial/indexes.js'
+import { withLock } from '../trial/lock.js'
+import { neededTrees, removeTrees } from '../trial/unused.js'
+
+/** Milliseconds after which a preparation says how far it is, for somebody who looks at a console. */
+const PATIENCE = 2000
+
+/**
+ * `hostext prepare`: prepares the images of all extensions that are not prepared yet, removes the trees that
+ * nothing needs, and shows those that are kept. `isBoot`: in the first pass of a boot, for which nothing is
+ * removed, and which reads afterwards what could not be prepared. Returns the lines to print, and whether
+ * everything is prepared.
+ */
+export async function prepare(
+  root: Root,
+  environment: NodeJS.ProcessEnv,
+  isBoot: boolean,
+): Promise<Prepared> {
+  const { facts, decision } = readAndDecide(root, environment)
+  const dataRoot = (findEngine(facts.engines ?? []) ?? facts.engines?.[0])?.dataRoot
+  if (dataRoot === undefined) return { lines: [`nothing to prepare: ${whyNothing(decision)}`], done: true }
+  // Nothing else runs in the first pass of a boot.
+  if (isBoot) return prepareAlone(root, environment, isBoot)
+  const wait = (): void =>
+    log({ level: 'notice', text: 'another preparation is at work: waiting until it has ended' })
+  try {
+    makeOwnDirectory(root, dataRoot)
+  } catch (error) {
+    // What has to be prepared says so itself.
+    log({ level: 'warning', text: (error as Error).message })
+    return prepareAlone(root, environment, isBoot)
+  }
+  return withLock(root, dataRoot, wait, () => prepareAlone(root, environment, isBoot))
+}
+
+type Prepared = { lines: string[]; done: boolean }
+
+/** Why there is nothing to prepare where no engine was found. */
+function whyNothing(decision: Decision): string {
+  if ('plain' in decision) return decision.plain
+  return 'wait' in decision && decision.wait.mounting
+    ? `the engine's data is on a file system that is not mounted: ${decision.wait.paths.join(' ')}`
+    : 'the engine has no data here'
+}
+
+async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: boolean): Promise<Prepared> {
+  const { facts, decision } = readAndDecide(root, environment)
+  const engine = findEngine(facts.engines ?? [])
+  if (!engine) {
+    return {
+      lines: [`nothing to prepare: ${whyNothing(decision)}`, ...(isBoot ? [] : tidyAll(root, facts))],
+      done: true,
+    }
+  }
+  const lines: string[] = []
+  let done = true
+  const preparation: Preparation = {
+    root,
+    dataRoot: engine.dataRoot,
+    base: makeBase(root, nameOf(facts.machine.os), facts.state ?? []),
+    libraries: once(() => findEssentialLibraries(root)),
+  }
+  let pending: PendingTree[] = []
+  const keep = (): void => {
+    if (pending.length > 0) keepTrees(root, engine.dataRoot, pending)
+    pending = []
+  }
+  /** Images that are prepared, for containers that have the same. */
+  const made = new Set<string>()
+  for (const [number, unprepared] of engine.unprepared.entries()) {
+    const who = describeContainer(unprepared.container)
+    const image = unprepared.layers.lower.join(':')
+    if (made.has(image)) {
+      lines.push(`prepared: ${who}: it has the same image as another one`)
+      continue
+    }
+    try {
+      const { tree, line } = await prepareOne(preparation, unprepared, number)
+      pending.push(tree)
+      made.add(image)
+      lines.push(`prepared: ${who}: ${line}`)
+      if (pending.reduce((sum, { facts }) => sum + facts.files, 0) > FILES_AT_RISK) keep()
+    } catch (error) {
+      done = false
+      const why = (error as Error).message
+      if (isBoot) tellBoot(root, unprepared, why)
+      else lines.push(`not prepared: ${who}: ${why}`)
+    }
+  }
+  keep()
+  if (!isBoot) lines.push(...tidy(root, environment, engine.dataRoot))
+  return { lines, done }
+}
+
+/** The most files in trees that a power cut would lose, so that a machine gets on even if it is cut often. */
+const FILES_AT_RISK = 20_000
+
+/** Prepares one image, and says on the log how far it is if that takes long. `line`: what was made. */
+async function prepareOne(
+  preparation: Preparation,
+  { container, layers }: Unprepared,
+  number: number,
+): Promise<{ tree: PendingTree; line: string }> {
+  const who = printable(container.name, 60)
+  const started = Date.now()
+  let told = started
+  const progress = (entries: number): void => {
+    const now = Date.now()
+    if (now - told < PATIENCE) return
+    told = now
+    log({ level: 'notice', text: `preparing ${who}: ${entries} files so far` })
+  }
+  const tree = await makePending({ ...preparation, progress }, layers, number)
+  const seconds = ((Date.now() - started) / 1000).toFixed(1)
+  return { tree, line: `${tree.facts.files} files, ${tree.facts.directories} directories, ${seconds} s` }
+}
+
+/** Leaves the reason for the decision of this boot. */
+function tellBoot(root: Root, { container }: Unprepared, why: string): void {
+  if (!statLink(root, RUN_DIRECTORY)) return
+  const line = JSON.stringify({ id: container.id, why: printable(why, 500) })
+  appendFileSync(`${root.prefix}${UNPREPARED}`, `${line}\n`)
+}
+
+/** Tidies all data roots up of which no extension is left. */
+function tidyAll(root: Root, { engines = [] }: Facts): string[] {
+  return engines.flatMap((engine) => tidyUp(root, engine))
+}
+
+function tidy(root: Root, environment: NodeJS.ProcessEnv, dataRoot: string): string[] {
+  const now = readAndDecide(root, environment).facts.engines?.find((engine) => engine.dataRoot === dataRoot)
+  return now ? tidyUp(root, now) : []
+}
+
+/** Removes what nothing needs. Returns lines about that and about what is kept. */
+function tidyUp(root: Root, { dataRoot, extensions, trees }: EngineFacts): string[] {
+  const needed = neededTrees(root, dataRoot)
+  for (const tree of trees) needed.add(tree)
+  const indexes = keep(root, dataRoot, needed)
+  const removed = removeTrees(root, dataRoot, needed)
+  const kept = listDirectory(root, `${dataRoot}/${TREES}`).map((name) => {
+    const facts = readTreeFacts(root, dataRoot, name)
+    const user = extensions.find(({ tree }) => tree === name)
+    const other = trees.includes(name) ? 'an extension that is left out' : 'a stack of an earlier boot'
+    const who = user ? describeContainer(user.container) : `for ${other}`
+    return `kept: ${name}: ${who}, ${facts?.files ?? 0} files of ${mebibytes(facts?.bytes ?? 0)} MiB`
+  })
+  return [...indexes, ...removed.map((name) => `removed: ${name}: nothing needs it`), ...kept]
+}
+
+/** Keeps what can be kept of the indexes: where the disk is read-only or full, they are made in each boot. */
+function keep(root: Root, dataRoot: string, needed: ReadonlySet<string>): string[] {
+  try {
+    return keepIndexes(root, dataRoot, needed)
+  } catch (error) {
+    return [`the indexes of this boot are not kept: ${reason(error)}`]
+  }
+}
+
+function mebibytes(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1)
+}
+
+function once<Result>(make: () => Result): () => Result {
+  let made: { result: Result } | undefined
+  return () => {
+    made ??= { result: make() }
+    return made.result
+  }
+}

@@ -1,0 +1,402 @@
+import {
+  chmodSync,
+  chownSync,
+  constants,
+  copyFileSync,
+  type Dirent,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  type Stats,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs'
+import { at, type Root, reason, resolveLinks, statLink } from '../machine/files.js'
+import { USR_MERGED } from '../machine/machine.js'
+import { isBelow } from '../machine/mountinfo.js'
+import { printable } from '../text/printable.js'
+import { describePlace, octal } from './base.js'
+import { type Dropped, findDropped, hasDropped, isHostKey, stateOf, WHY_DROPPED } from './rules.js'
+
+/**
+ * Where an image's state is kept in its tree. systemd-tmpfiles copies it from there to the place of the same
+ * name: tmpfiles.d(5), `C` and `L` without an argument.
+ */
+export const FACTORY = '/usr/share/factory'
+
+/** Directories that are links to another one on systems that have merged them: file-hierarchy(7). */
+const MERGED = [...USR_MERGED.map((name) => `/${name}`), '/usr/sbin']
+
+/** Far more than an image has; a tree of them would take minutes to make. */
+const MOST_ENTRIES = 2_000_000
+
+/** The name of a shared library: ldconfig(8). */
+const LIBRARY = /(?:^|[^/])\.so(?:\.|$)/
+
+/** Owners of the image that have another ID in the root: from the image's ID to the root's. */
+export type Owners = { users: ReadonlyMap<number, number>; groups: ReadonlyMap<number, number> }
+
+export type TreeInput = {
+  /** A directory that shows the image: image/merged.ts. */
+  view: string
+  /** The directories of its layers, the uppermost first. */
+  layers: readonly string[]
+  /** An empty directory that becomes the tree. */
+  out: string
+  /** The root that the image is for, as it is without extensions. */
+  base: Root
+  /** The directories of state. */
+  state: readonly string[]
+  owners: Owners
+  /** Called now and then with the number of entries so far. */
+  progress?: (entries: number) => void
+}
+
+/** What was made, and what was learned on the way. */
+export type MadeTree = {
+  files: number
+  directories: number
+  /** The bytes in its files, and in those that are copies and not links. */
+  bytes: number
+  copied: number
+  /** What of the base root was looked at and would make another tree: a path and what is there. */
+  looked: [path: string, what: string][]
+  /** Each thing that was dropped, moved or not taken: a line. */
+  notes: string[]
+  /** Paths of the state that it brings, parents first; symbolic links with their targets. */
+  state: { path: string; link?: string }[]
+  /** Whether it had SSH host keys, which were dropped. */
+  hadHostKeys: boolean
+  /** Whether it has shared libraries. */
+  hasLibraries: boolean
+}
+
+type Directory = {
+  /** Below the view and the layers; empty at the top. */
+  image: string
+  /** Its place in the root. */
+  place: string
+  layers: readonly string[]
+  /** Whether the root has a directory there. */
+  isInRoot: boolean
+}
+
+/**
+ * Makes a tree of an image: its files as they will be in the root, as hard links to the files in its layers,
+ * with directories of its own. The rules of images (image/rules.ts) are applied on the way. Owners and modes
+ * of directories that the root has are the root's. Throws an Error that says what could not be made.
+ */
+export function makeTree(input: TreeInput): MadeTree {
+  const { view, out, base, state, owners, progress } = input
+  const made: MadeTree = {
+    ...{ files: 0, directories: 0, bytes: 0, copied: 0 },
+    ...{ looked: [], notes: [], state: [], hadHostKeys: false, hasLibraries: false },
+  }
+  const existing = new Set([''])
+  const looked = new Map<string, string>()
+  /** The names of programs that were copied, by the directories they were copied to and from. */
+  const executables = new Map<string, string[]>()
+  /** Directories whose files go behind a link of the root, after those that the image has there itself. */
+  const moved: Directory[] = []
+  let entries = 0
+  /** Files of the state that are left behind. */
+  let notCopied = 0
+
+  const note = (text: string): void => void made.notes.push(text)
+  const drop = (path: string, why: Dropped): void => {
+    if (isHostKey(path)) made.hadHostKeys = true
+    note(`dropped: ${printable(path)}: ${WHY_DROPPED[why]}`)
+  }
+  const uidOf = ({ uid }: Stats): number => owners.users.get(uid) ?? uid
+  const gidOf = ({ gid }: Stats): number => owners.groups.get(gid) ?? gid
+  const stateFor = (place: string): string | undefined => state.find((path) => isBelow(place, path))
+  /** Where something of the root's path `place` is in the tree. */
+  const inTree = (place: string): string => (stateFor(place) ? FACTORY + place : place)
+
+  /** Makes a directory of the tree and those above it: as they are in the root, otherwise as `like`. */
+  const ensure = (path: string, like?: Stats): void => {
+    if (existing.has(path)) return
+    ensure(path.slice(0, path.lastIndexOf('/')))
+    existing.add(path)
+    made.directories++
+    const own = path.startsWith(`${FACTORY}/`) ? undefined : statLink(base, path)
+    const stat = own?.isDirectory() ? own : like
+    mkdirSync(out + path)
+    const isRoots = stat !== undefined && stat === own
+    const [uid, gid] = stat ? (isRoots ? [stat.uid, stat.gid] : [uidOf(stat), gidOf(stat)]) : [0, 0]
+    if (uid !== 0 || gid !== 0) chownSync(out + path, uid, gid)
+    chmodSync(out + path, stat ? stat.mode & 0o7777 : 0o755)
+    if (isRoots && like && (like.uid !== uid || like.gid !== gid || (like.mode ^ stat.mode) & 0o7777)) {
+      looked.set(path, describePlace(base, path))
+      note(`${printable(path)}: owner and mode are the root's, not ${like.uid}:${like.gid} ${octal(like)}`)
+    }
+  }
+
+  /** Whether something else than a directory of the tree is at a place, or on the way to it. */
+  const isTaken = (path: string): boolean => {
+    for (let at = path; !existing.has(at); at = at.slice(0, at.lastIndexOf('/')))
+      if (statLink({ prefix: out }, at)) return true
+    return false
+  }
+
+  const visit = ({ image, place, layers, isInRoot }: Directory): void => {
+    const shown = readEntries(view + image)
+    const listed = layers.map((layer) => ({
+      layer,
+      // An image of one layer is its own view.
+      names: new Set(layer === view ? shown.map(({ name }) => name) : namesIn(layer + image)),
+    }))
+    const inRoot = isInRoot ? entriesByName(at(base, place || '/')) : NOTHING
+    const kind = stateFor(place) === undefined ? undefined : stateOf(place)
+    const mayBeDropped = hasDropped(place)
+    const own = inTree(place)
+    for (const entry of shown) {
+      if (++entries > MOST_ENTRIES) throw new Error(`it has more than ${MOST_ENTRIES} files`)
+      if (progress && entries % 1000 === 0) progress(entries)
+      const name = entry.name
+      const from = `${image}/${name}`
+      const path = `${place}/${name}`
+      if (name.includes('\ufffd')) {
+        note(`not taken: ${printable(path)}: its name is not UTF-8`)
+        continue
+      }
+      const dropped = mayBeDropped && findDropped(path)
+      if (dropped) {
+        // Every image has these directories, most of them empty.
+        if (dropped !== 'api' || !entry.isDirectory() || namesIn(view + from).length > 0) drop(path, dropped)
+        continue
+      }
+      const root = inRoot.get(name)
+      if (entry.isDirectory()) {
+        // Deeper ones count only where they made a difference.
+        if (!kind && from.split('/').length <= 3) looked.set(path, describePlace(base, path))
+        const below = { image: from, layers: layers.filter((_, at) => listed[at]?.names.has(name)) }
+        if (!root?.isSymbolicLink()) {
+          enter({ ...below, place: path, isInRoot: root?.isDirectory() ?? false })
+          continue
+        }
+        looked.set(path, describePlace(base, path))
+        const target = resolveLinks(base, path)
+        const why = findDropped(target)
+        if (why) {
+          drop(path, why)
+        } else if (target === '/' || !canBeDirectory(base, target)) {
+          note(`not taken: ${printable(path)}: the root has a link there that leads to no directory`)
+        } else {
+          note(`moved: ${printable(path)} to ${printable(target)}, where the root's link leads`)
+          const isInRoot = statLink(base, target)?.isDirectory() ?? false
+          moved.push({ ...below, place: target, isInRoot })
+        }
+        continue
+      }
+      if (root?.isDirectory()) {
+        // `/bin -> usr/bin`, in an image of a usr-merged system, hides nothing of it from another one.
+        const isMerge = entry.isSymbolicLink() && MERGED.includes(path)
+        if (!kind) looked.set(path, describePlace(base, path))
+        if (!isMerge) note(`not taken: ${printable(path)}: the root has a directory there`)
+        continue
+      }
+      if (root?.isSymbolicLink() && entry.isSymbolicLink()) {
+        // The same link twice, as `/bin` in every image of a usr-merged system.
+        if (readlinkSync(view + from) === readlinkSync(at(base, path))) continue
+      }
+      const layer = listed.find(({ names }) => names.has(name))?.layer
+      take(entry, layer && layer + from, view + from, own, path, kind)
+    }
+  }
+
+  /**
+   * Takes one entry that is not a directory. `source`: where its layer has it; undefined if no layer has it
+   * there (a renamed directory). `shown`: where the view has it. `kind`: what becomes of the state it is in.
+   */
+  const take = (
+    entry: Dirent,
+    source: string | undefined,
+    shown: string,
+    own: string,
+    path: string,
+    kind: ReturnType<typeof stateOf> | undefined,
+  ): void => {
+    if (kind === 'nothing' || kind === 'directories') {
+      notCopied++
+      return
+    }
+    let stat = lstatSync(source ?? shown)
+    // A whiteout, if the image is one layer.
+    if (stat.isCharacterDevice() && stat.rdev === 0) return
+    // A layer may have the attributes of a file and not its contents (metacopy=on in overlayfs.rst).
+    const isEmpty = stat.isFile() && stat.size > 0 && stat.blocks === 0
+    const isWhole = source !== undefined && isSameKind(stat, entry) && !isEmpty
+    const from = isWhole ? source : shown
+    if (!isWhole) stat = lstatSync(shown)
+    if (kind === 'all') {
+      if (stat.isSymbolicLink()) made.state.push({ path, link: readlinkSync(from) })
+      else if (stat.isFile()) made.state.push({ path })
+      if (!stat.isFile() && !stat.isSymbolicLink())
+        note(`not taken: ${printable(path)}: only files, directories and links are copied to the state`)
+      if (!stat.isFile()) return
+    }
+    ensure(own)
+    const name = path.slice(path.lastIndexOf('/') + 1)
+    const to = `${out}${own}/${name}`
+    made.hasLibraries ||= LIBRARY.test(name)
+    const owner = [uidOf(stat), gidOf(stat)] as const
+    const isOwners = owner[0] === stat.uid && owner[1] === stat.gid
+    let result = isWhole && isOwners ? link(from, to) : 'impossible'
+    if (result === 'impossible') {
+      result = copy(from, to, stat, owner)
+      made.copied += stat.size
+      if (result === 'made' && stat.isFile() && stat.mode & 0o111) {
+        const directory = from.slice(0, from.lastIndexOf('/'))
+        const key = `${out}${own}\0${directory}`
+        executables.set(key, [...(executables.get(key) ?? []), name])
+      }
+    }
+    if (result === 'exists') {
+      note(
+        `not taken: ${printable(shown.slice(view.length))}: the image has another file at ${printable(path)}`,
+      )
+      return
+    }
+    made.files++
+    made.bytes += stat.size
+  }
+
+  const enter = (directory: Directory): void => {
+    const { image, place } = directory
+    const kind = stateFor(place) && stateOf(place)
+    if (kind === 'nothing') {
+      notCopied++
+      return
+    }
+    const stat = lstatSync(view + image)
+    const own = inTree(place)
+    if (isTaken(own)) {
+      note(`not taken: ${printable(image)}: the image has another file at ${printable(place)}`)
+      return
+    }
+    ensure(own, stat)
+    if (kind && !state.includes(place)) made.state.push({ path: place })
+    visit(directory)
+  }
+
+  visit({ image: '', place: '', layers: input.layers, isInRoot: true })
+  for (let next = moved.shift(); next; next = moved.shift()) enter(next)
+  for (const [key, names] of executables) {
+    const [to, from] = key.split('\0') as [string, string]
+    restoreCapabilities(to, from, names)
+  }
+  if (notCopied > 0)
+    note(`not taken: ${notCopied} logs, caches and databases of packages below ${state.join(', ')}`)
+  made.looked = [...looked]
+  made.state.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
+  return made
+}
+
+const NOTHING: ReadonlyMap<string, Dirent> = new Map()
+
+/** What a directory of the root has; nothing if it cannot be read. */
+function entriesByName(path: string): ReadonlyMap<string, Dirent> {
+  try {
+    return new Map(readdirSync(path, { withFileTypes: true }).map((entry) => [entry.name, entry]))
+  } catch {
+    return NOTHING
+  }
+}
+
+function readEntries(path: string): Dirent[] {
+  return readdirSync(path, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/**
+ * The names in a directory of a layer; none if the layer has no such directory. A link is none: it would lead
+ * out of the layer.
+ */
+function namesIn(path: string): string[] {
+  try {
+    return lstatSync(path).isDirectory() ? readdirSync(path) : []
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
+  }
+}
+
+function isSameKind(stat: Stats, entry: Dirent): boolean {
+  return (
+    stat.isFile() === entry.isFile() &&
+    stat.isSymbolicLink() === entry.isSymbolicLink() &&
+    stat.isCharacterDevice() === entry.isCharacterDevice()
+  )
+}
+
+/** Whether the root has a directory there, or nothing that is in the way of one: a link may lead ahead. */
+function canBeDirectory(base: Root, path: string): boolean {
+  for (let place = path; place !== ''; place = place.slice(0, place.lastIndexOf('/'))) {
+    const stat = statLink(base, place)
+    if (stat) return stat.isDirectory()
+  }
+  return true
+}
+
+type Result = 'made' | 'exists' | 'impossible'
+
+/** Makes a hard link. `impossible`: too many links to one file, or another file system. */
+function link(from: string, to: string): Result {
+  try {
+    linkSync(from, to)
+    return 'made'
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return 'exists'
+    if (code === 'EMLINK' || code === 'EXDEV') return 'impossible'
+    throw new Error(`${printable(from)} cannot be linked: ${reason(error)}`)
+  }
+}
+
+/** Copies a file with its mode and times, for another owner. */
+function copy(from: string, to: string, stat: Stats, [uid, gid]: readonly [number, number]): Result {
+  try {
+    if (stat.isSymbolicLink()) {
+      symlinkSync(readlinkSync(from), to)
+      lchownSync(to, uid, gid)
+      lutimesSync(to, stat.atime, stat.mtime)
+      return 'made'
+    }
+    if (stat.isFile()) copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+    // Node makes no device nodes, pipes and sockets.
+    else if (statLink({ prefix: '' }, to)) return 'exists'
+    else runCp(['-a', from, to])
+    chownSync(to, uid, gid)
+    chmodSync(to, stat.mode & 0o7777)
+    utimesSync(to, stat.atime, stat.mtime)
+    return 'made'
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return 'exists'
+    throw new Error(`${printable(from)} cannot be copied: ${reason(error)}`)
+  }
+}
+
+/**
+ * Gives copies of programs the extended attributes of their originals: file capabilities (capabilities(7)).
+ * The kernel takes them away when the owner changes. A cp(1) that cannot do it leaves them out.
+ */
+function restoreCapabilities(directory: string, from: string, names: readonly string[]): void {
+  const files = names.map((name) => `${from}/${name}`)
+  for (let at = 0; at < files.length; at += 500) {
+    try {
+      const words = ['--attributes-only', '--preserve=xattr', '-t', directory, ...files.slice(at, at + 500)]
+      runCp(words)
+    } catch {
+      return
+    }
+  }
+}
+
+/** Runs cp(1). Throws an Error if it fails. Loaded only here: no boot of a known stack needs it. */
+function runCp(words: string[]): void {
+  process.getBuiltinModule('node:child_process').execFileSync('cp', words, { stdio: 'ignore' })
+}

@@ -1,0 +1,177 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { prepare } from '../../../src/commands/prepare.js'
+import { TREES } from '../../../src/image/kept.js'
+import type { Root } from '../../../src/machine/files.js'
+import { readAndDecide } from '../../../src/read.js'
+import { copyDataRoot, DATA, find } from '../../support/data-root.js'
+import { cannotMount } from '../../support/private.js'
+import { walk, writeTree } from '../../support/tree.js'
+
+if (cannotMount) {
+  t.pass(cannotMount, { skip: cannotMount })
+  process.exit(0)
+}
+
+function machine(t: Test, dataRoot?: string): { root: Root; data: string; trees: () => string[] } {
+  const { root, data } = copyDataRoot(t, dataRoot)
+  writeTree(root.prefix, {
+    'proc/self/mountinfo': '22 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n',
+    'usr/lib/systemd/system/soft-reboot.target': '',
+    'etc/fstab': '/dev/vda1 / ext4 rw\n',
+  })
+  const directory = join(root.prefix, DATA, TREES)
+  return { root, data, trees: () => (existsSync(directory) ? readdirSync(directory).sort() : []) }
+}
+
+const short = (lines: string[]) =>
+  lines.map((line) => line.replace(/ \(.*?\)/, '').replace(/[A-Z0-9]{26}\.[0-9a-f]{8}/, 'TREE'))
+
+t.test('prepares, and shows what is kept', async (t) => {
+  const { root, trees } = machine(t)
+  const { lines, done } = await prepare(root, {}, false)
+  t.equal(done, true)
+  t.match(
+    short(lines).filter((line) => line.startsWith('prepared')),
+    ['many-layers', 'override', 'one-layer', 'additive'].map(
+      (name) => new RegExp(`^prepared: ${name}: \\d+ files, \\d+ directories, \\d\\.\\d s$`),
+    ),
+  )
+  t.match(
+    short(lines).filter((line) => line.startsWith('kept')),
+    ['additive', 'one-layer', 'override', 'many-layers'].map(
+      (name) => new RegExp(`^kept: TREE: ${name}, \\d+ files of 0\\.0 MiB$`),
+    ),
+  )
+  t.equal(lines.length, 8)
+  t.equal(trees().length, 4)
+  for (const tree of trees()) {
+    const directory = join(root.prefix, DATA, TREES, tree)
+    const { copied, files } = JSON.parse(readFileSync(join(directory, 'facts'), 'utf8'))
+    t.equal(copied, 0, 'as the engine names its layers, nothing is copied')
+    const found = walk(join(directory, 'tree')).filter(({ entry }) => entry.isFile())
+    t.equal(found.length, files)
+    for (const { path } of found) t.ok(statSync(join(directory, 'tree', path)).nlink > 1, path)
+  }
+  const again = await prepare(root, {}, false)
+  t.same(
+    again.lines,
+    lines.filter((line) => line.startsWith('kept')),
+    'nothing is done twice',
+  )
+  t.equal(again.done, true)
+})
+
+/** Has the image of `override` something that cannot be prepared. */
+function spoil(data: string): void {
+  const { mountId } = find(data, 'override')
+  const lower = readFileSync(join(data, 'overlay2', mountId, 'lower'), 'utf8').split(':')
+  writeTree(join(data, 'overlay2', lower[1] as string), {
+    'usr/lib/tmpfiles.d': '-> /etc/cron.d',
+    'var/lib/app/x': '',
+  })
+}
+
+t.test('one that cannot be prepared is named, and leaves the others alone', async (t) => {
+  const { root, data, trees } = machine(t)
+  spoil(data)
+  const { lines, done } = await prepare(root, {}, false)
+  t.equal(done, false)
+  t.equal(lines.filter((line) => line.startsWith('prepared')).length, 3)
+  t.same(
+    short(lines).filter((line) => line.startsWith('not prepared')),
+    ['not prepared: override: it has a symbolic link at /usr/lib/tmpfiles.d'],
+  )
+  t.equal(trees().length, 3)
+})
+
+t.test('in a boot the reasons are for the decision, and nothing is removed', async (t) => {
+  const { root, data, trees } = machine(t)
+  spoil(data)
+  const old = join(root.prefix, DATA, TREES, 'OLD.01234567')
+  mkdirSync(old, { recursive: true, mode: 0o700 })
+  mkdirSync(join(root.prefix, 'run/hostext'), { recursive: true })
+  t.match(readAndDecide(root, {}).decision, { wait: { preparing: { length: 4 } } })
+  const { lines, done } = await prepare(root, {}, true)
+  t.equal(done, false)
+  t.same(lines.length, 3)
+  t.equal(trees().length, 4, 'what is not needed goes when the machine is up')
+  writeTree(root.prefix, { 'run/hostext/collected': '' })
+  const { decision } = readAndDecide(root, {})
+  t.match(decision, { plan: { extensions: { length: 3 } } })
+  t.match(
+    decision.messages[0]?.text.replace(/\(.*?\)/, '()'),
+    'left out: override (): it is not prepared: it has a symbolic link at /usr/lib/tmpfiles.d',
+  )
+  await prepare(root, {}, false)
+  t.equal(trees().length, 3)
+})
+
+t.test('the trees of extensions that are left out stay', async (t) => {
+  const { root, data, trees } = machine(t)
+  await prepare(root, {}, false)
+  const before = trees()
+  const { config } = find(data, 'one-layer')
+  const json = JSON.parse(readFileSync(config, 'utf8'))
+  json.Config.Labels['io.balena.image.kernel-version'] = '5.0.0'
+  writeFileSync(config, JSON.stringify(json))
+  const { lines } = await prepare(root, {}, false)
+  t.same(trees(), before)
+  t.equal(
+    short(lines).filter((line) => /^kept: TREE: for an extension that is left out, /.test(line)).length,
+    1,
+  )
+  t.match(
+    readAndDecide(root, {}).decision,
+    { plan: { extensions: { length: 3 } } },
+    'and the next boot waits for nothing',
+  )
+})
+
+t.test('the trees of containers that are gone stay as long as a stack needs them', async (t) => {
+  const { root, data, trees } = machine(t)
+  await prepare(root, {}, false)
+  const { decision } = readAndDecide(root, {})
+  if (!('plan' in decision) || decision.plan.safety.kind !== 'trial') throw new Error('no trial')
+  writeTree(root.prefix, { 'var/lib/docker/hostext/good': decision.plan.safety.trial.record })
+  const { id } = find(data, 'one-layer')
+  rmSync(join(data, 'containers', id), { recursive: true })
+  const { lines } = await prepare(root, {}, false)
+  t.equal(trees().length, 4)
+  t.equal(short(lines).filter((line) => /^kept: TREE: for a stack of an earlier boot, /.test(line)).length, 1)
+  rmSync(join(data, 'hostext/good'))
+  const after = await prepare(root, {}, false)
+  t.equal(trees().length, 3)
+  t.same(
+    short(after.lines).filter((line) => line.startsWith('removed')),
+    ['removed: TREE: nothing needs it'],
+  )
+})
+
+t.test('the last extension is gone: so are all trees', async (t) => {
+  const { root, data, trees } = machine(t)
+  await prepare(root, {}, false)
+  for (const id of readdirSync(join(data, 'containers')))
+    rmSync(join(data, 'containers', id), { recursive: true })
+  const { lines, done } = await prepare(root, {}, false)
+  t.equal(done, true)
+  t.equal(lines[0], 'nothing to prepare: no container is a host extension')
+  t.same(trees(), [])
+})
+
+t.test('nothing to prepare', async (t) => {
+  const { root } = machine(t)
+  writeTree(root.prefix, { 'proc/cmdline': 'balena.nohostext\n' })
+  t.same(await prepare(root, {}, false), {
+    lines: ['nothing to prepare: balena.nohostext on the kernel command line'],
+    done: true,
+  })
+})
+
+t.test('two at once: one after the other', async (t) => {
+  const { root, trees } = machine(t)
+  const both = await Promise.all([prepare(root, {}, false), prepare(root, {}, false)])
+  t.equal(both.flatMap(({ lines }) => lines).filter((line) => line.startsWith('prepared')).length, 4)
+  t.equal(trees().length, 4)
+})

@@ -1,0 +1,44 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { type RecordedStack, recordStack, stackText } from '../../../src/stack/record.js'
+import { neededTrees, removeTrees } from '../../../src/trial/unused.js'
+import { makeExtension } from '../../support/plan.js'
+import { makeTree } from '../../support/tree.js'
+
+const tree = (key: string) => `${key}.01234567`
+const stack = (...keys: string[]): RecordedStack =>
+  recordStack(keys.map((key) => makeExtension(key, 'image:1', { tree: tree(key) })))
+
+t.test('what stacks of earlier boots need, and this one', async (t) => {
+  const prefix = makeTree(t, {
+    'data/hostext/good': stackText(stack('GOOD', 'BOTH')),
+    'data/hostext/previous': stackText(stack('PREVIOUS', 'BOTH')),
+    'data/hostext/trial.1': stackText(stack('TRIAL')),
+    'data/hostext/trial.2': 'damaged',
+    'run/hostext/stacked': `${tree('STACKED')}\n${tree('BOTH')}\n`,
+  })
+  const needed = neededTrees({ prefix }, '/data')
+  t.same([...needed].filter(Boolean).sort(), ['BOTH', 'GOOD', 'PREVIOUS', 'STACKED', 'TRIAL'].map(tree))
+  t.same([...neededTrees({ prefix: makeTree(t) }, '/data')], [])
+})
+
+t.test('all others go, and what was left over', async (t) => {
+  const prefix = makeTree(t)
+  const trees = join(prefix, 'data/hostext/trees')
+  const names = [tree('USED'), tree('OLD'), 'new0']
+  for (const name of names) mkdirSync(join(trees, name, 'tree/usr'), { recursive: true })
+  writeFileSync(join(prefix, 'engine'), 'engine')
+  writeFileSync(join(trees, 'file'), '')
+  t.same(removeTrees({ prefix }, '/data', new Set([tree('USED'), tree('GONE')])), [
+    tree('OLD'),
+    'file',
+    'new0',
+  ])
+  t.same(
+    names.map((name) => existsSync(join(trees, name))),
+    [true, false, false],
+  )
+  t.same(removeTrees({ prefix }, '/data', new Set([tree('USED')])), [])
+  t.same(removeTrees({ prefix: makeTree(t) }, '/data', new Set()), [], 'no trees at all')
+})
