@@ -44,7 +44,7 @@ export function assemble(machine: Machine, addModules?: (tree: string) => void):
   const tree = mkdtempSync(join(tmpdir(), `hostext-${machine.release}-`))
   chmodSync(tree, 0o755)
   // Nothing modifies files below /usr in place, so hard links will do there; the rest is copied.
-  const base = installed(machine.release, kindOf(machine))
+  const base = machine.base?.(machine.release) ?? installed(machine.release, kindOf(machine))
   const others = readdirSync(base).filter((name) => name !== 'usr')
   execFileSync('cp', ['-a', '-t', tree, ...others.map((name) => join(base, name))])
   execFileSync('cp', ['-al', '-t', tree, join(base, 'usr')])

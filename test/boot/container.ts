@@ -43,7 +43,8 @@ export async function bootContainer(machine: Machine, limit = 600): Promise<Outc
   try {
     return await bootAll(machine, async (options) => {
       const commandLine = wordsOf(machine, options, [], ++number)
-      const words = ['-q', '--register=no', '--keep-unit', '-D', tree, '-b', ...commandLine]
+      const network = machine.ownNetwork ? ['--private-network'] : []
+      const words = ['-q', '--register=no', '--keep-unit', ...network, '-D', tree, '-b', ...commandLine]
       const isTime = options.cut && cutter(options.cut)
       let isCut = false
       const ran = await runApart(['env', ...ENVIRONMENT, 'systemd-nspawn', ...words], {

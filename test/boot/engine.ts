@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import {
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -20,6 +21,8 @@ export type ExtensionSource = {
   files?: Record<string, string>
   /** Copies a tree into the context as `tree/`. */
   tree?: string
+  /** An archive in the cache, which is in the context as `root.tar`. ADD keeps its owners and modes. */
+  archive?: string
 }
 
 /** The builders that an engine has. They name the directories of layers differently. */
@@ -79,11 +82,13 @@ function readTree(directory: string): string[] {
 }
 
 /** The build context of one source, in the directory `context`. */
-export function writeContext(context: string, { dockerfile, files = {}, tree }: ExtensionSource): void {
+export function writeContext(context: string, source: ExtensionSource): void {
+  const { dockerfile, files = {}, tree, archive } = source
   writeFileSync(join(context, 'Dockerfile'), dockerfile)
   // A shell for RUN, at a path where no root has anything.
   cpSync('/bin/busybox', join(context, 'busybox'))
   if (tree) cpSync(tree, join(context, 'tree'), { recursive: true, verbatimSymlinks: true })
+  if (archive) linkSync(archive, join(context, 'root.tar'))
   for (const [path, text] of Object.entries(files)) {
     const file = join(context, path.replace(/\*$/, ''))
     mkdirSync(join(file, '..'), { recursive: true })
@@ -95,7 +100,7 @@ export function writeContext(context: string, { dockerfile, files = {}, tree }: 
 /** A running engine: its command line, `build` with either builder, and the path of its socket. */
 export type Engine = {
   docker: (...words: string[]) => string
-  build: (builder: Builder, tag: string, context: string) => void
+  build: (builder: Builder, tag: string, context: string, network?: 'none' | 'host') => void
   socket: string
 }
 
@@ -143,9 +148,9 @@ export function withEngine(data: string, use: (engine: Engine) => void, more: re
     }
   }
   const docker = (...args: string[]): string => call({ DOCKER_BUILDKIT: '0' }, args)
-  const build = (builder: Builder, tag: string, context: string): void => {
+  const build = (builder: Builder, tag: string, context: string, network = 'none'): void => {
     const env = { DOCKER_BUILDKIT: builder === 'buildkit' ? '1' : '0' }
-    call(env, ['build', '--quiet', '--network=none', '--tag', tag, context])
+    call(env, ['build', '--quiet', `--network=${network}`, '--tag', tag, context])
   }
   try {
     waitFor('dockerd', log, () => existsSync(`${run}/docker.sock`) && docker('version') !== '')

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { PROJECT } from '../support/paths.js'
 import { cached } from './cache.js'
 import { dataRoot, type ExtensionSource } from './engine.js'
 
@@ -124,6 +125,28 @@ export function program(name: string, directory: string): string {
     }),
     'tree',
   )
+}
+
+/**
+ * Prepares the images of a root file system that has everything, as `hostext prepare --root` does at the end
+ * of an image build.
+ */
+export function prepareImages(root: string): void {
+  execFileSync(process.execPath, [join(PROJECT, 'dist/hostext.cjs'), 'prepare', '--root', root], {
+    stdio: 'pipe',
+  })
+}
+
+/** The directory of the tree of a prepared image, below the data root. */
+export function treeOf(data: string, name: string): string {
+  const id = basename(containerDirectory(data, name))
+  const mountId = readFileSync(join(data, 'image/overlay2/layerdb/mounts', id, 'mount-id'), 'utf8')
+  const [, layer = ''] = readFileSync(join(data, 'overlay2', mountId, 'lower'), 'utf8').split(':')
+  const tree = readdirSync(join(data, 'hostext/trees')).find((tree) =>
+    tree.startsWith(layer.slice('l/'.length)),
+  )
+  if (!tree) throw new Error(`${name} is not prepared in ${data}`)
+  return `hostext/trees/${tree}/tree`
 }
 
 /** The directory of the container named `name` in the data root at `data`. */

@@ -7,6 +7,10 @@ export type Machine = DiskOptions & {
   release: Release
   /** The root has a container engine, dockerd, and docker.service is enabled. */
   device?: true
+  /** Makes another root file system than Debian with hostext: a directory that is copied. */
+  base?: (release: Release) => string
+  /** A container has a network of its own, with nothing but a loopback interface. */
+  ownNetwork?: true
   /** The machine has disks and lacks what only makes its boots longer: lean.ts. */
   lean?: boolean
   /**

@@ -12,6 +12,8 @@ import { uml } from './uml.js'
 /** Boots of a trial before its stack counts as bad: `Attempts=`. */
 const ATTEMPTS = 2
 const RECORD = '/var/lib/docker/hostext'
+/** How many files each version has. */
+export const FILES = 300
 
 /**
  * One step of an extension's life in each boot, depending on what the boot finds: create, update, update to a
@@ -35,6 +37,9 @@ report root findmnt -no SOURCE,FSTYPE,OPTIONS /
 report target systemctl is-active multi-user.target
 report decision cat /run/hostext.decision
 report stacked cat /usr/share/extension
+# A tree is whole or absent.
+report files sh -c 'cat /usr/share/extension-files/* | wc -l'
+report trees ls $record/trees
 report rollback systemctl is-failed hostext-rollback.service
 report engine docker info -f '{{.Driver}} {{.ServerVersion}}'
 report containers docker ps -a --no-trunc --format '{{.Names}} {{.Image}} {{.Label "test.version"}}'
@@ -67,6 +72,8 @@ version() {
 	rm -rf $state/build
 	mkdir -p $state/build/tree/usr/share
 	echo "$name" >$state/build/tree/usr/share/extension
+	mkdir $state/build/tree/usr/share/extension-files
+	for file in $(seq ${FILES}); do echo $file >$state/build/tree/usr/share/extension-files/$file; done
 	if [ $kind = bad ]; then
 		mkdir -p $state/build/tree/usr/lib/systemd/system/sysinit.target.wants
 		# Reported, not printed: not everything that is printed reaches the console's file.
@@ -267,6 +274,8 @@ function judgeWhole(history: History, reports: Map<string, string>): string[] {
   for (const key of ['engine', 'containers', 'engine-after'])
     if (reports.get(`${key}.status`) !== '0') wrong.push(`the engine: ${key}: ${reports.get(key)}`)
   const stacked = reports.get('stacked.status') === '0' ? (reports.get('stacked') ?? '') : undefined
+  if (stacked !== undefined && reports.get('files') !== String(FILES))
+    wrong.push(`a part of ${stacked} is stacked: ${reports.get('files')} files of ${FILES}`)
   if (stacked !== undefined && history.versions.get(stacked)?.bad)
     wrong.push(`the bad version ${stacked} is stacked, and the machine is up`)
   // If it is not stacked, a message says why for this very extension: "no container" is not a reason.

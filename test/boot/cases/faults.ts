@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, said } from '../checks.js'
 import { type Disk, extentsOf, freeExtents, type MadeDisk } from '../disks.js'
 import { dataRoot } from '../engine.js'
-import { containerDirectory, FEATURE, standardDataRoot } from '../extensions.js'
+import { containerDirectory, FEATURE, prepareImages, standardDataRoot, treeOf } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 import { type Kind, mapperWord, wholeDisk } from '../mapper.js'
 
@@ -44,6 +44,12 @@ export function moveToDataPartition(root: string): void {
   mkdirSync(join(root, 'mnt/data'), { recursive: true })
   renameSync(join(root, 'var/lib/docker'), join(root, 'mnt/data/docker'))
   writeFileSync(join(root, 'mnt/data/remove_me_to_reset'), '')
+}
+
+/** The same, with the images prepared where the root file system was made. */
+function prepareOnDataPartition(root: string): void {
+  moveToDataPartition(root)
+  prepareImages(root)
 }
 
 /** Checks that all four extensions are stacked. */
@@ -129,6 +135,8 @@ function fullDiskCases(): Case[] {
         // A journal on the disk would free the one block that the record takes.
         files: { ...FILES, 'etc/systemd/journald.conf.d/test.conf': '[Journal]\nStorage=volatile\n' },
         ...fullDisk('/var', ON_ROOT),
+        // So that the record is what has no room.
+        prepare: prepareImages,
       },
       check: (t, outcome) => isFullDisk(t, outcome),
     },
@@ -139,7 +147,7 @@ function fullDiskCases(): Case[] {
         dataRoot: standard,
         files: FILES,
         ...fullDisk('/mnt/data', ON_DATA),
-        prepare: moveToDataPartition,
+        prepare: prepareOnDataPartition,
         disks: [{ ...dataDisk, size: '100M' }],
         fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n`,
       },
@@ -165,7 +173,7 @@ function failing(
   return {
     dataRoot: standardDataRoot(),
     files: FILES,
-    prepare: moveToDataPartition,
+    prepare: prepareOnDataPartition,
     initrd: true,
     disks: [dataDisk],
     fstab: (root) =>
@@ -174,21 +182,10 @@ function failing(
   }
 }
 
-/** The directory of the uppermost layer of an extension, below the data root. */
-function topLayer(data: string, name: string): string {
-  const id = containerDirectory(data, name).split('/').at(-1) as string
-  const mountId = readFileSync(join(data, 'image/overlay2/layerdb/mounts', id, 'mount-id'), 'utf8')
-  const lower = readFileSync(join(data, 'overlay2', mountId, 'lower'), 'utf8').split(':')
-  const link = lower[1] as string
-  const layer = readdirSync(join(data, 'overlay2')).find(
-    (layer) => layer !== 'l' && `l/${readFileSync(join(data, 'overlay2', layer, 'link'), 'utf8')}` === link,
-  )
-  return `overlay2/${layer}/diff`
-}
-
 function dataPartitionCases(): Case[] {
   const standard = standardDataRoot()
   const container = containerDirectory(standard, 'one-layer').slice(standard.length)
+  let treeOfOne = ''
   return [
     {
       name: 'faults: a read-only data partition',
@@ -196,7 +193,8 @@ function dataPartitionCases(): Case[] {
       machine: {
         dataRoot: standard,
         files: FILES,
-        prepare: moveToDataPartition,
+        // Nothing can be prepared there.
+        prepare: prepareOnDataPartition,
         disks: [dataDisk],
         fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 ro 0 2\n`,
         script: script(ON_DATA),
@@ -222,17 +220,21 @@ function dataPartitionCases(): Case[] {
       },
     },
     {
-      // overlayfs would ask this layer first for every path, so nothing in the merged root could be read.
-      name: 'faults: the directory of a layer on a bad sector',
+      // overlayfs would ask this tree first for every path, so nothing in the merged root could be read.
+      name: 'faults: the directory of a tree on a bad sector',
       boot: 'uml',
       machine: {
-        ...failing('error', (disk) => extentsOf(disk, `/docker/${topLayer(standard, 'one-layer')}`), 1),
+        ...failing('error', (disk) => extentsOf(disk, `/docker/${treeOfOne}`), 1),
+        prepare(root) {
+          prepareOnDataPartition(root)
+          treeOfOne = treeOf(join(root, 'mnt/data/docker'), 'one-layer')
+        },
         script: script(ON_DATA),
       },
       check(t, outcome) {
         t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
         t.equal(reported(outcome, 'state'), 'running')
-        t.match(reported(outcome, 'decision'), /left out: one-layer \(.*\): \S*\/l\/[A-Z0-9]{26}: i\/o error/)
+        t.match(reported(outcome, 'decision'), /left out: one-layer \(.*\): \S*\/tree: i\/o error/)
         t.equal(reported(outcome, 'replaced'), 'from override', 'the others are stacked')
         t.not(outcome.reports.get('one.status'), '0')
       },
@@ -262,9 +264,8 @@ function dataPartitionCases(): Case[] {
       machine: {
         ...failing('unwritable', freeExtents, 1),
         prepare(root) {
-          moveToDataPartition(root)
           // The record has to fail, not its directory.
-          mkdirSync(join(root, 'mnt/data/docker/hostext'), { mode: 0o700 })
+          prepareOnDataPartition(root)
         },
         // Small, because the free extents have to fit on a kernel command line.
         disks: [{ ...dataDisk, size: '100M' }],

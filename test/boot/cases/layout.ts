@@ -83,7 +83,8 @@ function isExtendedAsPlain(t: Test, outcome: Outcome, ours: string[]): void {
   t.equal(reported(extended, 'replaced'), 'from override')
   t.equal(reported(extended, 'kept'), 'root')
   t.equal(reported(extended, 'layers').match(/loaded active mounted/g)?.length, 4, 'every layer is mounted')
-  t.same(otherMounts(reported(extended, 'mounts'), ours), otherMounts(reported(plain, 'mounts'), ours))
+  const all = [...ours, '/usr/lib/hostext/base', '/usr/lib/hostext/base/usr']
+  t.same(otherMounts(reported(extended, 'mounts'), all), otherMounts(reported(plain, 'mounts'), all))
   t.equal(reported(extended, 'swap'), reported(plain, 'swap'))
 }
 
@@ -115,6 +116,40 @@ export function cases(): Case[] {
         isStacked(t, again)
         t.equal(reported(again, 'write'), 'x', 'after a soft-reboot the data partition is writable')
         t.notMatch(reported(bootOf(outcome, 2), 'fsck'), /in use/, 'the disk is not checked twice')
+      },
+    },
+    {
+      name: 'layout: a system extension and an overlay of fstab over the stacked root',
+      boot: 'uml',
+      machine: {
+        dataRoot,
+        files: {
+          ...PATIENT,
+          'var/lib/extensions/tool/usr/lib/extension-release.d/extension-release.tool': 'ID=_any\n',
+          'var/lib/extensions/tool/usr/share/tool': 'from the system extension\n',
+          'srv/over/over': 'from the overlay\n',
+        },
+        // A merged /usr hides what is mounted below it.
+        script: `${SCRIPT}report over cat /usr/share/base/over
+report mount systemctl is-active usr-share-base.mount
+report merge systemd-sysext merge
+report tool cat /usr/share/tool
+report kind findmnt -no FSTYPE /run/hostext/0
+`,
+        prepare: moveToDataPartition,
+        disks: [disk('data', 'mnt/data')],
+        fstab: (root) =>
+          `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\noverlay /usr/share/base overlay ro,lowerdir=/srv/over:/usr/share/base 0 0\n`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.equal(reported(outcome, 'one'), 'from one-layer')
+        t.equal(outcome.reports.get('merge.status'), '0', reported(outcome, 'merge'))
+        t.equal(reported(outcome, 'tool'), 'from the system extension')
+        t.equal(reported(outcome, 'over'), 'from the overlay')
+        t.equal(reported(outcome, 'replaced'), 'from override', 'and what is below it')
+        t.equal(reported(outcome, 'mount'), 'active')
+        t.equal(reported(outcome, 'kind'), 'ext4', 'trees are bound: the root is one overlay deep')
       },
     },
     {

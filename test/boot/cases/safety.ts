@@ -66,14 +66,20 @@ export function labelSources(release: string): { fit: ExtensionSource[]; unfit: 
 const LIBC = '/usr/lib/x86_64-linux-gnu/libc.so.6'
 const BUSYBOX = '/opt/busybox'
 
-/** Images that replace what the machine needs to boot, and the file that the message names. */
+/** Images that replace what the machine needs to boot, and the file of the root that the message names. */
 export const REPLACING: [ExtensionSource, string][] = [
   [image('replaces-init', {}, { '/usr/sbin/init': 'no program\n' }), '/usr/sbin/init'],
-  [image('replaces-sbin', {}, { '/sbin/init': 'no program\n' }), '/sbin'],
-  [image('replaces-lib', { override: '1' }, { '/lib/firmware/safety/x': 'x\n' }), '/lib'],
+  [image('replaces-sbin', {}, { '/sbin/init': 'no program\n' }), '/usr/sbin/init'],
   [image('replaces-libc', {}, { [LIBC]: 'no library\n' }), LIBC],
-  [image('replaces-fstab', {}, { '/etc/fstab': '/dev/nonsense / ext4 rw 0 1\n' }), '/etc/fstab'],
   [image('replaces-hostext', {}, { '/usr/lib/hostext/switch': 'no script\n' }), '/usr/lib/hostext'],
+]
+/**
+ * Images that would replace it if they were taken as they are: with files behind a link of the root, a
+ * deletion.
+ */
+const HARMLESS: ExtensionSource[] = [
+  image('replaces-lib', { override: '1' }, { '/lib/firmware/safety/x': 'x\n' }),
+  image('replaces-fstab', {}, { '/etc/fstab': '/dev/nonsense / ext4 rw 0 1\n' }),
 ]
 const WHITEOUT: ExtensionSource = {
   name: 'deletes-usr',
@@ -94,6 +100,9 @@ const MISPLACED: [ExtensionSource, string][] = [
   [image('mount-point-is-a-file', {}, { '/opt/mounted': 'no directory\n' }), '/opt/mounted'],
   [image('way-is-a-link', {}, { '/media': '->/usr' }), '/media'],
 ]
+
+/** Those of them that are emptied in each boot. */
+const API = ['/run', '/tmp']
 
 /** Prints the user it runs as: root if it belongs to root, is set-uid, and its mount is not nosuid. */
 const SHOWS_USER = `#include <stdio.h>
@@ -121,8 +130,8 @@ RUN ["${BUSYBOX}", "mknod", "-m", "666", "${path}.device", "c", "1", "3"]
 
 /** Boots that check the compatibility labels and the essential files. */
 export function cases(): Case[] {
-  const replacing = [...REPLACING, [WHITEOUT, '/usr'] as const]
-  const names = replacing.map(([{ name }]) => name)
+  const harmless = [...HARMLESS, WHITEOUT]
+  const names = REPLACING.map(([{ name }]) => name)
   const fixed = (name: string): string => `${name}-fixed`
   return [
     {
@@ -234,7 +243,7 @@ report enter setpriv --reuid=1000 --regid=1000 --clear-groups ls -d /var/lib/doc
     {
       // None of them may keep the others from being stacked. Outside a trial this would happen in every
       // boot.
-      name: 'safety: images with a link or a file where something is mounted go below the root',
+      name: 'safety: a link or a file of an image where the root has a directory is not taken',
       boot: 'container',
       machine: {
         dataRoot: dataRoot('misplaced', [
@@ -251,6 +260,7 @@ report here ls /usr/share/safety
 report replaced cat /usr/share/base/replaced
 report directories sh -c 'for path in ${MISPLACED.map(([, path]) => path).join(' ')}; do [ -d $path ] && [ ! -h $path ] && echo $path; done'
 report mounts sh -c 'for path in /opt/mounted /media/mounted; do findmnt -no TARGET,FSTYPE $path; done'
+report status hostext status
 report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x && cat $path/x; done'
 `,
       },
@@ -259,10 +269,13 @@ report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x &
         for (const [{ name }, path] of MISPLACED)
           t.match(
             reported(outcome, 'decision'),
-            new RegExp(
-              `warning: ${name} \\(.*\\): it would replace ${path}, which .*: it goes below the root`,
-            ),
+            new RegExp(`${name} \\(.*\\): 1 of its files is not taken as in its image`),
+            path,
           )
+        const said = reported(outcome, 'status')
+        for (const [, path] of MISPLACED.filter(([, path]) => !API.includes(path)))
+          t.match(said, `not taken: ${path}: the root has a directory there`)
+        for (const path of API) t.match(said, `dropped: ${path}: nothing of an image is visible there`)
         t.same(
           reported(outcome, 'here').split('\n').sort(),
           [...MISPLACED.map(([{ name }]) => name), 'well-made'].sort(),
@@ -286,7 +299,8 @@ report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x &
       boot: 'container',
       machine: {
         dataRoot: dataRoot('replacing', [
-          ...replacing.map(([source]) => source),
+          ...REPLACING.map(([source]) => source),
+          ...harmless,
           // It has a file of the root that no boot needs, and replaces it, because it is above the root.
           ...names.map((name) => image(fixed(name), {}, { '/usr/share/base/replaced': `${name}\n` })),
         ]),
@@ -297,6 +311,7 @@ report write sh -c 'for path in /home /var /root /srv /tmp; do echo x >$path/x &
 report here ls /usr/share/safety
 report deletes cat /safety/deletes-usr
 report fstab cat /etc/fstab
+report firmware cat /usr/lib/firmware/safety/x
 report usr ls -d /usr/bin/mount /usr/file
 report replaced cat /usr/share/base/replaced
 marked
@@ -307,15 +322,15 @@ report log cat /run/hostext.decision
       check(t, outcome) {
         const bad = bootOf(outcome, 1)
         isStacked(t, bad)
-        for (const [{ name }, file] of replacing)
+        for (const [{ name }, file] of REPLACING)
           t.match(
             reported(bad, 'decision'),
             new RegExp(
               `warning: ${name} \\(.*\\): it would replace ${file}, which the machine needs to boot: it goes below`,
             ),
           )
-        t.match(reported(bad, 'decision'), /replaces-lib .*: its files below \/lib are not visible/)
-        const adding = REPLACING.map(([{ name }]) => name)
+        t.equal(reported(bad, 'firmware'), 'x', 'files behind a link of the root are where it leads')
+        const adding = [...names, ...HARMLESS.map(({ name }) => name)]
         t.same(reported(bad, 'here').split('\n').sort(), adding.sort(), 'what they add is there')
         t.equal(reported(bad, 'deletes'), 'x')
         t.notMatch(reported(bad, 'fstab'), /nonsense/)
@@ -326,7 +341,10 @@ report log cat /run/hostext.decision
         isStacked(t, bootOf(outcome, 2))
         t.notMatch(reported(outcome, 'decision'), /would replace|left out/)
         t.match(reported(outcome, 'log'), /on trial: boot 1 of 2[\s\S]*marked good/, 'what is fixed is tried')
-        t.same(reported(outcome, 'here').split('\n').sort(), names.map(fixed).sort())
+        t.same(
+          reported(outcome, 'here').split('\n').sort(),
+          [...names.map(fixed), ...HARMLESS.map(({ name }) => name)].sort(),
+        )
         t.ok(names.includes(reported(outcome, 'replaced')), 'above the root')
       },
     },
