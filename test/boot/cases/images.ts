@@ -115,6 +115,10 @@ report service systemctl is-active mosquitto.service
 report answers timeout 10 bash -c 'until exec 3<>/dev/tcp/127.0.0.1/1883; do sleep 0.2; done'
 report owner stat -c %U /var/lib/mosquitto
 report shown systemctl status --no-pager --lines=0 mosquitto.service
+# The rebuilt indexes are kept in the background.
+report kept sh -c 'for try in $(seq 300); do [ -e /var/lib/docker/hostext/indexes/1/key ] && break; sleep 0.2; done; ls /var/lib/docker/hostext/indexes/1'
+report index sh -c 'cd /run/hostext/first/normal && ls | grep index'
+report cache sh -c 'ldconfig -p | grep -c libmosquitto'
 `,
       },
       check(t, outcome) {
@@ -124,6 +128,10 @@ report shown systemctl status --no-pager --lines=0 mosquitto.service
           t.equal(reported(boot, 'service'), 'active')
           t.equal(boot.reports.get('answers.status'), '0', reported(boot, 'answers'))
           t.equal(reported(boot, 'owner'), 'mosquitto')
+          t.match(reported(boot, 'kept'), /^(etc\n)?key\nroot$/)
+          t.not(reported(boot, 'cache'), '0', 'the index has the libraries of the image')
+          // The first boot builds them, the second one mounts what it has built.
+          t.equal(reported(boot, 'index'), number === 1 ? 'hostext-index.service' : 'run-hostext-index.mount')
         }
         t.comment(reported(outcome, 'shown'))
       },
