@@ -10,7 +10,7 @@ export type EtcChanges = {
   kept: boolean
   /** Whether /etc/machine-id is among them. */
   machineId: boolean
-  /** The indexes that the changes affect. A kept copy of an index is removed, and the index rebuilt. */
+  /** The indexes that have to be rebuilt because what they are made from was changed. */
   indexes: Index[]
   /**
    * Changed files, as paths below /etc, that the first pass reads from the base root. There the change has no
@@ -24,8 +24,9 @@ export function readEtcChanges(root: Root): EtcChanges {
   const upper = `${CHANGES}/upper`
   const has = (path: string): boolean => statLink(root, `${upper}/${path}`) !== undefined
   const indexes: Index[] = []
-  if (['ld.so.cache', 'ld.so.conf', 'ld.so.conf.d'].some(has)) indexes.push('libraries')
-  if (['udev/hwdb.bin', 'udev/hwdb.d'].some(has)) indexes.push('hardware')
+  // Not the indexes themselves, which services of the system write too: a kept copy is removed.
+  if (['ld.so.conf', 'ld.so.conf.d'].some(has)) indexes.push('libraries')
+  if (has('udev/hwdb.d')) indexes.push('hardware')
   const dropIns = statLink(root, `${upper}/hostext.conf.d`)?.isDirectory()
     ? listDirectory(root, `${upper}/hostext.conf.d`)
     : []

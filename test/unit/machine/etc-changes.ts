@@ -13,8 +13,8 @@ t.test('nothing is kept', async (t) => {
 })
 
 t.test('kept changes that an index has to know', async (t) => {
-  t.same(read('ld.so.cache').indexes, ['libraries'])
-  t.same(read('ld.so.conf.d/x.conf', 'udev/hwdb.bin').indexes, ['libraries', 'hardware'])
+  t.same(read('ld.so.cache', 'udev/hwdb.bin').indexes, [], 'services of the system write these')
+  t.same(read('ld.so.conf.d/x.conf', 'udev/hwdb.d/x.hwdb').indexes, ['libraries', 'hardware'])
 })
 
 t.test('kept changes that stacking does not see, and the machine ID', async (t) => {

@@ -95,7 +95,7 @@ t.test('a DataRoot= that holds no engine’s data is named', async (t) => {
 
 t.test('changes to /etc count where they are kept', async (t) => {
   const upper = 'var/lib/hostext/etc/upper'
-  const changed = { [`${upper}/ld.so.cache`]: '', [`${upper}/fstab`]: '' }
+  const changed = { [`${upper}/ld.so.conf`]: '', [`${upper}/fstab`]: '' }
   const writable = { 'etc/fstab': '/dev/vda1 / ext4 rw\n' }
   const kept = await decided(t, { ...changed, ...writable })
   t.match(kept, { plan: { etc: { mode: 'persistent', state: '/var', kept: true }, indexes: ['libraries'] } })
