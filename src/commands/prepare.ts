@@ -38,11 +38,11 @@ export async function prepare(
   environment: NodeJS.ProcessEnv,
   isBoot: boolean,
 ): Promise<Prepared> {
+  // Nothing else runs in the first pass of a boot.
+  if (isBoot) return prepareAlone(root, environment, isBoot)
   const { facts, decision } = readAndDecide(root, environment)
   const dataRoot = (findEngine(facts.engines ?? []) ?? facts.engines?.[0])?.dataRoot
   if (dataRoot === undefined) return { lines: [`nothing to prepare: ${whyNothing(decision)}`], done: true }
-  // Nothing else runs in the first pass of a boot.
-  if (isBoot) return prepareAlone(root, environment, isBoot)
   const wait = (): void =>
     log({ level: 'notice', text: 'another preparation is at work: waiting until it has ended' })
   try {
@@ -52,6 +52,7 @@ export async function prepare(
     log({ level: 'warning', text: (error as Error).message })
     return prepareAlone(root, environment, isBoot)
   }
+  // It reads again: another preparation may have done it meanwhile.
   return withLock(root, dataRoot, wait, () => prepareAlone(root, environment, isBoot))
 }
 

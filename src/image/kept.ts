@@ -66,7 +66,7 @@ export type TreeFacts = {
   copied: number
 }
 
-/** Names of notes that are kept; more are only counted. */
+/** The most notes that are kept; more are only counted. */
 export const MOST_NOTES = 500
 
 /** What kept trees are compared with: the base root as it is now. Looks at everything once at most. */

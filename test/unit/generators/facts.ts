@@ -8,8 +8,9 @@ import { DROP_IN_DIRECTORIES, MAIN_FILES } from '../../../src/machine/configurat
 import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
 import * as runDirectory from '../../../src/machine/run-directory.js'
 import { MOUNT_UNIT_DIRECTORIES } from '../../../src/machine/unit-files.js'
+import { LONGEST_PREPARATION } from '../../../src/units/collect.js'
 import { RUNTIME_FLAGS } from '../../../src/units/trial.js'
-import { GENERATORS, PROJECT } from '../../support/paths.js'
+import { GENERATORS, PROJECT, STEPS } from '../../support/paths.js'
 
 /** What the stub and the bundle both know is the same in both. */
 const stub = readFileSync(join(GENERATORS, 'hostext-generator'), 'utf8')
@@ -64,4 +65,9 @@ t.test('the run directory', async (t) => {
       `docs/development.md has ${path}`,
     )
   }
+})
+
+t.test('how long a preparation may take', async (t) => {
+  const [, limit] = /timeout -k \d+ (\d+) /.exec(readFileSync(join(STEPS, 'collect'), 'utf8')) ?? []
+  t.equal(Number(limit), LONGEST_PREPARATION)
 })
