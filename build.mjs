@@ -48,18 +48,19 @@ const RUNTIME = {
 }
 
 /**
- * Compiles src with esbuild, then bundles the result with ncc, which adds the imported packages and their
- * licences.
+ * Compiles src with esbuild, then bundles the result with ncc, which adds minimist and its licence. The other
+ * packages are modules, of which esbuild takes only what is used: each start of the program reads all of it.
  */
 async function buildBundle(out = join(HERE, 'dist')) {
   const work = mkdtempSync(join(HERE, '.build-'))
   try {
-    await build({
+    const { metafile } = await build({
       absWorkingDir: HERE,
       entryPoints: ['src/main.ts'],
       outfile: join(work, 'hostext.cjs'),
       bundle: true,
-      packages: 'external',
+      external: ['minimist'],
+      metafile: true,
       platform: 'node',
       target: `node${RUNTIME.version}`,
       format: 'cjs',
@@ -83,11 +84,24 @@ async function buildBundle(out = join(HERE, 'dist')) {
     chmodSync(join(out, 'hostext.cjs'), 0o755)
     // From there our own package is one of those packaged; its licence is beside this file.
     const licenses = String(assets['licenses.txt'].source)
-    writeFileSync(join(out, 'licenses.txt'), licenses.slice(licenses.indexOf('minimist\n')))
+    const others = packagesOf(metafile).map((name) => {
+      const directory = join(HERE, 'node_modules', name)
+      const { license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
+      return `\n${name}\n${license}\n${readFileSync(join(directory, 'LICENSE'), 'utf8')}`
+    })
+    writeFileSync(join(out, 'licenses.txt'), licenses.slice(licenses.indexOf('minimist\n')) + others.join(''))
   } finally {
     process.chdir(HERE)
     rmSync(work, { recursive: true })
   }
+}
+
+/** The names of the packages that esbuild has taken something of. */
+function packagesOf({ inputs }) {
+  const names = Object.keys(inputs).flatMap(
+    (path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [],
+  )
+  return [...new Set(names)].sort()
 }
 
 /** Fetches Node for `arch` once, checks it against the pinned hash and strips it. Returns its directory. */

@@ -1,4 +1,5 @@
-import { findDataRoots } from './engine/data-roots.js'
+import { findDataRoots } from './engine/places.js'
+import { findUnread } from './engine/unread.js'
 import { hostOf } from './image/compatibility.js'
 import { readEngines } from './image/engines.js'
 import type { Look } from './image/image.js'
@@ -33,6 +34,7 @@ export function readAndDecide(
 
 function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading): Partial<Facts> {
   if (reading.what === 'last good record') return { lastGood: readLastGood(root, reading.dataRoot) ?? null }
+  if (reading.what === 'unread') return { unread: findUnread(root) }
   if (reading.what === 'indexes') return { indexes: readIndexes(root, reading.dataRoot, machine.release) }
   const look: Look = {
     host: hostOf(machine),
@@ -42,7 +44,7 @@ function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading): 
   }
   if (reading.what === 'engines')
     return {
-      engines: readEngines(root, reading.dataRoots, dataRoots.exposed, look),
+      engines: readEngines(root, reading.engines, dataRoots, look),
       state: reading.state,
     }
   const { good, ...others } = readRecords(root, reading.dataRoot)

@@ -1,4 +1,4 @@
-import { describeContainer } from '../engine/container.js'
+import { describeContainer } from '../engine/engine.js'
 import type { Extension } from '../image/extension.js'
 import type { Root } from '../machine/files.js'
 import { readAndDecide } from '../read.js'

@@ -1,5 +1,7 @@
-import { appendFileSync } from 'node:fs'
-import { describeContainer } from '../engine/container.js'
+import { appendFileSync, rmSync } from 'node:fs'
+import { describeContainer } from '../engine/engine.js'
+import { OWN_DIRECTORY } from '../engine/places.js'
+import { findUnfitDirectory } from '../engine/trust.js'
 import type { EngineFacts } from '../image/engines.js'
 import type { Unprepared } from '../image/extension.js'
 import { makeBase, readTreeFacts, TREES } from '../image/kept.js'
@@ -11,7 +13,7 @@ import {
   type PendingTree,
   type Preparation,
 } from '../image/prepare.js'
-import { listDirectory, type Root, reason, statLink } from '../machine/files.js'
+import { at, listDirectory, type Root, reason, statLink } from '../machine/files.js'
 import { nameOf } from '../machine/os-release.js'
 import { RUN_DIRECTORY, UNPREPARED } from '../machine/run-directory.js'
 import { readAndDecide } from '../read.js'
@@ -22,7 +24,8 @@ import { log } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { keepIndexes } from '../trial/indexes.js'
 import { withLock } from '../trial/lock.js'
-import { neededTrees, removeTrees } from '../trial/unused.js'
+import { readLastGood } from '../trial/records.js'
+import { hasStacked, neededTrees, removeTrees } from '../trial/unused.js'
 
 /** Milliseconds after which a preparation says how far it is, for somebody who looks at a console. */
 const PATIENCE = 2000
@@ -92,7 +95,7 @@ async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: 
   const made = new Set<string>()
   for (const [number, unprepared] of engine.unprepared.entries()) {
     const who = describeContainer(unprepared.container)
-    const image = unprepared.layers.lower.join(':')
+    const image = unprepared.layers.chain
     if (made.has(image)) {
       lines.push(`prepared: ${who}: it has the same image as another one`)
       continue
@@ -151,8 +154,9 @@ function tidyAll(root: Root, { engines = [] }: Facts): string[] {
 }
 
 function tidy(root: Root, environment: NodeJS.ProcessEnv, dataRoot: string): string[] {
-  const now = readAndDecide(root, environment).facts.engines?.find((engine) => engine.dataRoot === dataRoot)
-  return now ? tidyUp(root, now) : []
+  const { engines = [] } = readAndDecide(root, environment).facts
+  const now = engines.find((engine) => engine.dataRoot === dataRoot)
+  return now ? [...tidyUp(root, now), ...removeLeft(root, now, engines)] : []
 }
 
 /** Removes what nothing needs. Returns lines about that and about what is kept. */
@@ -169,6 +173,22 @@ function tidyUp(root: Root, { dataRoot, extensions, trees }: EngineFacts): strin
     return `kept: ${name}: ${who}, ${facts?.files ?? 0} files of ${mebibytes(facts?.bytes ?? 0)} MiB`
   })
   return [...indexes, ...removed.map((name) => `removed: ${name}: nothing needs it`), ...kept]
+}
+
+/**
+ * Removes what was kept in a store that the engine has left, once a stack of the one in use has booted well.
+ */
+function removeLeft(root: Root, { dataRoot, homes }: EngineFacts, engines: readonly EngineFacts[]): string[] {
+  if (readLastGood(root, dataRoot) === undefined) return []
+  const left = homes.filter(
+    (home) => !engines.some((other) => other.dataRoot === home) && !hasStacked(root, home),
+  )
+  return left.flatMap((home) => {
+    const directory = `${home}/${OWN_DIRECTORY}`
+    if (!statLink(root, directory) || findUnfitDirectory(root, directory) !== undefined) return []
+    rmSync(at(root, directory), { recursive: true })
+    return [`removed: ${directory}: the engine has left this store`]
+  })
 }
 
 /** Keeps what can be kept of the indexes: where the disk is read-only or full, they are made in each boot. */

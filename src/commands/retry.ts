@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs'
-import { findDataRoots, findUnfitDataRoot, OWN_DIRECTORY } from '../engine/data-roots.js'
+import { findDataRoots, findHomes, OWN_DIRECTORY } from '../engine/places.js'
+import { findUnfitDirectory } from '../engine/trust.js'
 import { readConfiguration } from '../machine/configuration.js'
-import { listDirectory, type Root } from '../machine/files.js'
+import { listDirectory, type Root, statLink } from '../machine/files.js'
 import { TRIAL } from '../trial/records.js'
 
 /**
@@ -10,16 +11,18 @@ import { TRIAL } from '../trial/records.js'
  */
 export function retry(root: Root): string[] {
   const { configuration } = readConfiguration(root)
-  const { candidates, exposed } = findDataRoots(root, configuration.dataRoot)
+  const dataRoots = findDataRoots(root, configuration.dataRoot)
   const refused: string[] = []
-  const forgotten = candidates.flatMap((dataRoot) => {
+  const forgotten = findHomes(dataRoots).flatMap((dataRoot) => {
+    const directory = `${dataRoot}/${OWN_DIRECTORY}`
     // Whoever can replace a directory there with a link could make us remove files elsewhere.
-    const problem = exposed[dataRoot] ?? findUnfitDataRoot(root, dataRoot)
+    if (!statLink(root, directory)) return []
+    const unfit = findUnfitDirectory(root, directory)
+    const problem = dataRoots.exposed[dataRoot] ?? (unfit && `${directory}: ${unfit}`)
     if (problem) {
       refused.push(`left alone: ${dataRoot}: ${problem}`)
       return []
     }
-    const directory = `${dataRoot}/${OWN_DIRECTORY}`
     const names = listDirectory(root, directory).filter((name) => TRIAL.test(name))
     for (const name of names) rmSync(`${root.prefix}${directory}/${name}`)
     return names.map((name) => `forgotten: ${directory}/${name}`)

@@ -1,5 +1,6 @@
-import { findDataRoots, isDataRoot } from '../engine/data-roots.js'
-import type { Root } from '../machine/files.js'
+import { DOCKER } from '../engine/daemon.js'
+import { CONTAINER_LISTS, findDataRoots, findHomes, OWN_DIRECTORY } from '../engine/places.js'
+import { type Root, statLink } from '../machine/files.js'
 import { readMachine } from '../machine/machine.js'
 import { mountOf } from '../machine/mountinfo.js'
 import type { RecordedStack } from '../stack/record.js'
@@ -16,12 +17,15 @@ import { readRecords } from '../trial/records.js'
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const { configuration, commandLine, fstab, mounts, directories } = readMachine(root, environment)
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
-  const { candidates } = findDataRoots(root, configuration.dataRoot)
+  const homes = findHomes(findDataRoots(root, configuration.dataRoot))
+  const has = (path: string, names: string[]): boolean =>
+    names.some((name) => statLink(root, `${path}/${name}`) !== undefined)
   // If there is no engine data yet, it will probably be on the file system that was made for it.
   const dataRoot =
-    candidates.find((path) => isDataRoot(root, path)) ??
-    candidates.find((path) => (mountOf(mounts, path)?.mountPoint ?? '/') !== '/') ??
-    (candidates.at(-1) as string)
+    homes.find((path) => has(path, [OWN_DIRECTORY])) ??
+    homes.find((path) => has(path, CONTAINER_LISTS)) ??
+    homes.find((path) => (mountOf(mounts, path)?.mountPoint ?? '/') !== '/') ??
+    (homes.includes(DOCKER.dataRoot) ? DOCKER.dataRoot : (homes[0] as string))
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const writable = isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
   const { state } = chooseState(configuration.state, writable, fstab, directories)

@@ -1,4 +1,4 @@
-import { findDataRoots } from '../engine/data-roots.js'
+import { findDataRoots, findHomes } from '../engine/places.js'
 import { isTreeName, readTreeFacts } from '../image/kept.js'
 import { readConfiguration } from '../machine/configuration.js'
 import { type Root, readText } from '../machine/files.js'
@@ -23,9 +23,9 @@ function describeStacked(root: Root): string[] {
   const text = readText(root, STACKED)
   const trees = typeof text === 'string' ? text.split('\n').filter(isTreeName) : []
   if (trees.length === 0) return []
-  const { candidates } = findDataRoots(root, readConfiguration(root).configuration.dataRoot)
+  const homes = findHomes(findDataRoots(root, readConfiguration(root).configuration.dataRoot))
   return trees.flatMap((tree, index) => {
-    const facts = candidates.map((dataRoot) => readTreeFacts(root, dataRoot, tree)).find(Boolean)
+    const facts = homes.map((dataRoot) => readTreeFacts(root, dataRoot, tree)).find(Boolean)
     return (facts?.notes ?? []).map((note) => `run-hostext-${index}.mount: ${note}`)
   })
 }

@@ -1,36 +1,18 @@
 import { listDirectory, type Root, readText } from '../machine/files.js'
 import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
+import { type Container, type HostConfig, isImageId, type UnreadableContainer } from './engine.js'
 import { findOtherWriter, findUnfitDirectory } from './trust.js'
 
-/** What the engine's config.v2.json says about one container, as far as it matters here. */
-export type Container = {
-  /** 64 hexadecimal digits. */
-  id: string
-  /** Without the engine's leading slash. Unchecked text: pass it through printable() before showing it. */
-  name: string
-  /** The image as it was named when the container was created, or its digest. Unchecked text. */
-  image: string
-  /** `sha256:` and 64 hexadecimal digits: which image that name meant. Undefined if it has another form. */
-  imageId: string | undefined
+/** A container of Docker, and what only Docker says about it. */
+export type DockerContainer = Container & {
   /** The storage driver. */
   driver: string
-  labels: ReadonlyMap<string, string>
-  /** Whether its program has ever run, or an attempt to start it failed. */
-  start: 'never' | 'tried' | 'done'
-  /** Whether it is a step of the classic builder, which leaves such containers behind when a build fails. */
-  isBuildStep: boolean
-  /** Set while the engine is removing the container: `Dead` or `RemovalInProgress`. */
-  dying: string | undefined
-  /** The container's config.v2.json, below the input root. */
-  source: string
+  /** The digest of its image's manifest, if its image is in containerd's store and it is one. */
+  manifest: string | undefined
 }
 
-/** A container whose metadata could not be read: which file, and why. */
-export type UnreadableContainer = { source: string; problem: string }
-
 const CONTAINER_ID = /^[0-9a-f]{64}$/
-const IMAGE_ID = /^sha256:[0-9a-f]{64}$/
 /** The largest one seen has 40 KB, with every port of a range published. */
 const LARGEST_CONFIG = 4 << 20
 /**
@@ -43,7 +25,7 @@ const MOST_CONTAINERS = 10_000
  * be read comes back as unreadable, and the others are still read. Throws an Error only if the list of
  * containers itself cannot be read or is too long.
  */
-export function readContainers(root: Root, dataRoot: string): (Container | UnreadableContainer)[] {
+export function readContainers(root: Root, dataRoot: string): (DockerContainer | UnreadableContainer)[] {
   const directory = `${dataRoot}/containers`
   const ids = listDirectory(root, directory)
   if (ids.length > MOST_CONTAINERS)
@@ -51,7 +33,7 @@ export function readContainers(root: Root, dataRoot: string): (Container | Unrea
   return ids.map((id) => readContainer(root, dataRoot, id))
 }
 
-function readContainer(root: Root, dataRoot: string, id: string): Container | UnreadableContainer {
+function readContainer(root: Root, dataRoot: string, id: string): DockerContainer | UnreadableContainer {
   const source = `${dataRoot}/containers/${id}/config.v2.json`
   const unreadable = (problem: string): UnreadableContainer => ({ source: printable(source), problem })
   if (!CONTAINER_ID.test(id)) return unreadable('the name of the directory is not a container ID')
@@ -85,6 +67,7 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
     return unreadable('a label is not a string')
   }
 
+  const dying = ['Dead', 'RemovalInProgress'].find((flag) => state[flag] === true)
   return {
     id,
     name: json.Name.replace(/^\//, ''),
@@ -97,7 +80,11 @@ function readContainer(root: Root, dataRoot: string, id: string): Container | Un
     labels: new Map(pairs),
     start: startOf(json, state),
     isBuildStep: Array.isArray(config.Cmd) && config.Cmd.some((word) => word === BUILD_STEP),
-    dying: ['Dead', 'RemovalInProgress'].find((flag) => state[flag] === true),
+    refused: dying && `the engine is removing it (State.${dying})`,
+    manifest:
+      isObject(json.ImageManifest) && isImageId(json.ImageManifest.digest)
+        ? json.ImageManifest.digest
+        : undefined,
     source,
   }
 }
@@ -122,14 +109,6 @@ function startOf(
   return (ExitCode ?? 0) === 0 && (error ?? '') === '' ? 'never' : 'tried'
 }
 
-/** What hostconfig.json says about a container, as far as it matters here. */
-export type HostConfig = {
-  /** The OCI runtime that runs it. Unchecked text. */
-  runtime: string | undefined
-  /** Whether the engine removes it when it ends: `--rm`. */
-  isTemporary: boolean
-}
-
 /**
  * Reads hostconfig.json of a container; without one nothing is known. Throws an Error that names the file.
  */
@@ -144,16 +123,4 @@ export function readHostConfig(root: Root, dataRoot: string, id: string): HostCo
     runtime: typeof json.Runtime === 'string' ? json.Runtime : undefined,
     isTemporary: json.AutoRemove === true,
   }
-}
-
-export function isImageId(value: unknown): value is string {
-  return typeof value === 'string' && IMAGE_ID.test(value)
-}
-
-/** How a container is called, and the file that says so. */
-export type Identity = Pick<Container, 'id' | 'name' | 'image' | 'imageId' | 'source'>
-
-/** A container as people know it: `wifi (wifi-drivers:2, 4f0c1d2e3a4b)`. */
-export function describeContainer({ name, image, id }: Identity): string {
-  return `${printable(name)} (${printable(image)}, ${id.slice(0, 12)})`
 }

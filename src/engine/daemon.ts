@@ -1,55 +1,183 @@
-import { listDirectory, type Root, readText, statLink } from '../machine/files.js'
+import { listDirectory, type Root, readBytes, readText, statLink } from '../machine/files.js'
 import { UNIT_DIRECTORIES } from '../machine/unit-files.js'
 import { isObject } from '../text/json.js'
 
-/** Where dockerd reads its configuration: dockerd(8). */
-export const DAEMON_JSON = '/etc/docker/daemon.json'
-const UNIT = 'docker.service'
+/** A program that keeps containers as Docker does, and where it finds its settings. */
+export type Daemon = {
+  /** What people call it. */
+  name: string
+  /** Its unit; the first one that is there counts. */
+  units: string[]
+  /** The configuration file that it reads unless its command line names another: dockerd(8). */
+  config: string
+  /** Where it keeps its data if nothing says otherwise. */
+  dataRoot: string
+}
+
+export const DOCKER: Daemon = {
+  name: 'Docker',
+  units: ['docker.service'],
+  config: '/etc/docker/daemon.json',
+  dataRoot: '/var/lib/docker',
+}
+
+export const DAEMONS: Daemon[] = [
+  DOCKER,
+  {
+    name: 'balenaEngine',
+    units: ['balena.service', 'balena-engine.service'],
+    config: '/etc/balena-engine/daemon.json',
+    dataRoot: '/var/lib/balena-engine',
+  },
+  {
+    name: 'the snap of Docker',
+    units: ['snap.docker.dockerd.service'],
+    config: '/var/snap/docker/current/config/daemon.json',
+    dataRoot: '/var/snap/docker/common/var-lib-docker',
+  },
+]
+
+/** A value, and what says so: `/etc/docker/daemon.json`. */
+export type Setting<Value> = { value: Value; where: string }
+
+/** What a daemon was told, as far as it matters here. Unchecked text. */
+export type DaemonSettings = {
+  dataRoot?: Setting<string>
+  /** Whether images are in containerd's store: the feature containerd-snapshotter. */
+  containerd?: Setting<boolean>
+  /** The storage driver. */
+  driver?: Setting<string>
+  /** What is wrong with the configuration file, which is ignored then. */
+  problem?: string
+}
+
+const FEATURE = 'containerd-snapshotter'
 
 /**
- * The settings in daemon.json; undefined without one. Throws an Error that says what is wrong, without the
- * file's name.
+ * Reads what a daemon was told: its command line, and its configuration file. (dockerd does not start if both
+ * say the same thing, so it does not matter which one counts.)
  */
-export function readDaemonJson(root: Root): Record<string, unknown> | undefined {
-  const text = readText(root, DAEMON_JSON)
-  if (text === undefined) return undefined
-  if (text instanceof Error) throw new Error(text.why)
+export function readDaemon(root: Root, { units, config }: Daemon): DaemonSettings {
+  const settings: DaemonSettings = {}
+  const unit = readCommandLine(root, units)
+  const where = unit && `the command line in ${unit.name}`
+  let path = config
+  for (const [name, value] of unit ? options(unit.words) : []) {
+    const said = where as string
+    if (name === 'config-file') path = value
+    if (name === 'data-root' || name === 'graph' || name === 'g') settings.dataRoot = { value, where: said }
+    if (name === 'storage-driver' || name === 's') settings.driver = { value, where: said }
+    const [feature, is = 'true'] = value.split('=')
+    if (name === 'feature' && feature === FEATURE)
+      settings.containerd = { value: !/^(?:0|f|false)$/i.test(is), where: said }
+  }
+  let json: Record<string, unknown>
+  try {
+    json = readJson(root, path) ?? {}
+  } catch (error) {
+    return { ...settings, problem: `${path}: ${(error as Error).message}` }
+  }
+  // `graph` is what engines up to 22 called it; balenaEngine is one.
+  const { features, 'storage-driver': driver, 'data-root': dataRoot = json.graph } = json
+  const feature = isObject(features) ? features[FEATURE] : undefined
+  if (typeof feature === 'boolean') settings.containerd = { value: feature, where: path }
+  if (typeof driver === 'string' && driver !== '') settings.driver = { value: driver, where: path }
+  if (typeof dataRoot === 'string' && dataRoot !== '') settings.dataRoot = { value: dataRoot, where: path }
+  else if (dataRoot !== undefined && dataRoot !== '') settings.problem = `${path}: data-root is not a string`
+  return settings
+}
+
+/**
+ * A configuration file, in UTF-8 or with a byte order mark that says otherwise, as the engine takes it.
+ * Undefined without one. Throws an Error that says what is wrong, without the file's name.
+ */
+function readJson(root: Root, path: string): Record<string, unknown> | undefined {
+  const bytes = readBytes(root, path)
+  if (bytes === undefined) return undefined
+  if (bytes instanceof Error) throw new Error(bytes.why)
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = JSON.parse(decode(bytes))
   } catch {
     throw new Error('not valid JSON')
   }
   return isObject(json) ? json : {}
 }
 
+function decode(bytes: Buffer): string {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.toString('utf16le', 2)
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) {
+    const even = Buffer.from(bytes.subarray(2, bytes.length - (bytes.length % 2)))
+    return even.swap16().toString('utf16le')
+  }
+  return bytes.toString('utf8').replace(/^\ufeff/, '')
+}
+
 /**
- * The words of dockerd's command line: the last ExecStart= of docker.service and its drop-ins, with the
- * variables of EnvironmentFile= filled in (systemd.service(5), systemd.exec(5); Debian keeps dockerd's
- * options in such a file). Quotes are dropped: no option that matters here has a value with white space.
+ * The options of a command line as Go's pflag reads them: `--name value`, `--name=value`, `-n value`,
+ * `-nvalue`. Only those with values matter here; after one without, its neighbour is taken for its value and
+ * looked at again.
  */
-export function readDaemonWords(root: Root): string[] {
+export function options(words: readonly string[]): [name: string, value: string][] {
+  return words.flatMap((word, index): [string, string][] => {
+    const next = words[index + 1] ?? ''
+    const long = /^--([a-z][a-z-]*)(?:=(.*))?$/s.exec(word)
+    if (long) return [[long[1] as string, long[2] ?? next]]
+    const short = /^-([a-zA-Z])=?(.*)$/s.exec(word)
+    return short ? [[short[1] as string, short[2] || next]] : []
+  })
+}
+
+/**
+ * The words of a daemon's command line: the last ExecStart= of its unit and its drop-ins, with the variables
+ * of Environment= and EnvironmentFile= filled in (systemd.service(5), systemd.exec(5); Debian keeps dockerd's
+ * options in such a file). Undefined if there is no such unit.
+ */
+export function readCommandLine(
+  root: Root,
+  units: readonly string[],
+): { name: string; words: string[] } | undefined {
   const directories = UNIT_DIRECTORIES.filter((path) => statLink(root, path))
-  const unit = directories.map((path) => `${path}/${UNIT}`).find((path) => statLink(root, path))
-  if (unit === undefined) return []
+  const found = units
+    .flatMap((name) => directories.map((directory) => ({ name, path: `${directory}/${name}` })))
+    .find(({ path }) => statLink(root, path))
+  if (!found) return undefined
   const dropIns = new Map<string, string>()
-  for (const directory of directories.map((path) => `${path}/${UNIT}.d`)) {
-    if (!statLink(root, directory)?.isDirectory()) continue
+  for (const directory of directories.map((path) => `${path}/${found.name}.d`)) {
     // If several directories have the same name, the first one counts.
-    for (const name of listDirectory(root, directory).filter((name) => name.endsWith('.conf')))
+    for (const name of list(root, directory).filter((name) => name.endsWith('.conf')))
       if (!dropIns.has(name)) dropIns.set(name, `${directory}/${name}`)
   }
-  const files = [unit, ...[...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path)]
+  const files = [found.path, ...[...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path)]
 
   let command: string[] = []
-  const variables = new Map<string, string[]>()
+  const variables = new Map<string, string>()
+  const set = (assignment: string): void => {
+    const [, name, value] = /^(\w+)=(.*)$/s.exec(assignment) ?? []
+    if (name !== undefined) variables.set(name, value as string)
+  }
   for (const [key, value] of files.flatMap((path) => readAssignments(root, path))) {
     if (key === 'ExecStart') command = splitWords(value)
+    if (key === 'Environment') splitWords(value).forEach(set)
     if (key !== 'EnvironmentFile') continue
     for (const [name, text] of readAssignments(root, value.replace(/^-/, '')))
-      variables.set(name, splitWords(text))
+      variables.set(name, splitWords(text).join(' '))
   }
-  return command.flatMap((word) => variables.get(/^\$\{?(\w+)\}?$/.exec(word)?.[1] ?? '') ?? word)
+  const words = command.flatMap((word) => {
+    const whole = /^\$(\w+)$/.exec(word)?.[1]
+    if (whole !== undefined) return splitWords(variables.get(whole) ?? '')
+    return word.replace(/\$\{(\w+)\}/g, (_, name: string) => variables.get(name) ?? '')
+  })
+  return { name: found.name, words }
+}
+
+/** The names in a directory of drop-ins. systemd passes over one that it cannot list, too. */
+function list(root: Root, directory: string): string[] {
+  try {
+    return listDirectory(root, directory)
+  } catch {
+    return []
+  }
 }
 
 /** The lines `KEY=VALUE` of a file; continued lines are joined. */
@@ -60,6 +188,13 @@ function readAssignments(root: Root, path: string): [string, string][] {
   return [...lines].map(([, key, value]) => [key as string, value as string])
 }
 
+/** The words of a value, without their quotes: systemd.syntax(7), "Quoting". */
 function splitWords(text: string): string[] {
-  return text.replaceAll(/["']/g, ' ').split(/\s+/).filter(Boolean)
+  const words = text.matchAll(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|["'\\])+/gs)
+  return [...words].map(([word]) =>
+    word.replace(/"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\\(.)/gs, (all, double, single, escaped) => {
+      const inner: string | undefined = double ?? single
+      return inner === undefined ? (escaped ?? all) : inner.replace(/\\(.)/gs, '$1')
+    }),
+  )
 }

@@ -1,33 +1,75 @@
-import { findUnfitDataRoot, isDataRoot } from '../engine/data-roots.js'
+import { findUnfitDocker, isDocker, readDocker } from '../engine/docker.js'
+import type { Engine } from '../engine/engine.js'
+import { type DataRoots, type Place, PODMAN } from '../engine/places.js'
+import { findUnfitPodman, isPodman, readPodman } from '../engine/podman.js'
 import type { Root } from '../machine/files.js'
 import { printable } from '../text/printable.js'
 import { type Found, readExtensions } from './extensions.js'
 import type { Look } from './image.js'
 
-/** What was found in one data root. */
-export type EngineFacts = Found & { dataRoot: string }
+/** What was found at one place. */
+export type EngineFacts = Omit<Found, 'dataRoot'> & {
+  /** What the engine is called. */
+  name: string
+  /** Where its containers are. */
+  place: string
+  /**
+   * Where the layers of its extensions are: the directory, on their file system, in which hostext keeps its
+   * own. Mostly the same.
+   */
+  dataRoot: string
+  /** All directories in which hostext may have kept something for it. */
+  homes: string[]
+}
 
 /**
- * Reads those of `dataRoots` in which an engine keeps its data. `exposed`: data roots that users other than
- * root could have made, and why. A data root that cannot be trusted is left out as a whole.
+ * Reads those of `places` in which an engine keeps its containers; what is there tells which engine. One that
+ * cannot be trusted is left out as a whole.
  */
 export function readEngines(
   root: Root,
-  dataRoots: readonly string[],
-  exposed: Readonly<Record<string, string>>,
+  places: readonly Place[],
+  dataRoots: DataRoots,
   look: Look,
 ): EngineFacts[] {
-  return dataRoots
-    .filter((path) => isDataRoot(root, path))
-    .map((dataRoot) => {
-      try {
-        const problem = exposed[dataRoot] ?? findUnfitDataRoot(root, dataRoot)
-        if (problem) throw new Error(problem)
-        return { dataRoot, ...readExtensions(root, dataRoot, look) }
-      } catch (error) {
-        const who = `everything the engine keeps in ${printable(dataRoot)}`
-        const leftOut = [{ who, why: (error as Error).message }]
-        return { dataRoot, extensions: [], unprepared: [], leftOut, trees: [], messages: [] }
-      }
-    })
+  return places.flatMap((place): EngineFacts[] => {
+    const kind = ENGINES.find(({ is }) => is(root, place.path))
+    if (!kind) return []
+    const facts = { name: kind.name ?? place.engine, place: place.path }
+    try {
+      const problem = dataRoots.exposed[place.path] ?? kind.findUnfit(root, place.path)
+      if (problem) throw new Error(problem)
+      const engine = kind.read(root, place, dataRoots)
+      const found = readExtensions(root, engine, look)
+      return [{ ...facts, homes: engine.homes, ...found, dataRoot: found.dataRoot ?? place.path }]
+    } catch (error) {
+      const who = `everything the engine keeps in ${printable(place.path)}`
+      const leftOut = [{ who, why: (error as Error).message }]
+      const nothing = { count: 0, extensions: [], unprepared: [], trees: [], messages: [], homes: [] }
+      return [{ ...facts, dataRoot: place.path, ...nothing, leftOut }]
+    }
+  })
 }
+
+/** How engines keep their containers. `name`: if how they are kept tells which engine it is. */
+const ENGINES: {
+  name?: string
+  is: (root: Root, path: string) => boolean
+  findUnfit: (root: Root, path: string) => string | undefined
+  read: (root: Root, place: Place, dataRoots: DataRoots) => Engine
+}[] = [
+  { is: isDocker, findUnfit: findUnfitDocker, read: readDocker },
+  {
+    name: PODMAN,
+    is: isPodman,
+    findUnfit: findUnfitPodman,
+    read(root, { path }, { images, podmanProblem }) {
+      if (podmanProblem !== undefined) throw new Error(podmanProblem)
+      return readPodman(
+        root,
+        path,
+        images.map((store) => store.path),
+      )
+    },
+  },
+]

@@ -1,5 +1,4 @@
-import type { Identity } from '../engine/container.js'
-import type { Layers } from '../engine/layers.js'
+import type { Identity, Layers } from '../engine/engine.js'
 import type { Contents } from './contents.js'
 import type { Rank } from './labels.js'
 

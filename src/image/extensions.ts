@@ -1,6 +1,4 @@
-import { type Container, describeContainer, readContainers, readHostConfig } from '../engine/container.js'
-import { readLayers } from '../engine/layers.js'
-import { chooseStore, findStale, readStoreSettings } from '../engine/store.js'
+import { type Container, describeContainer, type Engine } from '../engine/engine.js'
 import type { Root } from '../machine/files.js'
 import type { Message } from '../text/log.js'
 import { printable, printableList } from '../text/printable.js'
@@ -11,11 +9,15 @@ import { readTrees, type Trees, treePath } from './kept.js'
 import { type Rank, readRank } from './labels.js'
 import { findUnmeant } from './meant.js'
 
-/** The only storage driver whose layers an overlay can stack as they are on the disk. */
-const DRIVER = 'overlay2'
-
 /** What an engine has. */
 export type Found = {
+  /**
+   * Where its layers are: the directory, on their file system, in which hostext keeps its own. Undefined if
+   * it has no extension.
+   */
+  dataRoot: string | undefined
+  /** How many containers it has. */
+  count: number
   extensions: Extension[]
   unprepared: Unprepared[]
   leftOut: LeftOut[]
@@ -27,26 +29,23 @@ export type Found = {
 }
 
 /**
- * Finds the extensions among the containers below `dataRoot`, in the order of their IDs. An extension with a
- * fault is left out, and the others are still read. Throws an Error only if the list of containers cannot be
- * read.
+ * Finds the extensions among an engine's containers, in the order of their IDs. An extension with a fault is
+ * left out, and the others are still read. Throws an Error only if the kept trees cannot be listed.
  */
-export function readExtensions(root: Root, dataRoot: string, look: Look): Found {
-  const found: Found = { extensions: [], unprepared: [], leftOut: [], trees: [], messages: [] }
+export function readExtensions(root: Root, engine: Engine, look: Look): Found {
+  const found: Found = {
+    ...{ dataRoot: undefined, count: engine.containers.length },
+    ...{ extensions: [], unprepared: [], leftOut: [], trees: [], messages: [] },
+  }
   const holders: string[] = []
-  const containers = readContainers(root, dataRoot)
-  const drivers = new Set(containers.flatMap((container) => ('driver' in container ? container.driver : [])))
-  const store = chooseStore(readStoreSettings(root), drivers)
-  const trees = readTrees(root, dataRoot, look.base)
-  found.trees = trees.found
-  for (const container of containers) {
+  let trees: Trees | undefined
+  for (const container of engine.containers) {
     if ('problem' in container) {
       found.leftOut.push({ who: 'a container', why: `${container.source}: ${container.problem}` })
       continue
     }
-    const stale = findStale(container.driver, store)
     // An engine that does not list a holder cannot remove it either.
-    if (isHolder(container) && !stale && !container.dying) holders.push(container.name)
+    if (isHolder(container) && !container.refused) holders.push(container.name)
     const flagged = readRank(container.labels)
     if (!flagged) continue
     const who = describeContainer(container)
@@ -54,8 +53,19 @@ export function readExtensions(root: Root, dataRoot: string, look: Look): Found 
       void found.messages.push({ level: 'warning', text: `${who}: ${text}` })
     try {
       if ('why' in flagged) throw new Error(flagged.why)
-      if (stale) throw new Error(stale)
-      const read = readExtension(root, dataRoot, container, flagged.rank, trees, look)
+      if (container.refused) throw new Error(container.refused)
+      // If every image is trusted, it does not matter how the container was made.
+      const unmeant = look.host.takesStarted
+        ? undefined
+        : findUnmeant(container, engine.hostConfig(container))
+      if (unmeant !== undefined) throw new Error(unmeant)
+      const dataRoot = engine.home(container)
+      found.dataRoot ??= dataRoot
+      if (dataRoot !== found.dataRoot)
+        throw new Error(`its layers are in ${dataRoot}, but those of other extensions in ${found.dataRoot}`)
+      trees ??= readTrees(root, dataRoot, look.base)
+      found.trees = trees.found
+      const read = readExtension(root, dataRoot, container, engine, flagged.rank, trees, look)
       if (flagged.warning) warn(flagged.warning)
       if ('unprepared' in read) {
         found.unprepared.push(read.unprepared)
@@ -104,19 +114,13 @@ function readExtension(
   root: Root,
   dataRoot: string,
   container: Container,
+  engine: Engine,
   rank: Rank,
   trees: Trees,
   look: Look,
 ): Read {
-  const { id, name, image, imageId, source, labels, driver, dying } = container
-  if (dying) throw new Error(`the engine is removing it (State.${dying})`)
-  if (driver !== DRIVER) throw new Error(`its storage driver is "${printable(driver, 40)}", not ${DRIVER}`)
-  // If every image is trusted, it does not matter how the container was made.
-  const unmeant = look.host.takesStarted
-    ? undefined
-    : findUnmeant(container, readHostConfig(root, dataRoot, id))
-  if (unmeant !== undefined) throw new Error(unmeant)
-  const layers = readLayers(root, dataRoot, id)
+  const { id, name, image, imageId, source, labels } = container
+  const layers = engine.layers(container)
   const identity = { id, name, image, imageId, source }
   const kept = trees.find(layers)
   if (!('facts' in kept)) {

@@ -1,5 +1,5 @@
-import { OWN_DIRECTORY } from '../engine/data-roots.js'
-import type { Layers } from '../engine/layers.js'
+import type { Layers } from '../engine/engine.js'
+import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter, findUnfitDirectory } from '../engine/trust.js'
 import { listDirectory, type Root, readText, statLink } from '../machine/files.js'
 import { isObject, parseObject } from '../text/json.js'
@@ -50,7 +50,7 @@ export type LookedAt = {
 
 export type TreeFacts = {
   rules: number
-  /** The image's layers, as the engine names them, joined by `:`. */
+  /** The image's layers: what the engine calls the whole chain. */
   layers: string
   lookedAt: LookedAt
   /** The library of the root that the image would replace. */
@@ -163,7 +163,7 @@ export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
       let change: string | undefined
       for (const name of byKey.get(layers.key) ?? []) {
         const facts = readTreeFacts(root, dataRoot, name)
-        if (facts?.layers !== layers.lower.join(':')) continue
+        if (facts?.layers !== layers.chain) continue
         change = findChange(facts, base)
         if (change !== undefined) continue
         found.push(name)

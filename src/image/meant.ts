@@ -1,4 +1,4 @@
-import type { Container, HostConfig } from '../engine/container.js'
+import type { Container, HostConfig } from '../engine/engine.js'
 
 /** The OCI runtime with which balenaOS "starts" its extensions; it runs no program. */
 const EXTENSION_RUNTIME = 'extension'

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { realpathSync } from 'node:fs'
-import type { Layers } from '../engine/layers.js'
+import { resolve } from 'node:path'
+import type { Layers } from '../engine/engine.js'
 import { at, type Root, reason } from '../machine/files.js'
 import { cut, oneLine } from '../text/printable.js'
 
@@ -23,14 +24,19 @@ export async function withMerged<Result>(
   use: (view: string) => Result,
 ): Promise<Result> {
   // A layer alone is the image; overlayfs would want a second one.
-  if (lower.length === 1) return use(realpathSync(at(root, `${directory}/${lower[0]}`)))
+  if (lower.length === 1) return use(realpathSync(at(root, resolve(directory, lower[0] as string))))
+  const find = (name: string): string => (name.startsWith('/') ? at(root, name) : name)
   const { spawn } = process.getBuiltinModule('node:child_process')
   const { once } = process.getBuiltinModule('node:events')
-  const child = spawn('unshare', ['-m', 'sh', '-c', MOUNT, 'sh', lower.join(':'), at(root, place)], {
-    cwd: at(root, directory),
-    env: { ...process.env, LIBMOUNT_FORCE_MOUNT2: 'always', LC_ALL: 'C' },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    'unshare',
+    ['-m', 'sh', '-c', MOUNT, 'sh', lower.map(find).join(':'), at(root, place)],
+    {
+      cwd: at(root, directory),
+      env: { ...process.env, LIBMOUNT_FORCE_MOUNT2: 'always', LC_ALL: 'C' },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  )
   try {
     await mounted(child)
     return use(`/proc/${child.pid}/root${at(root, place)}`)

@@ -9,8 +9,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { OWN_DIRECTORY } from '../engine/data-roots.js'
-import type { Layers } from '../engine/layers.js'
+import { resolve } from 'node:path'
+import type { Layers } from '../engine/engine.js'
+import { OWN_DIRECTORY } from '../engine/places.js'
 import { at, kindOf, type Root, readText, reason, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
 import { printable } from '../text/printable.js'
@@ -106,8 +107,8 @@ function fill(preparation: Preparation, layers: Layers, view: string, out: strin
   const { uids, gids, given, sysusers, leftOut } = assignIds(accounts, own, known)
   const made = makeTree({
     view,
-    // The names are links (engine/layers.ts has checked where to), and no others are followed in a layer.
-    layers: layers.lower.map((name) => realpathSync(at(root, `${layers.directory}/${name}`))),
+    // The names may be links (the engine's adapter has checked where to); no others are followed in a layer.
+    layers: layers.lower.map((name) => realpathSync(at(root, resolve(layers.directory, name)))),
     out,
     base: root,
     state: base.state,
@@ -145,7 +146,7 @@ function fill(preparation: Preparation, layers: Layers, view: string, out: strin
   ]
   return {
     rules: RULES,
-    layers: layers.lower.join(':'),
+    layers: layers.chain,
     lookedAt: {
       os: base.os,
       state: [...base.state],

@@ -60,6 +60,15 @@ export function findDropped(path: string): Dropped | undefined {
   return SIGNS.has(path) ? 'sign' : undefined
 }
 
+/** The same for a path that is below one that is dropped. */
+export function findDroppedAbove(path: string): Dropped | undefined {
+  for (let place = path; place !== ''; place = place.slice(0, place.lastIndexOf('/'))) {
+    const why = findDropped(place)
+    if (why) return why
+  }
+  return undefined
+}
+
 /** The directories in which something may be dropped. */
 const PARENTS = new Set(
   [...API, ...IDENTITY, ...MORE_IDENTITY, ...SIGNS, '/etc/ssh/*'].map((path) =>

@@ -20,7 +20,15 @@ import { USR_MERGED } from '../machine/machine.js'
 import { isBelow } from '../machine/mountinfo.js'
 import { printable } from '../text/printable.js'
 import { describePlace, octal } from './base.js'
-import { type Dropped, findDropped, hasDropped, isHostKey, stateOf, WHY_DROPPED } from './rules.js'
+import {
+  type Dropped,
+  findDropped,
+  findDroppedAbove,
+  hasDropped,
+  isHostKey,
+  stateOf,
+  WHY_DROPPED,
+} from './rules.js'
 
 /**
  * Where an image's state is kept in its tree. systemd-tmpfiles copies it from there to the place of the same
@@ -181,7 +189,7 @@ export function makeTree(input: TreeInput): MadeTree {
         }
         looked.set(path, describePlace(base, path))
         const target = resolveLinks(base, path)
-        const why = findDropped(target)
+        const why = findDroppedAbove(target)
         if (why) {
           drop(path, why)
         } else if (target === '/' || !canBeDirectory(base, target)) {

@@ -56,6 +56,42 @@ export function readText(
   largest = 1 << 20,
   refuse?: (stat: Stats) => string | undefined,
 ): string | undefined | FileProblem {
+  const found = findFile(root, path, largest, refuse)
+  if (found === undefined || found instanceof FileProblem) return found
+  try {
+    if (found.size > 0) return readFileSync(at(root, path), 'utf8')
+    return (
+      readUpTo(at(root, path), largest)?.toString('utf8') ??
+      new FileProblem(path, `more than ${largest} bytes`)
+    )
+  } catch (error) {
+    return new FileProblem(path, reason(error))
+  }
+}
+
+/** The same, as bytes. */
+export function readBytes(
+  root: Root,
+  path: string,
+  largest = 1 << 20,
+  refuse?: (stat: Stats) => string | undefined,
+): Buffer | undefined | FileProblem {
+  const found = findFile(root, path, largest, refuse)
+  if (found === undefined || found instanceof FileProblem) return found
+  try {
+    if (found.size > 0) return readFileSync(at(root, path))
+    return readUpTo(at(root, path), largest) ?? new FileProblem(path, `more than ${largest} bytes`)
+  } catch (error) {
+    return new FileProblem(path, reason(error))
+  }
+}
+
+function findFile(
+  root: Root,
+  path: string,
+  largest: number,
+  refuse: ((stat: Stats) => string | undefined) | undefined,
+): Stats | undefined | FileProblem {
   try {
     // Stat first: most files that may be absent are, and an exception costs more than a stat. Nobody but root
     // can put another file in its place meanwhile: the engine's directories are checked for that.
@@ -63,9 +99,7 @@ export function readText(
     if (!stat) return undefined
     const problem = stat.isFile() ? refuse?.(stat) : `not a regular file but ${kindOf(stat)}`
     if (problem) return new FileProblem(path, problem)
-    if (stat.size > largest) return new FileProblem(path, `${stat.size} bytes, more than ${largest}`)
-    if (stat.size > 0) return readFileSync(at(root, path), 'utf8')
-    return readUpTo(at(root, path), largest) ?? new FileProblem(path, `more than ${largest} bytes`)
+    return stat.size > largest ? new FileProblem(path, `${stat.size} bytes, more than ${largest}`) : stat
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
     return new FileProblem(path, reason(error))
@@ -73,14 +107,14 @@ export function readText(
 }
 
 /** Reads a file that reports no size, like those in /proc. Undefined if it has more bytes than `largest`. */
-function readUpTo(path: string, largest: number): string | undefined {
+function readUpTo(path: string, largest: number): Buffer | undefined {
   const descriptor = openSync(path, 'r')
   try {
     const chunks: Buffer[] = []
     for (let left = largest; left >= 0; ) {
       const chunk = Buffer.allocUnsafe(Math.min(left + 1, 1 << 16))
       const length = readSync(descriptor, chunk)
-      if (length === 0) return Buffer.concat(chunks).toString('utf8')
+      if (length === 0) return Buffer.concat(chunks)
       chunks.push(chunk.subarray(0, length))
       left -= length
     }

@@ -1,4 +1,4 @@
-import { describeContainer } from '../engine/container.js'
+import { describeContainer } from '../engine/engine.js'
 import type { EngineFacts } from '../image/engines.js'
 import { ESSENTIAL } from '../image/essential.js'
 import type { Extension } from '../image/extension.js'
@@ -14,6 +14,7 @@ import { isUnitPath } from '../text/unit-syntax.js'
 import { chooseEtc, describeShadowed, findChangesPlace } from './etc.js'
 import type { Against, Facts, GoodStack, Reading } from './facts.js'
 import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isRemounted } from './mounts.js'
+import { describeNothing } from './nothing.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
 import type { Boot, Decision, Plain, Plan, Wait } from './plan.js'
@@ -49,11 +50,14 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     paths,
     ...{ mounting: true, preparing: [], remount: undefined },
   })
-  const { candidates, messages: problems } = facts.dataRoots
+  const { places: candidates, containerd, images, messages: problems } = facts.dataRoots
   messages.push(...problems)
-  const missing = new Map(candidates.map((path) => [path, findUnmounted(machine, path)]))
-  const dataRoots = candidates.filter((path) => !missing.get(path))
-  const paths = candidates.filter((path) => missing.get(path))
+  // What an engine has left is only looked at if it is there.
+  const wanted = [...candidates.filter(({ left }) => left === undefined), ...containerd, ...images]
+  const missing = new Map([...candidates, ...wanted].map(({ path }) => [path, findUnmounted(machine, path)]))
+  const places = candidates.filter(({ path }) => !missing.get(path))
+  // Several places may be on one file system.
+  const paths = [...new Set(wanted.flatMap(({ path }) => missing.get(path) ?? []))]
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
   const keepsEtc = configuration.etc === 'persistent' || (configuration.etc === 'auto' && rootWritable)
@@ -62,17 +66,19 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     // Everything that is missing at once: there is no third try.
     return { wait: waitFor(etcUnmounted ? [...paths, CHANGES] : paths), messages }
   }
-  for (const path of paths)
-    say('warning', `${missing.get(path)} is not mounted: whatever an engine keeps in ${path} is left out`)
+  for (const path of paths) {
+    const lost = wanted.flatMap((place) => (missing.get(place.path) === path ? place.path : []))
+    say('warning', `${path} is not mounted: whatever an engine keeps in ${lost.join(' ')} is left out`)
+  }
 
   const { state, refused } = chooseState(configuration.state, rootWritable, fstab, machine.directories)
-  const mountPoints = findMountPoints(machine, [...state, ...dataRoots])
+  const mountPoints = findMountPoints(machine, [...state, ...places.map(({ path }) => path)])
   const look = {
     essential: [...ESSENTIAL, ...configuration.essential, ...mountPoints.map((path) => `${path}/`)],
     places: mountPoints,
     state: findCopied(configuration.state, state, fstab, machine.mountUnits),
   }
-  if (!facts.engines) return { read: { what: 'engines', dataRoots, ...look } }
+  if (!facts.engines) return { read: { what: 'engines', engines: places, ...look } }
   const { engine, leftOut } = chooseEngine(facts.engines)
   for (const { messages: said } of facts.engines) messages.push(...said)
   const changesPlace = findChangesPlace(machine, state, etcUnmounted)
@@ -84,10 +90,11 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if (engine === undefined) {
     if (configuration.dataRoot && paths.length === 0 && facts.engines.length === 0)
       say('warning', `DataRoot=${configuration.dataRoot} holds no engine data`)
-    const all = leftOut.length > 0 ? 'every extension is left out' : 'no container is a host extension'
-    return { plain: all, messages }
+    if (leftOut.length > 0) return { plain: 'every extension is left out', messages }
+    if (!facts.unread) return { read: { what: 'unread' } }
+    return { plain: describeNothing(candidates, facts.engines, facts.unread), messages }
   }
-  const { dataRoot, extensions, unprepared } = engine
+  const { place: enginePlace, dataRoot, extensions, unprepared } = engine
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
@@ -124,7 +131,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if (indexes.length > 0 && !facts.indexes) return { read: { what: 'indexes', dataRoot } }
   const index = findIndex(facts, stack, indexes, persisted.length > 0)
 
-  const dataMounts = findDataMounts(machine, etc.mode === 'persistent' ? [dataRoot, CHANGES] : [dataRoot])
+  const dataMounts = findDataMounts(machine, [
+    ...new Set([enginePlace, dataRoot]),
+    ...(etc.mode === 'persistent' ? [CHANGES] : []),
+  ])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
   const machineId =
     rootWritable && mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID)
@@ -180,11 +190,13 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       upToDate: machine.upToDate,
       rootOptions: fstabRoot?.options ?? [],
       checkRoot: (fstabRoot?.passno ?? 0) > 0,
+      enginePlace,
       dataRoot,
-      bindDataRoot:
-        mountOf(mounts, dataRoot)?.mountPoint === '/' && !state.some((path) => isBelow(dataRoot, path))
-          ? dataRoot
-          : undefined,
+      boundData: [...new Set([enginePlace, dataRoot])].filter(
+        (path, _, all) =>
+          mountOf(mounts, path)?.mountPoint === '/' &&
+          ![...state, ...all.filter((other) => other !== path)].some((other) => isBelow(path, other)),
+      ),
       dataMounts,
       // The root of a container is on a file system of its host.
       closedBeforeSwitch: machine.inContainer
@@ -218,7 +230,7 @@ function chooseEngine(engines: readonly EngineFacts[]): {
   const engine = findEngine(engines)
   const leftOut = engines.flatMap((other) => {
     if (other === engine) return other.leftOut
-    const why = `${other.dataRoot} is the data root of a second engine; ${engine?.dataRoot} is in use`
+    const why = `it is in ${other.place} (${other.name}), and those in ${engine?.place} (${engine?.name}) are stacked; DataRoot= in hostext.conf chooses`
     const names = [...chooseStack(other.extensions, other.extensions.length).stack, ...other.unprepared]
     return [...other.leftOut, ...names.map(({ container }) => ({ who: printable(container.name), why }))]
   })

@@ -1,4 +1,5 @@
-import type { DataRoots } from '../engine/data-roots.js'
+import type { DataRoots, Place } from '../engine/places.js'
+import type { Unread } from '../engine/unread.js'
 import type { EngineFacts } from '../image/engines.js'
 import type { Extension } from '../image/extension.js'
 import type { Machine } from '../machine/machine.js'
@@ -12,6 +13,8 @@ export type Facts = {
   machine: Machine
   dataRoots: DataRoots
   engines?: EngineFacts[]
+  /** What is there and is not read. Only looked for if nothing else is found. */
+  unread?: Unread[]
   /** The directories of state that images were read against. */
   state?: string[]
   /** The text of the last good record in the data root in use; null if there is none. */
@@ -43,7 +46,8 @@ export type GoodStack = RecordedStack & { restored: Extension[] | { problem: str
 
 /** What has to be read before the decision can be made. */
 export type Reading =
-  | ({ what: 'engines'; dataRoots: string[] } & Against)
+  | ({ what: 'engines'; engines: Place[] } & Against)
+  | { what: 'unread' }
   | { what: 'last good record'; dataRoot: string }
   | ({ what: 'records'; dataRoot: string } & Against)
   | { what: 'indexes'; dataRoot: string }

@@ -1,4 +1,4 @@
-import { describeContainer } from '../engine/container.js'
+import { describeContainer } from '../engine/engine.js'
 import type { Extension, LeftOut } from '../image/extension.js'
 
 /** OVL_MAX_STACK in fs/overlayfs/params.h is 500 lower layers; one of them is the root. */

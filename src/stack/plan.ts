@@ -79,10 +79,12 @@ export type Plan = Boot & {
   rootOptions: string[]
   /** Whether systemd checks the root file system at boot: fstab's sixth field. */
   checkRoot: boolean
-  /** The engine's data root. */
+  /** Where the engine keeps its containers. */
+  enginePlace: string
+  /** Where the layers are, and what hostext keeps: mostly the same. */
   dataRoot: string
-  /** The same, if it is on the root file system and not below a state directory. */
-  bindDataRoot: string | undefined
+  /** Those of both that are on the root file system and not below a state directory. */
+  boundData: string[]
   /** Mount points of the file systems that layers or kept changes are on, except for the root. */
   dataMounts: string[]
   /** Mount points that nothing can reach after the switch, so they are made read-only before it. */

@@ -1,4 +1,4 @@
-import { OWN_DIRECTORY } from '../engine/data-roots.js'
+import { OWN_DIRECTORY } from '../engine/places.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
 import { printableList } from '../text/printable.js'
 import type { RecordFacts } from './facts.js'

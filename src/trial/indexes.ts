@@ -1,5 +1,5 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { OWN_DIRECTORY } from '../engine/data-roots.js'
+import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter } from '../engine/trust.js'
 import { at, listDirectory, type Root, readText, statLink } from '../machine/files.js'
 import { INDEX_KEY, INDEX_MADE, RUN_DIRECTORY } from '../machine/run-directory.js'

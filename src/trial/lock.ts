@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { OWN_DIRECTORY } from '../engine/data-roots.js'
+import { OWN_DIRECTORY } from '../engine/places.js'
 import { at, type Root } from '../machine/files.js'
 
 /** Milliseconds after which somebody should know what is waited for. */

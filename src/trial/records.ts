@@ -1,5 +1,5 @@
-import { isImageId } from '../engine/container.js'
-import { OWN_DIRECTORY } from '../engine/data-roots.js'
+import { isImageId } from '../engine/engine.js'
+import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter } from '../engine/trust.js'
 import type { Extension } from '../image/extension.js'
 import { type Look, readImage } from '../image/image.js'

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { TREES } from '../image/kept.js'
-import { at, listDirectory, type Root, readText } from '../machine/files.js'
+import { at, listDirectory, type Root, readText, statLink } from '../machine/files.js'
 import { STACKED } from '../machine/run-directory.js'
 import { readRecords } from './records.js'
 
@@ -16,6 +16,13 @@ export function neededTrees(root: Root, dataRoot: string): Set<string> {
     ...stacks.flatMap(({ extensions }) => extensions.map(({ tree }) => tree)),
     ...(typeof stacked === 'string' ? stacked.split('\n') : []),
   ])
+}
+
+/** Whether this boot has stacked a tree that is kept in this data root. */
+export function hasStacked(root: Root, dataRoot: string): boolean {
+  const stacked = readText(root, STACKED)
+  const names = typeof stacked === 'string' ? stacked.split('\n').filter(Boolean) : []
+  return names.some((name) => statLink(root, `${dataRoot}/${TREES}/${name}`) !== undefined)
 }
 
 /**

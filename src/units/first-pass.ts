@@ -35,9 +35,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
   const binds = [
     ...plan.state.map((path) => bindUnit(path, root, 'bind', 'State of the base root')),
     ...plan.carried.map((path) => bindUnit(path, root, 'bind', 'Mounted by the initrd')),
-    ...(plan.bindDataRoot
-      ? [bindUnit(plan.bindDataRoot, root, 'bind,ro', "The engine's data, read-only")]
-      : []),
+    ...plan.boundData.map((path) => bindUnit(path, root, 'bind,ro', "The engine's data, read-only")),
     // It has set-uid programs that the root may hide.
     ...basePlaces(plan).map((path) => bindUnit(path, root, 'bind,ro,nosuid,nodev', 'Base root', BASE + path)),
   ]

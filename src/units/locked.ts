@@ -1,4 +1,4 @@
-import { DEFAULT_DATA_ROOTS } from '../engine/data-roots.js'
+import { CONTAINER_LISTS, DEFAULT_DATA_ROOTS } from '../engine/places.js'
 import { remountOptions } from '../machine/fstab.js'
 import { BASE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
@@ -81,9 +81,10 @@ ConditionPathExists=!/run/hostext
 }
 
 /** The shipped path unit watches the usual data roots only. */
-function watchedUnits({ dataRoot }: Pick<Plan, 'dataRoot'>): UnitFile[] {
-  if (DEFAULT_DATA_ROOTS.includes(dataRoot)) return []
-  return [dropIn('hostext-prepare.path', `[Path]\nPathChanged=${literal(dataRoot)}/containers\n`)]
+function watchedUnits({ enginePlace }: Pick<Plan, 'enginePlace'>): UnitFile[] {
+  if (DEFAULT_DATA_ROOTS.includes(enginePlace)) return []
+  const watched = CONTAINER_LISTS.map((name) => `PathChanged=${literal(enginePlace)}/${name}\n`)
+  return [dropIn('hostext-prepare.path', `[Path]\n${watched.join('')}`)]
 }
 
 function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitFile[] {

@@ -29,7 +29,7 @@ function installed(release: Release, kind: Kind): string {
     for (const file of names.sort().map((name) => join(full, name)))
       if (statSync(file).isFile()) hash.update(file.slice(PROJECT.length)).update(readFileSync(file))
   }
-  const name = kind === 'device' ? `installed-device-${release}` : `installed-${release}`
+  const name = kind === 'plain' ? `installed-${release}` : `installed-${kind}-${release}`
   return cached(name, hash.digest('hex'), (directory) => {
     execFileSync('cp', ['-a', `${root}/.`, directory])
     // With a wrong umask: it takes away permissions that others need, and leaves some that they must not
@@ -69,5 +69,5 @@ export function assemble(machine: Machine, addModules?: (tree: string) => void):
 }
 
 export function kindOf({ device }: Machine): Kind {
-  return device ? 'device' : 'plain'
+  return device === true ? 'device' : (device ?? 'plain')
 }

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import { type Machine, type Outcome, reported } from './machine.js'
+import type { Release } from './rootfs.js'
 import type { Where } from './ways.js'
 
 /** A machine, and what must be true when it has booted. */
@@ -7,6 +8,8 @@ export type Case = {
   name: string
   /** Where it is booted. The machine of a main case is a complete Debian; others are lean. */
   boot: Where
+  /** The releases that can show it. Default: all. */
+  releases?: Release[]
   machine: Omit<Machine, 'release'>
   /** What to type when the console shows the first string: [expect, send]. */
   dialogue?: [string, string][]

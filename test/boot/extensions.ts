@@ -61,9 +61,12 @@ const service: ExtensionSource = {
   files: { 'file.txt': 'from service\n' },
 }
 
+/** What most machines boot with. */
+export const STANDARD: readonly ExtensionSource[] = [oneLayer, manyLayers, override, additive, service]
+
 /** The data root that most machines boot with. */
 export function standardDataRoot(): string {
-  return dataRoot('standard', [oneLayer, manyLayers, override, additive, service])
+  return dataRoot('standard', STANDARD)
 }
 
 /** One image for each thing that has to work in the boot that stacks an extension. */

@@ -5,8 +5,8 @@ import type { Release } from './rootfs.js'
 /** What a case changes in a root file system that has hostext installed. */
 export type Machine = DiskOptions & {
   release: Release
-  /** The root has a container engine, dockerd, and docker.service is enabled. */
-  device?: true
+  /** The root has a container engine: dockerd, with docker.service enabled, or Podman. */
+  device?: true | 'podman'
   /** Makes another root file system than Debian with hostext: a directory that is copied. */
   base?: (release: Release) => string
   /** A container has a network of its own, with nothing but a loopback interface. */

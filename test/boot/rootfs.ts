@@ -33,8 +33,11 @@ const INITRAMFS = {
   'etc/initramfs-tools/scripts/local-top/test-mapper': 'initramfs-mapper',
 }
 
-/** `device`: it also has a container engine, enabled, like the devices that hostext is for. */
-export type Kind = 'plain' | 'device'
+/**
+ * `device`: it also has Docker, enabled, like the devices that hostext is for. `podman`: it has Podman
+ * instead.
+ */
+export type Kind = 'plain' | 'device' | 'podman'
 /**
  * Includes the recommended packages that `docker run` and `docker build` need: Debian 12's engine needs
  * apparmor_parser, and has BuildKit without buildx.
@@ -44,6 +47,8 @@ const ENGINE_PACKAGES: Record<Release, string[]> = {
   trixie: ['docker.io', 'docker-cli', 'docker-buildx'],
   forky: ['docker.io', 'docker-cli', 'docker-buildx'],
 }
+/** What a build needs, and the programs that Podman only recommends. */
+const PODMAN_PACKAGES = ['podman', 'buildah', 'crun']
 const ENGINE_SETTINGS = '{ "iptables": false, "bridge": "none" }\n'
 
 /** What every test machine has in addition to Debian: a root account without a password, and the reporter. */
@@ -82,13 +87,17 @@ chroot "$root" apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install --no-i
 chroot "$root" apt-get clean
 `
 
-/** Lets dockerd run without iptables and a bridge. Debian's package has already enabled it. */
-function addEngine(release: Release, root: string): void {
+function install(root: string, packages: readonly string[]): void {
   execFileSync(
     'unshare',
-    ['--mount', '--propagation', 'private', 'sh', '-c', INSTALL, 'sh', root, ...ENGINE_PACKAGES[release]],
+    ['--mount', '--propagation', 'private', 'sh', '-c', INSTALL, 'sh', root, ...packages],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
+}
+
+/** Lets dockerd run without iptables and a bridge. Debian's package has already enabled it. */
+function addDocker(release: Release, root: string): void {
+  install(root, ENGINE_PACKAGES[release])
   mkdirSync(join(root, 'etc/docker'), { recursive: true })
   writeFileSync(join(root, 'etc/docker/daemon.json'), ENGINE_SETTINGS)
   const enabled = readdirSync(join(root, 'etc/systemd/system/multi-user.target.wants'))
@@ -99,7 +108,7 @@ function addEngine(release: Release, root: string): void {
 export type Rootfs = { root: string; kernel: string; initrd: string; systemd: number }
 
 export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
-  const directory = kind === 'device' ? device(release) : plain(release)
+  const directory = kind === 'plain' ? plain(release) : withEngine(release, kind)
   return {
     root: join(directory, 'root'),
     kernel: join(directory, 'vmlinuz'),
@@ -144,11 +153,14 @@ function plain(release: Release): string {
   })
 }
 
-function device(release: Release): string {
+function withEngine(release: Release, kind: Exclude<Kind, 'plain'>): string {
   const from = plain(release)
-  return cached(`device-${release}`, from, (made) => {
-    console.error(`# adding an engine to the Debian ${release} root filesystem`)
+  return cached(`${kind}-${release}`, from, (made) => {
+    console.error(
+      `# adding ${kind === 'podman' ? 'Podman' : 'Docker'} to the Debian ${release} root filesystem`,
+    )
     execFileSync('cp', ['-a', '-t', made, ...readdirSync(from).map((name) => join(from, name))])
-    addEngine(release, join(made, 'root'))
+    if (kind === 'podman') install(join(made, 'root'), PODMAN_PACKAGES)
+    else addDocker(release, join(made, 'root'))
   })
 }

@@ -1,18 +1,30 @@
 /**
- * Makes the data roots beside this file anew, with a real dockerd: `npx tsx test/data-roots/make.ts [NAME...]`, as
- * root on Debian. IDs change each time: run `HOSTEXT_UPDATE=1 npm run test:unit` afterwards, and read the diff.
+ * Makes the data roots beside this file anew, with a real dockerd (`podman`: with a real Podman):
+ * `npx tsx test/data-roots/make.ts [NAME...]`, as root on Debian. IDs change each time: run
+ * `HOSTEXT_UPDATE=1 npm run test:unit` afterwards, and read the diff.
  *
  * Kept is what hostext reads. git knows neither empty directories nor whiteouts, so a layer without regular
  * files holds a `.gitkeep` instead.
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { cached } from '../boot/cache.js'
 import { labelSources, REPLACING } from '../boot/cases/safety.js'
-import { dataRoot, type ExtensionSource, withEngine, writeContext } from '../boot/engine.js'
-import { oneLayer, standardDataRoot } from '../boot/extensions.js'
+import { withContainerdEngine } from '../boot/containerd-engine.js'
+import { builderOf, dataRoot, type ExtensionSource, withEngine, writeContext } from '../boot/engine.js'
+import { oneLayer, STANDARD, standardDataRoot } from '../boot/extensions.js'
 import { prepareHost } from '../boot/packages.js'
+import { makePodman } from './podman.js'
 
 /** A container whose image carries these labels. */
 function labelled(name: string, labels: Record<string, string>): ExtensionSource {
@@ -95,28 +107,114 @@ function keep(from: string, name: string): void {
   for (const id of readdirSync(join(from, 'containers'))) {
     for (const file of ['config.v2.json', 'hostconfig.json']) copy(`containers/${id}/${file}`)
   }
+  if (existsSync(join(from, LAYERS))) keepContainerd(from, to, copy)
+  else keepOverlay2(from, to, copy)
+  execFileSync('chmod', ['-R', 'u+rwX,go+rX', to])
+}
+
+function keepOverlay2(from: string, to: string, copy: (path: string) => void): void {
   for (const id of readdirSync(join(from, 'image/overlay2/layerdb/mounts'))) {
     for (const file of ['mount-id', 'init-id']) copy(`image/overlay2/layerdb/mounts/${id}/${file}`)
   }
   for (const layer of readdirSync(join(from, 'overlay2'))) {
     if (layer === 'backingFsBlockDev') continue
-    if (layer === 'l') copy('overlay2/l')
-    else {
-      for (const entry of readdirSync(join(from, 'overlay2', layer), { recursive: true, encoding: 'utf8' })) {
-        const path = join('overlay2', layer, entry)
-        if (!/^(?:diff(?:\/|$)|lower$|link$)/.test(entry) || !lstatSync(join(from, path)).isFile()) continue
-        mkdirSync(join(to, path, '..'), { recursive: true })
-        // A kernel is known by what is in it.
-        const isEmptied = entry.startsWith('diff') && !/\.dockerenv$|^diff\/boot\//.test(entry)
-        if (isEmptied) writeFileSync(join(to, path), '')
-        else cpSync(join(from, path), join(to, path))
-      }
-      const diff = join(to, 'overlay2', layer, 'diff')
-      mkdirSync(diff, { recursive: true })
-      if (readdirSync(diff).length === 0) writeFileSync(join(diff, '.gitkeep'), '')
+    if (layer === 'l') {
+      copy('overlay2/l')
+      continue
     }
+    for (const file of ['lower', 'link'])
+      if (existsSync(join(from, 'overlay2', layer, file))) copy(`overlay2/${layer}/${file}`)
+    keepFiles(join(from, 'overlay2', layer, 'diff'), join(to, 'overlay2', layer, 'diff'))
   }
-  execFileSync('chmod', ['-R', 'u+rwX,go+rX', to])
+}
+
+/** Copies the regular files of a layer, most of them without what is in them. */
+function keepFiles(from: string, to: string): void {
+  mkdirSync(to, { recursive: true })
+  for (const entry of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
+    if (!lstatSync(join(from, entry)).isFile()) continue
+    mkdirSync(join(to, entry, '..'), { recursive: true })
+    // A kernel is known by what is in it.
+    if (/\.dockerenv$|^boot\//.test(entry)) cpSync(join(from, entry), join(to, entry))
+    else writeFileSync(join(to, entry), '')
+  }
+  if (readdirSync(to).length === 0) writeFileSync(join(to, '.gitkeep'), '')
+}
+
+/** Where a containerd that dockerd starts keeps its data, in the data root, and what is read there. */
+const CONTAINERD = 'containerd/daemon'
+const SNAPSHOTTER = `${CONTAINERD}/io.containerd.snapshotter.v1.overlayfs`
+const BLOBS = `${CONTAINERD}/io.containerd.content.v1.content/blobs/sha256`
+/** The layers of each container, as containerd itself mounts them. */
+const LAYERS = 'layers.json'
+
+function keepContainerd(from: string, to: string, copy: (path: string) => void): void {
+  copy(LAYERS)
+  copy(`${SNAPSHOTTER}/metadata.db`)
+  const layers: Record<string, string[]> = JSON.parse(readFileSync(join(from, LAYERS), 'utf8'))
+  for (const path of new Set(Object.values(layers).flat()))
+    keepFiles(join(from, SNAPSHOTTER, 'snapshots', path), join(to, SNAPSHOTTER, 'snapshots', path))
+  // The blobs to which a container leads, but none of layers.
+  const wanted = readdirSync(join(from, 'containers')).flatMap((id): string[] => {
+    const config = JSON.parse(readFileSync(join(from, 'containers', id, 'config.v2.json'), 'utf8'))
+    return [config.Image, config.ImageManifest?.digest]
+  })
+  for (const digest of wanted) {
+    const path = `${BLOBS}/${digest?.replace('sha256:', '')}`
+    if (!digest || !existsSync(join(from, path))) continue
+    copy(path)
+    const { manifests, config } = JSON.parse(readFileSync(join(from, path), 'utf8'))
+    for (const entry of manifests ?? []) wanted.push(entry.digest)
+    const configPath = `${BLOBS}/${config?.digest.replace('sha256:', '')}`
+    if (config && existsSync(join(from, configPath))) copy(configPath)
+  }
+}
+
+/** Images in containerd's store, of both builders; one upon another; and containers that have lost theirs. */
+function containerdDataRoot(): string {
+  const upon: ExtensionSource = {
+    name: 'upon',
+    dockerfile: 'FROM many-layers:1\nCOPY file /usr/share/upon\n',
+    files: { file: '' },
+  }
+  const made = cached('engine-containerd', JSON.stringify([STANDARD, upon]), (directory) => {
+    const data = join(directory, 'docker')
+    const layers: Record<string, string[]> = {}
+    withContainerdEngine(data, ({ docker, build, contexts, layersOf }) => {
+      const create = (name: string, image = name): void => {
+        layers[name] = layersOf(docker('create', '--name', name, `${image}:1`, '/none'))
+      }
+      const prepare = (source: ExtensionSource): string => {
+        const context = join(contexts, source.name)
+        mkdirSync(context)
+        writeContext(context, source)
+        return source.name
+      }
+      for (const [index, source] of [...STANDARD, upon].entries()) {
+        build(source === upon ? 'buildkit' : builderOf(index + 1), prepare(source))
+        create(source.name)
+      }
+      create('second', oneLayer.name)
+      // Its name is of another image now.
+      build('buildkit', prepare(labelled('replaced', { [FEATURE]: '1' })))
+      create('replaced')
+      writeFileSync(join(contexts, 'replaced/file'), 'another\n')
+      build('buildkit', 'replaced')
+      // BuildKit's cache would keep the blobs.
+      build('classic', prepare(labelled('gone', { [FEATURE]: '1' })))
+      create('gone')
+      const image = docker('inspect', '--format', '{{.Image}}', 'gone')
+      // The first time, the image only loses its name.
+      for (const name of ['gone:1', image]) docker('rmi', '-f', name)
+      const blob = join(data, BLOBS, image.replace('sha256:', ''))
+      for (let left = 50; existsSync(blob); left--) {
+        if (left === 0) throw new Error(`${blob} is still there`)
+        execFileSync('sleep', ['0.2'])
+      }
+    })
+    writeFileSync(join(data, LAYERS), `${JSON.stringify(layers, null, 2)}\n`)
+  })
+  return join(made, 'docker')
 }
 
 /** One image with the label, and containers of it that somebody runs, tried to run, builds, or means to be extensions. */
@@ -208,6 +306,7 @@ const MAKERS: Record<string, () => string> = {
   holders: holdersDataRoot,
   started: startedDataRoot,
   indexes: () => dataRoot('indexes', INDEXES),
+  containerd: containerdDataRoot,
   safety: () => {
     const { fit, unfit } = labelSources('6.12.1-1-amd64')
     return dataRoot('safety', [...fit, ...unfit, ...REPLACING.map(([source]) => source)])
@@ -217,3 +316,4 @@ const names = process.argv.slice(2)
 for (const [name, make] of Object.entries(MAKERS)) {
   if (names.length === 0 || names.includes(name)) keep(make(), name)
 }
+if (names.length === 0 || names.includes('podman')) makePodman()

@@ -37,7 +37,7 @@ export const HOSTILE = [
 ]
 
 /** JSON values to put in place of the expected ones. */
-const WRONG: unknown[] = [
+export const WRONG: unknown[] = [
   null,
   true,
   0,

@@ -1,8 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { readDocker } from '../../src/engine/docker.js'
+import type { DataRoots, Place } from '../../src/engine/places.js'
 import type { Host } from '../../src/image/compatibility.js'
-import { readExtensions } from '../../src/image/extensions.js'
+import { type EngineFacts, readEngines } from '../../src/image/engines.js'
+import { type Found, readExtensions } from '../../src/image/extensions.js'
 import type { Look } from '../../src/image/image.js'
 import { makeBase } from '../../src/image/kept.js'
 import { findEssentialLibraries } from '../../src/image/libraries.js'
@@ -37,6 +40,31 @@ export function makeLook(
   }
 }
 
+/** A place of Docker without settings. */
+export function placeAt(path: string): Place {
+  return { path, engine: 'Docker', source: undefined, left: undefined, settings: {} }
+}
+
+/** Only these places, and the roots of containerd. */
+export function onlyPlaces(paths: string[], more: Partial<DataRoots> = {}): DataRoots {
+  return {
+    places: paths.map(placeAt),
+    ...{ containerd: [], images: [], podmanProblem: undefined, exposed: {}, messages: [] },
+    ...more,
+  }
+}
+
+/** Reads the engines at these places. */
+export function enginesAt(root: Root, paths: string[], more: Partial<DataRoots> = {}): EngineFacts[] {
+  const dataRoots = onlyPlaces(paths, more)
+  return readEngines(root, dataRoots.places, dataRoots, makeLook(root))
+}
+
+/** The extensions in the data root. */
+export function found(root: Root, look = makeLook(root)): Found {
+  return readExtensions(root, readDocker(root, placeAt(DATA), onlyPlaces([])), look)
+}
+
 /** A copy of a real data root, to be damaged. */
 export function copyDataRoot(t: Test, name = 'standard'): { root: { prefix: string }; data: string } {
   const prefix = makeTree(t)
@@ -50,7 +78,7 @@ export async function prepareAll(root: Root, look = makeLook(root)): Promise<voi
   const libraries = () => findEssentialLibraries(root)
   const preparation = { root, dataRoot: DATA, base: look.base, libraries }
   const trees: PendingTree[] = []
-  for (const { layers } of readExtensions(root, DATA, look).unprepared)
+  for (const { layers } of found(root, look).unprepared)
     trees.push(await makePending(preparation, layers, trees.length))
   keepTrees(root, DATA, trees)
 }

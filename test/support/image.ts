@@ -59,7 +59,7 @@ export async function treeOf(
       owners,
       ...(progress && { progress }),
     })
-  const layered = { directory: '/layers', lower, key: 'KEY' }
+  const layered = { directory: '/layers', lower, key: 'KEY', chain: lower.join(':') }
   const made =
     script === undefined
       ? await withMerged({ prefix: work }, layered, '/view', make)

@@ -43,6 +43,9 @@ export type Entry = { path: string; text?: Buffer; link?: string; mode: number }
 
 const known = new Map<string, Entry[]>()
 
+/** The modes of stores of layers, by their names. */
+const CLOSED: Record<string, number> = { overlay2: 0o710, snapshots: 0o700 }
+
 /** The entries of a directory in the checkout, parents first. A process reads each directory only once. */
 export function entriesOf(directory: string): Entry[] {
   const entries =
@@ -52,7 +55,7 @@ export function entriesOf(directory: string): Entry[] {
       if (entry.isSymbolicLink()) return { path, link: readlinkSync(place), mode: 0o777 }
       // Only writable by its owner: with a umask of 002, git made it writable by a group. A store of
       // layers is closed, as its engine created it, but git does not record that.
-      const mode = basename(path) === 'overlay2' ? 0o710 : lstatSync(place).mode & 0o7755
+      const mode = CLOSED[basename(path)] ?? lstatSync(place).mode & 0o7755
       return entry.isFile() ? { path, text: readFileSync(place), mode } : { path, mode }
     })
   known.set(directory, entries)

@@ -23,7 +23,7 @@ t.test('dist is what src makes, here and in another place', async (t) => {
     cpSync(join(PROJECT, name), join(other, name), { recursive: true })
   }
   // Copies, because ncc numbers modules by their real paths; esbuild is only run.
-  for (const name of ['minimist', '@vercel']) {
+  for (const name of ['minimist', 'smol-toml', '@vercel']) {
     cpSync(join(PROJECT, 'node_modules', name), join(other, 'node_modules', name), { recursive: true })
   }
   symlinkSync(join(PROJECT, 'node_modules/esbuild'), join(other, 'node_modules/esbuild'))
@@ -33,7 +33,7 @@ t.test('dist is what src makes, here and in another place', async (t) => {
 t.test('the bundle', async (t) => {
   const bundle = readTree(join(PROJECT, 'dist'))
   t.match(bundle['hostext.cjs'], /^#!\/usr\/lib\/hostext\/node\n/)
-  t.ok((bundle['hostext.cjs'] as string).length < 130_000, 'stays small')
+  t.ok((bundle['hostext.cjs'] as string).length < 180_000, 'stays small')
   t.match(bundle['licenses.txt'], 'minimist')
   t.notOk(
     readdirSync(join(PROJECT, 'dist')).some((name) => name.endsWith('.node')),

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { readContainers } from '../../src/engine/container.js'
-import { findDataRoots } from '../../src/engine/data-roots.js'
-import { readLayers } from '../../src/engine/layers.js'
+import { readLayers } from '../../src/engine/overlay2.js'
+import { findDataRoots } from '../../src/engine/places.js'
 import { readRank } from '../../src/image/labels.js'
 import { directoryPath, readConfiguration } from '../../src/machine/configuration.js'
 import type { Root } from '../../src/machine/files.js'
@@ -169,7 +169,8 @@ const json = fc.oneof(
 const daemonFile = fileAt('etc/docker/daemon.json')
 holds('daemon.json', json, (text) => {
   daemonFile.write(text)
-  const { candidates, messages } = findDataRoots(daemonFile.root, undefined)
+  const { places, messages } = findDataRoots(daemonFile.root, undefined)
+  const candidates = places.map(({ path }) => path)
   ensure(candidates.length >= 2, 'the defaults are among them')
   ensure(
     candidates.every((path) => directoryPath(path) === path),
@@ -231,7 +232,10 @@ holds('readContainers', fc.oneof(config, anyValue), (value) => {
   ensure(container.id === ID && container.name && typeof container.image === 'string', 'who it is')
   ensure(container.imageId === undefined || /^sha256:[0-9a-f]{64}$/.test(container.imageId), 'its image')
   ensure(typeof container.driver === 'string' && container.labels instanceof Map, 'what it is')
-  ensure([undefined, 'Dead', 'RemovalInProgress'].includes(container.dying), 'its state')
+  ensure(
+    /^the engine is removing it \(State\.(?:Dead|RemovalInProgress)\)$|^$/.test(container.refused ?? ''),
+    'its state',
+  )
 })
 t.test('a value that is nested deeper than the stack of calls', async (t) => {
   const deep = '['.repeat(1e5) + ']'.repeat(1e5)
@@ -413,7 +417,7 @@ function planOf(
     ),
     dataRoot,
     state,
-    bindDataRoot: bind ? dataRoot : undefined,
+    boundData: bind ? [dataRoot] : [],
     machineId: bind ? { closeRoot: trial } : undefined,
     indexes: bind ? ['libraries'] : [],
     dataMounts: bind ? [] : [dataRoot],

@@ -156,7 +156,10 @@ t.test('the last extension is gone: so are all trees', async (t) => {
     rmSync(join(data, 'containers', id), { recursive: true })
   const { lines, done } = await prepare(root, {}, false)
   t.equal(done, true)
-  t.equal(lines[0], 'nothing to prepare: no container is a host extension')
+  t.match(
+    lines[0],
+    /^nothing to prepare: no container is a host extension: 0 in \/var\/lib\/docker, no engine in /,
+  )
   t.same(trees(), [])
 })
 

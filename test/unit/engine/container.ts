@@ -1,12 +1,8 @@
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import {
-  type Container,
-  describeContainer,
-  readContainers,
-  readHostConfig,
-} from '../../../src/engine/container.js'
+import { readContainers, readHostConfig } from '../../../src/engine/container.js'
+import { type Container, describeContainer } from '../../../src/engine/engine.js'
 import { copyDataRoot, DATA, find } from '../../support/data-root.js'
 
 t.test('what an engine wrote', async (t) => {
@@ -27,7 +23,7 @@ t.test('what an engine wrote', async (t) => {
       image: 'override:1',
       imageId: /^sha256:[0-9a-f]{64}$/,
       driver: 'overlay2',
-      dying: undefined,
+      refused: undefined,
       source: `${DATA}/containers/${id}/config.v2.json`,
       labels: new Map([
         ['io.balena.image.class', 'overlay'],
@@ -169,7 +165,7 @@ t.test('no labels, and an image that was given by digest', async (t) => {
   json.State.RemovalInProgress = true
   writeFileSync(config, JSON.stringify(json))
   const container = readContainers(root, DATA).find((container) => 'id' in container && container.id === id)
-  t.match(container, { image: /^sha256:/, dying: 'RemovalInProgress' })
+  t.match(container, { image: /^sha256:/, refused: 'the engine is removing it (State.RemovalInProgress)' })
   t.same((container as Container).labels, new Map())
 })
 

@@ -1,16 +1,16 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { findDataRoots, findUnfitDataRoot } from '../../../src/engine/data-roots.js'
+import { findUnfitDocker } from '../../../src/engine/docker.js'
+import { findDataRoots } from '../../../src/engine/places.js'
 import { findOtherWriter, findUnfitDirectory } from '../../../src/engine/trust.js'
-import { readEngines } from '../../../src/image/engines.js'
 import { statLink } from '../../../src/machine/files.js'
-import { copyDataRoot, DATA, find, makeLook, prepareAll } from '../../support/data-root.js'
+import { copyDataRoot, DATA, enginesAt, find, prepareAll } from '../../support/data-root.js'
 import { makeTree } from '../../support/tree.js'
 
 const isRoot = process.getuid?.() === 0
 const read = (root: { prefix: string }, exposed: Record<string, string> = {}) => {
-  const [engine] = readEngines(root, [DATA], exposed, makeLook(root))
+  const [engine] = enginesAt(root, [DATA], { exposed })
   if (!engine) throw new Error('no engine')
   return engine
 }
@@ -44,7 +44,7 @@ t.test('what belongs to somebody else', { skip: !isRoot && 'only root gives file
   const { root: machine, data } = copyDataRoot(t)
   chownSync(data, 1000, 0)
   const { exposed } = findDataRoots(machine, DATA)
-  t.same(exposed, { [DATA]: `${DATA} belongs to user 1000, not to root` })
+  t.equal(exposed[DATA], `${DATA} belongs to user 1000, not to root`)
   t.match(read(machine, exposed), {
     extensions: { length: 0 },
     leftOut: [{ who: `everything the engine keeps in ${DATA}`, why: 'belongs to user 1000' }],
@@ -97,16 +97,16 @@ t.test('the directories of the engine and of the records', async (t) => {
   ]) {
     const { root, data } = copyDataRoot(t)
     mkdirSync(join(data, 'hostext/trees'), { recursive: true, mode: 0o700 })
-    t.equal(findUnfitDataRoot(root, DATA), undefined)
+    t.equal(findUnfitDocker(root, DATA), undefined)
     chmodSync(join(data, name), 0o777)
     t.equal(
-      findUnfitDataRoot(root, DATA),
+      findUnfitDocker(root, DATA),
       `${DATA}/${name}: can be written by users other than root (mode 0777)`,
     )
     chmodSync(join(data, name), 0o755)
     renameSync(join(data, name), join(data, 'moved'))
     symlinkSync(join(data, 'moved'), join(data, name))
-    t.equal(findUnfitDataRoot(root, DATA), `${DATA}/${name}: not a directory but a symbolic link`)
+    t.equal(findUnfitDocker(root, DATA), `${DATA}/${name}: not a directory but a symbolic link`)
     t.match(read(root), {
       extensions: { length: 0 },
       leftOut: [{ who: `everything the engine keeps in ${DATA}` }],
@@ -121,23 +121,23 @@ t.test('a store of layers that others can enter', async (t) => {
   // As engines make them: before 20.10, 20.10.9 and later, 20.10.0; and what a group may enter.
   for (const mode of [0o700, 0o710, 0o750]) {
     chmodSync(store, mode)
-    t.equal(findUnfitDataRoot(root, DATA), undefined, mode.toString(8))
+    t.equal(findUnfitDocker(root, DATA), undefined, mode.toString(8))
   }
   for (const mode of [0o701, 0o711, 0o755, 0o751]) {
     chmodSync(store, mode)
-    t.equal(findUnfitDataRoot(root, DATA), why, mode.toString(8))
+    t.equal(findUnfitDocker(root, DATA), why, mode.toString(8))
   }
   t.same(read(root).leftOut, [{ who: `everything the engine keeps in ${DATA}`, why }])
   t.same(read(root).extensions, [])
   for (const place of [data, dirname(data)]) {
     chmodSync(place, 0o710)
-    t.equal(findUnfitDataRoot(root, DATA), undefined, 'a directory above it keeps them out as well')
+    t.equal(findUnfitDocker(root, DATA), undefined, 'a directory above it keeps them out as well')
     chmodSync(place, 0o755)
   }
   if (isRoot) {
     chmodSync(store, 0o710)
     chownSync(store, 0, 1000)
-    t.equal(findUnfitDataRoot(root, DATA), why, 'a group of users')
+    t.equal(findUnfitDocker(root, DATA), why, 'a group of users')
   }
 })
 
@@ -145,5 +145,5 @@ t.test('a directory on the way that others can write to', async (t) => {
   const root = { prefix: makeTree(t, { 'shared/docker/containers/x': '', 'own/link': '-> /shared/docker' }) }
   chmodSync(join(root.prefix, 'shared'), 0o1777)
   const { exposed } = findDataRoots(root, '/own/link')
-  t.same(exposed, { '/shared/docker': '/shared can be written by users other than root (mode 1777)' })
+  t.equal(exposed['/shared/docker'], '/shared can be written by users other than root (mode 1777)')
 })

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { DAEMON_JSON } from '../../../src/engine/daemon.js'
-import { DEFAULT_DATA_ROOTS } from '../../../src/engine/data-roots.js'
+import { DAEMONS } from '../../../src/engine/daemon.js'
+import { CONTAINER_LISTS, DEFAULT_DATA_ROOTS } from '../../../src/engine/places.js'
+import { GRAPHROOT } from '../../../src/engine/storage-conf.js'
+import { OTHERS, ROOTLESS } from '../../../src/engine/unread.js'
 import { CLASS_LABEL, FEATURE_LABELS } from '../../../src/image/labels.js'
 import { DROP_IN_DIRECTORIES, MAIN_FILES } from '../../../src/machine/configuration.js'
 import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
@@ -18,8 +20,33 @@ const words = (expression: RegExp): string[] =>
   (expression.exec(stub)?.[1] ?? '').split(/[\s|\\]+/).filter(Boolean)
 
 t.test('where an engine may have its data', async (t) => {
-  t.same(words(/^set -- (\/.*)$/m), DEFAULT_DATA_ROOTS)
-  t.match(stub, `"$root${DAEMON_JSON}"`)
+  t.same(words(/^set -- (\/(?:.|\\\n)*?[^\\])$/m), DEFAULT_DATA_ROOTS)
+  t.same(
+    words(/for file in ("\$root"\/etc\/docker\/daemon\.json[^;]*);/).map((word) =>
+      word.replace('"$root"', ''),
+    ),
+    DAEMONS.map(({ config }) => config),
+  )
+  t.same(
+    words(/for name in (docker [^;]*);/).map((name) => `${name}.service`),
+    DAEMONS.flatMap(({ units }) => units),
+  )
+  const found = readFileSync(join(STEPS, 'hostext-prepare.path'), 'utf8').matchAll(/^PathChanged=(.*)$/gm)
+  t.same(
+    [...found].map(([, path]) => path),
+    DEFAULT_DATA_ROOTS.map((path) => `${path}/${CONTAINER_LISTS[path === GRAPHROOT ? 1 : 0]}`),
+    'what is watched on a running system',
+  )
+})
+
+t.test('what is not read', async (t) => {
+  const named = [...stub.matchAll(/^\t+not_read ('.*?'|\S+) (.*)$/gm)].flatMap(([, name, paths]) =>
+    (paths as string)
+      .replaceAll('"$root"', '')
+      .split(' ')
+      .map((path) => ({ name: (name as string).replaceAll("'", ''), path })),
+  )
+  t.same(named, [...OTHERS, ...ROOTLESS.map(({ name, path }) => ({ name, path: `/home/*/${path}` }))])
 })
 
 t.test('where the configuration is', async (t) => {

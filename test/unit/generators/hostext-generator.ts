@@ -175,7 +175,7 @@ for (const shell of shells) {
           'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',
         },
       ] as Tree[])
-        isPlain(t, run(t, shell, files), 'no container is a host extension')
+        isPlain(t, run(t, shell, files), 'no container is a host extension: ')
     })
 
     t.test('a place that is not an absolute path is none', async (t) => {
@@ -183,7 +183,7 @@ for (const shell of shells) {
         { 'etc/hostext.conf': '[Engine]\nDataRoot=data/docker\n' },
         { 'etc/docker/daemon.json': '{"data-root": "data"}\n' },
       ] as Tree[])
-        isPlain(t, run(t, shell, files), 'no container is a host extension')
+        isPlain(t, run(t, shell, files), 'no container is a host extension: ')
     })
 
     const WAITING: Tree = {
@@ -225,18 +225,134 @@ for (const shell of shells) {
     })
 
     t.test('nothing to do', async (t) => {
-      isPlain(t, run(t, shell, {}), 'no container is a host extension')
+      isPlain(t, run(t, shell, {}), 'no container is a host extension: ')
       isPlain(
         t,
         run(t, shell, { 'var/lib/docker/containers/x/other': '' }),
-        'no container is a host extension',
+        'no container is a host extension: ',
       )
       const config =
         '{"State":{},"Config":{"Labels":{"a":"b"}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n'
       isPlain(
         t,
         run(t, shell, { 'var/lib/docker/containers/x/config.v2.json': config }),
-        'no container is a host extension',
+        'no container is a host extension: ',
+      )
+    })
+
+    const NO_ENGINE =
+      'no engine in /mnt/data/docker /var/lib/docker /var/lib/balena-engine /var/snap/docker/common/var-lib-docker /var/lib/containers/storage'
+    const CONTAINER = '{"Config":{"Labels":{}},"Name":"/x","Driver":"overlay2","OS":"linux"}\n'
+    const PODMAN_CONTAINER = `{"id":"${'ab'.repeat(32)}","names":["x"]}`
+    const IMAGE = 'var/lib/containers/storage/overlay-images/ab/=c2hhMjU2OmFi'
+    t.test('where was looked is said, and what was there', async (t) => {
+      const said = (files: Tree) => {
+        const { decision, started } = run(t, shell, files)
+        t.notOk(started)
+        return decision.replace('plain root: no container is a host extension: ', '').trim()
+      }
+      t.equal(said({}), NO_ENGINE)
+      t.equal(
+        said({
+          'var/lib/docker/containers/x/config.v2.json': CONTAINER,
+          'var/lib/docker/containers/y/config.v2.json': CONTAINER,
+          'mnt/data/docker/containers/x': '',
+        }),
+        `0 in /mnt/data/docker, 2 in /var/lib/docker, ${NO_ENGINE.replace('/mnt/data/docker /var/lib/docker ', '')}`,
+      )
+      t.equal(
+        said({
+          'var/lib/containers/storage/overlay-containers/containers.json': `[${PODMAN_CONTAINER},${PODMAN_CONTAINER}]`,
+          'var/lib/containers/storage/overlay-containers/volatile-containers.json': `[${PODMAN_CONTAINER}]`,
+          [IMAGE]: '{"config":{"Labels":{"a":"b"}},"rootfs":{"type":"layers","diff_ids":["sha256:x"]}}',
+        }),
+        `3 in /var/lib/containers/storage, ${NO_ENGINE.replace(' /var/lib/containers/storage', '')}`,
+      )
+    })
+
+    t.test('what is there and is not read is said', async (t) => {
+      const others: Tree = {
+        'var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/x': '',
+        'var/lib/rancher/k3s/agent/containerd/x': '',
+        'var/lib/lxc/x/config': '',
+        'var/snap/lxd/common/lxd/containers/x': '',
+        'home/u/.local/share/docker/containers/x/y': '',
+        'home/w/.local/share/docker/other/x': '',
+      }
+      const rest =
+        'k3s in /var/lib/rancher/k3s/agent/containerd, LXC in /var/lib/lxc, LXD in /var/snap/lxd/common/lxd/containers, rootless Docker in /home/u/.local/share/docker/containers'
+      const plain = 'no container is a host extension: '
+      isPlain(
+        t,
+        run(t, shell, others),
+        `${plain}${NO_ENGINE}; not read: containerd in /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots, ${rest}`,
+      )
+      // Then containerd may be Docker's.
+      const docker = { 'var/lib/docker/containers/x/config.v2.json': CONTAINER }
+      isPlain(
+        t,
+        run(t, shell, { ...others, ...docker }),
+        `${plain}1 in /var/lib/docker, ${NO_ENGINE.replace('/var/lib/docker ', '')}; not read: ${rest}`,
+      )
+    })
+
+    t.test('settings of engines that name other places: the runtime looks', async (t) => {
+      const unit = (words: string, name = 'docker') => ({
+        [`usr/lib/systemd/system/${name}.service`]: `[Service]\nExecStart=/usr/bin/dockerd -H fd:// ${words}\n`,
+      })
+      for (const files of [
+        unit('--data-root /d'),
+        unit('--data-root=/d', 'balena'),
+        unit('--graph=/d', 'balena-engine'),
+        unit('-g /d'),
+        unit('-g/d'),
+        unit('"-g=/d"'),
+        unit('--config-file /d'),
+        unit('$A\nEnvironment="A=-g /d"'),
+        unit('$A\nEnvironmentFile=-/etc/docker/options'),
+        { ...unit('$DOCKER_OPTS'), 'etc/default/docker': 'DOCKER_OPTS="--data-root /d"\n' },
+        {
+          ...unit(''),
+          'etc/systemd/system/docker.service.d/x.conf': 'ExecStart=/bin/dockerd --data-root /d\n',
+        },
+        { 'etc/containers/storage.conf': '[storage]\ngraphroot = "/d"\n' },
+        { 'usr/share/containers/storage.conf': '[storage.options]\nadditionalimagestores = [ "/d" ]\n' },
+        { 'etc/containers/storage.conf': '[storage.options]\nadditionalimagestores = [\n"/d",\n]\n' },
+        { 'etc/containers/storage.conf': '[storage]\nimagestore = "/d"\n' },
+      ] as Tree[])
+        t.ok(run(t, shell, files).started, JSON.stringify(files))
+      for (const files of [
+        unit('--delta-data-root=/d --log-driver journald'),
+        unit('$DOCKER_OPTS\nEnvironmentFile=-/etc/default/docker\nEnvironment=HTTP_PROXY=http://x/'),
+        {
+          'etc/containers/storage.conf':
+            '[storage]\ngraphroot = "/var/lib/containers/storage"\n# graphroot = "/d"\n',
+        },
+        { 'usr/share/containers/storage.conf': 'driver = "overlay"\nadditionalimagestores = [\n]\n' },
+      ] as Tree[]) {
+        const result = run(t, shell, files)
+        t.notOk(result.started, JSON.stringify(files))
+        t.match(result.decision, /no container is a host extension: no engine in/)
+      }
+    })
+
+    t.test('an extension of Podman', async (t) => {
+      const list = {
+        'var/lib/containers/storage/overlay-containers/containers.json': `[${PODMAN_CONTAINER}]`,
+      }
+      const image = (labels: string, rest = '"rootfs":{"diff_ids":[]}') => ({
+        [IMAGE]: `{"config":{"Labels":{${labels}}},${rest}}`,
+      })
+      t.ok(run(t, shell, { ...list, ...image('"io.balena.features.host-extension":"1"') }).started)
+      t.ok(run(t, shell, { ...list, ...image('"io.balena.image.class":"overlay"') }).started)
+      t.ok(
+        run(t, shell, { ...list, ...image('', '"root') }).started,
+        'damaged: the label may have been there',
+      )
+      t.notOk(run(t, shell, { ...list, ...image('"a":"b"') }).started)
+      t.ok(
+        run(t, shell, { 'var/lib/containers/storage/hostext/good': '{}\n' }).started,
+        'a stack has booted well',
       )
     })
 
@@ -253,6 +369,11 @@ for (const shell of shells) {
         [{ 'etc/docker/daemon.json': '{"log-level": "warn", "data-root":"/data", "x": "y"}' }, 'data'],
         [{ 'etc/docker/daemon.json': '{\n  "data-root":\n    "/data"\n}\n' }, 'data'],
         [{ 'etc/docker/daemon.json': '{"data\\u002droot": "/data"}\n' }, 'data'],
+        [{ 'etc/docker/daemon.json': '{"graph": "/data"}' }, 'data'],
+        [{ 'etc/docker/daemon.json': '\ufeff{"data-root": "/data"}' }, 'data'],
+        [{ 'etc/balena-engine/daemon.json': '{"data-root": "/data"}' }, 'data'],
+        [{}, 'var/lib/balena-engine'],
+        [{}, 'var/snap/docker/common/var-lib-docker'],
       ] as [Tree, string][]) {
         const result = run(t, shell, files, { engine })
         t.match(result, { started: true, status: 0, stderr: '' }, JSON.stringify(files))

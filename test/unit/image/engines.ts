@@ -1,13 +1,12 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readEngines } from '../../../src/image/engines.js'
-import { copyDataRoot, DATA, find, makeLook, prepareAll } from '../../support/data-root.js'
+import { copyDataRoot, DATA, enginesAt, find, prepareAll } from '../../support/data-root.js'
 
 t.test('each data root that an engine has', async (t) => {
   const { root } = copyDataRoot(t)
   await prepareAll(root)
-  const engines = readEngines(root, ['/nowhere', DATA], {}, makeLook(root))
+  const engines = enginesAt(root, ['/nowhere', DATA])
   t.match(engines, { length: 1, 0: { dataRoot: DATA } })
   t.equal(engines[0]?.extensions.length, 4)
   t.same([engines[0]?.leftOut, engines[0]?.messages], [[], []])
@@ -17,7 +16,7 @@ t.test('a fault leaves out what it belongs to', async (t) => {
   const { root, data } = copyDataRoot(t)
   await prepareAll(root)
   for (const name of ['override', 'many-layers']) writeFileSync(find(data, name).config, '{')
-  const [engine] = readEngines(root, [DATA], {}, makeLook(root))
+  const [engine] = enginesAt(root, [DATA])
   t.equal(engine?.extensions.length, 2)
   t.equal(engine?.leftOut.length, 2)
 })
@@ -25,9 +24,13 @@ t.test('a fault leaves out what it belongs to', async (t) => {
 t.test('a data root that cannot be trusted is left out as a whole', async (t) => {
   const { root, data } = copyDataRoot(t)
   const who = `everything the engine keeps in ${DATA}`
-  t.same(readEngines(root, [DATA], { [DATA]: 'because' }, makeLook(root)), [
+  t.same(enginesAt(root, [DATA], { exposed: { [DATA]: 'because' } }), [
     {
+      name: 'Docker',
+      place: DATA,
       dataRoot: DATA,
+      homes: [],
+      count: 0,
       extensions: [],
       unprepared: [],
       leftOut: [{ who, why: 'because' }],
@@ -36,9 +39,9 @@ t.test('a data root that cannot be trusted is left out as a whole', async (t) =>
     },
   ])
   chmodSync(join(data, 'image'), 0o777)
-  const [engine] = readEngines(root, [DATA], {}, makeLook(root))
+  const [engine] = enginesAt(root, [DATA])
   t.match(engine?.leftOut, [{ who, why: /image: can be written by users other than root/ }])
   t.equal(engine?.extensions.length, 0)
   mkdirSync(join(root.prefix, 'other/containers'), { recursive: true })
-  t.equal(readEngines(root, ['/other'], {}, makeLook(root)).length, 1)
+  t.equal(enginesAt(root, ['/other']).length, 1)
 })

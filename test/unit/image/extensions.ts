@@ -1,14 +1,21 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readExtensions } from '../../../src/image/extensions.js'
 import { TREES, treePath } from '../../../src/image/kept.js'
-import { copyDataRoot, DATA, find, HOST, makeLook, prepareAll } from '../../support/data-root.js'
+import {
+  copyDataRoot,
+  DATA,
+  find,
+  HOST,
+  makeLook,
+  prepareAll,
+  found as readAll,
+} from '../../support/data-root.js'
 
 t.test('the extensions of an engine', async (t) => {
   const { root } = copyDataRoot(t)
   await prepareAll(root)
-  const { extensions, leftOut, messages } = readExtensions(root, DATA, makeLook(root))
+  const { extensions, leftOut, messages } = readAll(root)
   t.same(extensions.map(({ container }) => container.name).sort(), [
     'additive',
     'many-layers',
@@ -31,14 +38,17 @@ t.test('a fault leaves out one, with its name and why', async (t) => {
     ],
     [
       (text: string) => text.replace('"Driver":"overlay2"', '"Driver":"btr\\nfs"'),
-      { who: /^one-layer /, why: 'its storage driver is "btr\\x0afs", not overlay2' },
+      {
+        who: /^one-layer /,
+        why: 'its storage driver is "btr\\x0afs", not overlay2 or overlayfs (containerd\'s store)',
+      },
     ],
   ] as const) {
     const { root, data } = copyDataRoot(t)
     await prepareAll(root)
     const { config } = find(data, 'one-layer')
     writeFileSync(config, damage(readFileSync(config, 'utf8')))
-    const found = readExtensions(root, DATA, makeLook(root))
+    const found = readAll(root)
     t.equal(found.extensions.length, 3)
     t.match(found.leftOut, [leftOut])
     t.equal(found.leftOut.length, 1)
@@ -49,13 +59,13 @@ t.test('what an earlier version has made to hold an image is named in one line',
   const { root, data } = copyDataRoot(t, 'holders')
   const [id = ''] = readdirSync(join(data, 'containers'))
   const text = readFileSync(join(data, 'containers', id, 'config.v2.json'), 'utf8')
-  const found = () => readExtensions(root, DATA, makeLook(root))
+  const found = () => readAll(root)
   const [name, image] = ['hostext-hold-001c5f1bce98', /"Image":"sha256:001c5f1bce98/g]
-  const notice = (text: string) => ({
-    ...{ extensions: [], unprepared: [], leftOut: [], trees: [] },
+  const notice = (text: string, count: number) => ({
+    ...{ dataRoot: undefined, count, extensions: [], unprepared: [], leftOut: [], trees: [] },
     messages: [{ level: 'notice', text }],
   })
-  t.same(found(), notice(`container ${name} is no longer needed: "docker rm" may remove it`))
+  t.same(found(), notice(`container ${name} is no longer needed: "docker rm" may remove it`, 1))
 
   const add = (digit: string, change: (text: string) => string) => {
     const other = digit.repeat(64)
@@ -66,12 +76,16 @@ t.test('what an earlier version has made to hold an image is named in one line',
   add('2', (text) => text.replaceAll(image, '"Image":"sha256:001c5f1bce99'))
   add('3', (text) => text.replace('"io.hostext.hold"', '"io.hostext.held"'))
   add('4', (text) => text.replace('"Dead":false', '"Dead":true'))
-  t.same(found(), notice(`container ${name} is no longer needed: "docker rm" may remove it`), 'no other one')
+  t.same(
+    found(),
+    notice(`container ${name} is no longer needed: "docker rm" may remove it`, 5),
+    'no other one',
+  )
   add('5', (text) =>
     text.replace(name, 'hostext-hold-001c5f1bce99').replaceAll(image, '"Image":"sha256:001c5f1bce99'),
   )
   const names = `hostext-hold-001c5f1bce99, ${name}`
-  t.same(found(), notice(`containers ${names} are no longer needed: "docker rm" may remove them`))
+  t.same(found(), notice(`containers ${names} are no longer needed: "docker rm" may remove them`, 6))
 })
 
 t.test('what is wrong with a container that is no extension is nobody’s business', async (t) => {
@@ -79,21 +93,21 @@ t.test('what is wrong with a container that is no extension is nobody’s busine
   const { config, mountId } = find(data, 'service')
   writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
   rmSync(join(data, 'overlay2', mountId), { recursive: true })
-  t.same(readExtensions(root, DATA, makeLook(root)).leftOut, [])
+  t.same(readAll(root).leftOut, [])
 })
 
 t.test('containers that cannot be listed', async (t) => {
   const { root, data } = copyDataRoot(t)
   rmSync(join(data, 'containers'), { recursive: true })
   writeFileSync(join(data, 'containers'), '')
-  t.same(readExtensions(root, DATA, makeLook(root)).extensions, [])
+  t.same(readAll(root).extensions, [])
 })
 
 t.test('places that are covered', async (t) => {
   const { root } = copyDataRoot(t)
   await prepareAll(root)
   const oneLayer = (...places: string[]) => {
-    const { extensions } = readExtensions(root, DATA, makeLook(root, { places }))
+    const { extensions } = readAll(root, makeLook(root, { places }))
     const found = extensions.find(({ container }) => container.name === 'one-layer')
     if (!found) throw new Error('no one-layer')
     return found
@@ -117,24 +131,23 @@ t.test('of the labels those that later boots have to ask for', async (t) => {
   json.Config.Labels['io.balena.image.kernel-version'] = '6.1.0'
   json.Config.Labels.another = 'x'
   writeFileSync(config, JSON.stringify(json))
-  const { extensions } = readExtensions(root, DATA, makeLook(root))
+  const { extensions } = readAll(root)
   const one = extensions.find(({ container }) => container.name === 'one-layer')
   t.same(one?.labels, [['io.balena.image.kernel-version', '6.1.0']])
 })
 
 t.test('an image has to be prepared, once', async (t) => {
   const { root, data } = copyDataRoot(t)
-  const names = () =>
-    readExtensions(root, DATA, makeLook(root)).unprepared.map(({ container }) => container.name)
+  const names = () => readAll(root).unprepared.map(({ container }) => container.name)
   t.same(names().sort(), ['additive', 'many-layers', 'one-layer', 'override'])
-  t.same(readExtensions(root, DATA, makeLook(root)).extensions, [])
+  t.same(readAll(root).extensions, [])
   await prepareAll(root)
   t.same(names(), [])
   const { config } = find(data, 'one-layer')
   const json = JSON.parse(readFileSync(config, 'utf8'))
   json.Config.Labels['io.balena.image.kernel-version'] = '5.0.0'
   writeFileSync(config, JSON.stringify(json))
-  const found = readExtensions(root, DATA, makeLook(root))
+  const found = readAll(root)
   t.equal(found.trees.length, 4, 'one that is left out keeps its tree')
   t.match(found.leftOut, [{ who: /^one-layer /, why: /it is for kernel 5\.0\.0/ }])
   rmSync(join(data, 'hostext/trees'), { recursive: true })
@@ -144,10 +157,10 @@ t.test('an image has to be prepared, once', async (t) => {
 t.test('a whole system of another release', async (t) => {
   const { root } = copyDataRoot(t)
   await prepareAll(root)
-  const first = readExtensions(root, DATA, makeLook(root)).extensions[0]
+  const first = readAll(root).extensions[0]
   const facts = join(root.prefix, DATA, TREES, first?.tree ?? '', 'facts')
   writeFileSync(facts, JSON.stringify({ ...JSON.parse(readFileSync(facts, 'utf8')), foreign: 'alpine 3\n' }))
-  const warned = readExtensions(root, DATA, makeLook(root))
+  const warned = readAll(root)
   t.equal(warned.extensions.length, 4)
   t.match(warned.messages, [
     {
@@ -155,7 +168,7 @@ t.test('a whole system of another release', async (t) => {
       text: /: it is a whole system \(alpine 3\\x0a\), and this one is unnamed: its programs/,
     },
   ])
-  const skipped = readExtensions(root, DATA, makeLook(root, { host: { ...HOST, skipsForeign: true } }))
+  const skipped = readAll(root, makeLook(root, { host: { ...HOST, skipsForeign: true } }))
   t.equal(skipped.extensions.length, 3)
   t.match(skipped.leftOut, [{ why: /^it is a whole system \(alpine 3\\x0a\), .*: ForeignSystem=skip$/ }])
   t.equal(skipped.trees.length, 4, 'it is not prepared in each boot')

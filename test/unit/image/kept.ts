@@ -198,6 +198,7 @@ function withTree(t: Test, facts: unknown = FACTS, name = NAME) {
       directory: '/',
       lower,
       key,
+      chain: lower.join(':'),
     })
   return { prefix, directory, read, find }
 }
@@ -220,7 +221,11 @@ t.test('trees are found by the image, all of it', async (t) => {
     rmSync(join(prefix, 'data/hostext/trees', name), { recursive: true })
   }
   const trees = readTrees({ prefix: makeTree(t) }, '/data', makeBase({ prefix }, '', []))
-  t.same(trees.find({ directory: '/', lower: ['l/A'], key: 'KEY' }), { change: undefined }, 'no trees at all')
+  t.same(
+    trees.find({ directory: '/', lower: ['l/A'], key: 'KEY', chain: 'l/A' }),
+    { change: undefined },
+    'no trees at all',
+  )
   t.same(trees.found, [])
 })
 

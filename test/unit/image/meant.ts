@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Container, HostConfig } from '../../../src/engine/container.js'
+import type { Container, HostConfig } from '../../../src/engine/engine.js'
 import { findUnmeant } from '../../../src/image/meant.js'
 
 const why = (change: Partial<Container>, host: Partial<HostConfig> = {}) =>

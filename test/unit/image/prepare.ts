@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import type { Layers } from '../../../src/engine/layers.js'
+import type { Layers } from '../../../src/engine/engine.js'
 import {
   idsFile,
   isTreeName,
@@ -38,6 +38,7 @@ function machine(t: Test, base: string, images: Record<string, string[]>, os = '
     directory: `${DATA}/overlay2`,
     lower: (images[name] ?? []).map((_, index) => `${name}${index}`),
     key: `KEY${name}`,
+    chain: (images[name] ?? []).map((_, index) => `${name}${index}`).join(':'),
   })
   for (const [name, scripts] of Object.entries(images))
     for (const [index, script] of scripts.entries())

@@ -552,7 +552,7 @@ t.test('127 layers and 30,000 files, each in the uppermost layer that has it', a
       writeFileSync(join(work, 'layers', name, 'usr/share', directoryOf(number), String(number)), name)
   }
   for (const name of ['view', 'out', 'base']) mkdirSync(join(work, name))
-  const layers = { directory: '/layers', lower, key: 'KEY' }
+  const layers = { directory: '/layers', lower, key: 'KEY', chain: 'KEY' }
   const made = await withMerged({ prefix: work }, layers, '/view', (view) =>
     makeKeptTree({
       view,
@@ -567,4 +567,13 @@ t.test('127 layers and 30,000 files, each in the uppermost layer that has it', a
   t.equal(made.copied, 0, 'all are links')
   t.equal(readFileSync(join(work, 'out/usr/share', directoryOf(300), '300'), 'utf8'), String(300 % 127))
   t.same(made.notes, [])
+})
+
+t.test('a link of the root that leads below what belongs to the machine', async (t) => {
+  const { tree, made } = await treeOf(t, ['mkdir log; touch log/x'], 'ln -s /etc/passwd/usr log')
+  t.notOk(
+    Object.keys(tree).some((path) => path.startsWith('etc')),
+    JSON.stringify(tree),
+  )
+  t.same(made.notes, ['dropped: /log: it belongs to the machine'])
 })

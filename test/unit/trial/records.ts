@@ -2,11 +2,10 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync 
 import { join } from 'node:path'
 import t from 'tap'
 import type { Host } from '../../../src/image/compatibility.js'
-import { readExtensions } from '../../../src/image/extensions.js'
 import { compareExtensions, countAbove } from '../../../src/stack/order.js'
 import { type RecordedStack, recordStack, stackText } from '../../../src/stack/record.js'
 import { parseStack, readLastGood, readRecords, restoreStack } from '../../../src/trial/records.js'
-import { copyDataRoot, DATA, HOST, makeLook, prepareAll } from '../../support/data-root.js'
+import { copyDataRoot, DATA, found, HOST, makeLook, prepareAll } from '../../support/data-root.js'
 import { makeExtension, makeStack } from '../../support/plan.js'
 
 const stack = (...names: string[]): RecordedStack => recordStack(makeStack(names, 1))
@@ -121,7 +120,7 @@ t.test(
     const { root, data } = copyDataRoot(t)
     mkdirSync(join(root.prefix, 'usr/share/one-layer'), { recursive: true })
     await prepareAll(root)
-    const extensions = readExtensions(root, DATA, makeLook(root)).extensions.sort(compareExtensions)
+    const extensions = found(root).extensions.sort(compareExtensions)
     const recorded = parseStack(stackText(recordStack(extensions))) as RecordedStack
     for (const engines of ['containers', 'overlay2', 'image'])
       rmSync(join(data, engines), { recursive: true })

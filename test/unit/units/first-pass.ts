@@ -69,7 +69,7 @@ t.test('the disk is checked where the state will be writable and fstab asks for 
 
 t.test('the data root comes along where nothing else carries it', async (t) => {
   t.match(
-    textOf(units({ bindDataRoot: '/opt/docker', state: [] }), 'normal/run-nextroot-opt-docker.mount'),
+    textOf(units({ boundData: ['/opt/docker'], state: [] }), 'normal/run-nextroot-opt-docker.mount'),
     '\nOptions=bind,ro\n',
   )
 })

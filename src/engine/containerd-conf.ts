@@ -1,0 +1,88 @@
+import { parse } from 'smol-toml'
+import { directoryPath } from '../machine/configuration.js'
+import { listDirectory, type Root, readText } from '../machine/files.js'
+import { matchesGlob } from '../text/glob.js'
+import { isObject } from '../text/json.js'
+import type { Message } from '../text/log.js'
+import { printable } from '../text/printable.js'
+import { options, readCommandLine } from './daemon.js'
+
+/** A root of containerd. */
+export type ContainerdRoot = {
+  path: string
+  /** Its overlayfs snapshotter's own directory, if a setting names one. */
+  snapshots?: string
+}
+
+const CONFIG = '/etc/containerd/config.toml'
+const DEFAULT_ROOT = '/var/lib/containerd'
+const SNAPSHOTTER = 'io.containerd.snapshotter.v1.overlayfs'
+/** With every plugin's defaults, as `containerd config default` writes them, it has 12 KB. */
+const LARGEST = 256 << 10
+const MOST_IMPORTS = 100
+
+/**
+ * Where containerd may keep the layers of Docker's containers: the root that its command line or its
+ * configuration names (containerd-config.toml(5)), or its default; and below each of `dataRoots`, where
+ * dockerd keeps the data of a containerd that it starts itself.
+ */
+export function findContainerdRoots(
+  root: Root,
+  dataRoots: readonly string[],
+): { roots: ContainerdRoot[]; messages: Message[] } {
+  const messages: Message[] = []
+  const words = new Map(options(readCommandLine(root, ['containerd.service'])?.words ?? []))
+  const file = words.get('config') ?? words.get('c') ?? CONFIG
+  const found: { root?: string; snapshots?: string } = {}
+  for (const table of readTables(root, file, messages)) {
+    if (isPath(table.root)) found.root = table.root
+    const plugin = isObject(table.plugins) ? table.plugins[SNAPSHOTTER] : undefined
+    if (isObject(plugin) && isPath(plugin.root_path)) found.snapshots = plugin.root_path
+  }
+  const path = directoryPath(words.get('root') ?? found.root ?? DEFAULT_ROOT) ?? DEFAULT_ROOT
+  const snapshots = directoryPath(found.snapshots ?? '') ?? undefined
+  const own = dataRoots.map((path) => ({ path: `${path}/containerd/daemon` }))
+  return { roots: [{ path, ...(snapshots !== undefined && { snapshots }) }, ...own], messages }
+}
+
+function isPath(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
+/** The configuration, and what it imports. What cannot be read is ignored, with a warning. */
+function readTables(root: Root, file: string, messages: Message[]): Record<string, unknown>[] {
+  const main = readTable(root, file, messages)
+  const imports = Array.isArray(main?.imports) ? main.imports.slice(0, MOST_IMPORTS) : []
+  const files = imports.flatMap((pattern) => (isPath(pattern) ? expand(root, pattern) : []))
+  return [main, ...files.map((path) => readTable(root, path, messages))].filter(
+    (table) => table !== undefined,
+  )
+}
+
+function readTable(root: Root, file: string, messages: Message[]): Record<string, unknown> | undefined {
+  const warn = (problem: string): undefined => {
+    messages.push({ level: 'warning', text: `${printable(file)}: ${printable(problem)}; ignored` })
+  }
+  const text = readText(root, file, LARGEST)
+  if (text === undefined) return undefined
+  if (text instanceof Error) return warn(text.why)
+  try {
+    return parse(text)
+  } catch (error) {
+    return warn((error as Error).message.split('\n')[0] as string)
+  }
+}
+
+/** The files that an import names; only the last part may be a pattern. */
+function expand(root: Root, pattern: string): string[] {
+  const slash = pattern.lastIndexOf('/')
+  const [directory, name] = [pattern.slice(0, slash), pattern.slice(slash + 1)]
+  if (slash < 0 || !/[*?[]/.test(name)) return slash < 0 ? [] : [pattern]
+  try {
+    return listDirectory(root, directory)
+      .filter((entry) => matchesGlob(entry, name))
+      .map((entry) => `${directory}/${entry}`)
+  } catch {
+    return []
+  }
+}

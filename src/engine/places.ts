@@ -1,0 +1,179 @@
+import { directoryPath } from '../machine/configuration.js'
+import { listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
+import type { Message } from '../text/log.js'
+import { printable } from '../text/printable.js'
+import { isUnitPath } from '../text/unit-syntax.js'
+import { type ContainerdRoot, findContainerdRoots } from './containerd-conf.js'
+import { DAEMONS, type Daemon, type DaemonSettings, readDaemon } from './daemon.js'
+import { GRAPHROOT, readStorageConf } from './storage-conf.js'
+import { findOtherWriter } from './trust.js'
+
+/** Where hostext keeps trees, records and indexes: in an engine's store, on the file system of its layers. */
+export const OWN_DIRECTORY = 'hostext'
+
+/** balenaOS mounts its data partition below /mnt/data, and binds this directory to Docker's default. */
+export const BALENA_OS = '/mnt/data/docker'
+
+/** The engine that keeps its data as containers-storage.conf(5) says. */
+export const PODMAN = 'Podman'
+
+/** Where engines keep their containers if nothing says otherwise. */
+export const DEFAULT_DATA_ROOTS = [BALENA_OS, ...DAEMONS.map(({ dataRoot }) => dataRoot), GRAPHROOT]
+
+/**
+ * What changes in a place when a container is made or removed: for Docker a directory, for Podman the
+ * directory of a file that is replaced.
+ */
+export const CONTAINER_LISTS = ['containers', 'overlay-containers']
+
+/** A directory in which an engine may keep its containers. */
+export type Place = {
+  /** With symbolic links resolved. */
+  path: string
+  /** The engine whose place it is, as far as settings and defaults tell. */
+  engine: string
+  /** The setting that names it; undefined for a default. */
+  source: string | undefined
+  /** Why that engine no longer has what is there; undefined if it may have. */
+  left: string | undefined
+  /** What that engine was told about its store. */
+  settings: Pick<DaemonSettings, 'containerd' | 'driver'>
+}
+
+/** Where to look for containers and their layers. Plain values only. */
+export type DataRoots = {
+  /** The most specific one first. */
+  places: Place[]
+  /** The roots of containerd. */
+  containerd: ContainerdRoot[]
+  /** The other stores in which Podman looks for images. */
+  images: { path: string }[]
+  /** Why nothing in Podman's storage can be stacked; undefined if it can. */
+  podmanProblem: string | undefined
+  /** Those that users other than root could replace, and why. */
+  exposed: Record<string, string>
+  messages: Message[]
+}
+
+/**
+ * Where to look for containers: only `DataRoot=` if it is set; otherwise what the engines' own settings name,
+ * then their defaults. Two names for one directory count once.
+ */
+export function findDataRoots(root: Root, configured: string | undefined): DataRoots {
+  const messages: Message[] = []
+  const warn = (text: string): void => void messages.push({ level: 'warning', text })
+  const exposed: Record<string, string> = {}
+  /**
+   * Follows the links of a path, and notes whether others could replace it. Undefined: no unit can name it.
+   */
+  const resolve = (path: string): string | undefined => {
+    let problem: string | undefined
+    // Sticky directories such as /tmp are no exception: the first user to create a name there owns it.
+    const visit: Parameters<typeof resolveLinks>[2] = (place, stat) => {
+      const why = stat?.isDirectory() ? findOtherWriter(stat) : undefined
+      if (why) problem ??= `${printable(place)} ${why}`
+    }
+    visit('/', statLink(root, '/'))
+    const resolved = resolveLinks(root, path, visit)
+    if (!isUnitPath(resolved)) {
+      warn(`${printable(path)} leads to ${printable(resolved)}, which no unit can name; ignored`)
+      return undefined
+    }
+    if (problem) exposed[resolved] = problem
+    return resolved
+  }
+
+  const places = new Map<string, Place>()
+  const add = (path: string, place: Omit<Place, 'path'>): void => {
+    const resolved = resolve(path)
+    if (resolved !== undefined && !places.has(resolved)) places.set(resolved, { path: resolved, ...place })
+  }
+  const daemons = DAEMONS.map((daemon) => ({ daemon, settings: readDaemon(root, daemon) }))
+  const named = daemons.map(({ daemon, settings }) => ({ daemon, settings, path: namedRoot(settings, warn) }))
+  const storage = readStorageConf(root)
+  messages.push(...storage.messages)
+  if (configured !== undefined) {
+    // Whose it is decides which settings count.
+    const own = named.find(({ daemon, path }) => [path, daemon.dataRoot].includes(configured)) ?? named[0]
+    const { settings, daemon } = own as (typeof named)[number]
+    add(configured, { engine: daemon.name, source: 'DataRoot=', left: undefined, settings })
+  } else {
+    for (const { daemon, settings, path } of named)
+      if (path !== undefined)
+        add(path, { engine: daemon.name, source: settings.dataRoot?.where, left: undefined, settings })
+    add(BALENA_OS, { engine: 'balenaEngine', source: undefined, left: undefined, settings: settingsOf(1) })
+    for (const { daemon, settings, path } of named)
+      add(daemon.dataRoot, {
+        engine: daemon.name,
+        source: undefined,
+        left: leftFor(daemon, settings, path),
+        settings,
+      })
+    add(storage.graphroot, { engine: PODMAN, source: storage.file, left: undefined, settings: {} })
+  }
+  function settingsOf(index: number): DaemonSettings {
+    return named[index]?.settings ?? {}
+  }
+
+  const all = [...places.values()]
+  for (const { path } of all)
+    for (const name of remapped(root, path))
+      warn(
+        `${path}/${name}: the data of an engine with user namespaces (userns-remap) is not read; its extensions are left out`,
+      )
+  const containerd = findContainerdRoots(
+    root,
+    all.map(({ path }) => path),
+  )
+  messages.push(...containerd.messages)
+  const stores = <Store extends { path: string }>(found: Store[]): Store[] =>
+    found.flatMap((store) => {
+      const path = resolve(store.path)
+      return path === undefined ? [] : [{ ...store, path }]
+    })
+  return {
+    places: all,
+    containerd: stores(containerd.roots),
+    images: stores(storage.others.map((path) => ({ path }))),
+    podmanProblem: storage.problem,
+    exposed,
+    messages,
+  }
+}
+
+/** All directories in which hostext may keep its own. */
+export function findHomes({ places, containerd }: Pick<DataRoots, 'places' | 'containerd'>): string[] {
+  return [...new Set([...places, ...containerd].map(({ path }) => path))]
+}
+
+/** The data root that a daemon's settings name; undefined if they name none that can be used. */
+function namedRoot({ dataRoot, problem }: DaemonSettings, warn: (text: string) => void): string | undefined {
+  if (problem !== undefined) warn(`${problem}; ignored`)
+  if (dataRoot === undefined) return undefined
+  const path = directoryPath(dataRoot.value)
+  if (path === null)
+    warn(`${dataRoot.where}: data-root is not an absolute path: ${printable(dataRoot.value)}; ignored`)
+  return path ?? undefined
+}
+
+/** Why a daemon no longer has what is in its default data root. */
+function leftFor(
+  { name, dataRoot }: Daemon,
+  settings: DaemonSettings,
+  path: string | undefined,
+): string | undefined {
+  if (path === undefined || path === dataRoot) return undefined
+  return `${name} keeps its data in ${path} now (${settings.dataRoot?.where})`
+}
+
+/** The directories in which dockerd keeps everything if it maps users (`userns-remap`): `100000.100000`. */
+function remapped(root: Root, dataRoot: string): string[] {
+  try {
+    return listDirectory(root, dataRoot).filter(
+      (name) => /^\d+\.\d+$/.test(name) && statLink(root, `${dataRoot}/${name}/containers`) !== undefined,
+    )
+  } catch {
+    // If it matters, somebody else says that it cannot be read.
+    return []
+  }
+}
