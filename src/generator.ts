@@ -84,7 +84,7 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   const { safety } = plan
   if (plan.index.key !== undefined && !plan.index.kept) writeFileSync(`${run}/index.key`, plan.index.key)
   writeFileSync(`${run}/stacked`, plan.extensions.map(({ tree }) => `${tree}\n`).join(''))
-  if (safety.kind === 'trial') writeFileSync(`${run}/${RECORD_FILE}`, safety.trial.record)
+  if ('trial' in safety && safety.trial) writeFileSync(`${run}/${RECORD_FILE}`, safety.trial.record)
   if (safety.kind === 'restored') writeFileSync(`${run}/${ROLLBACK_FILE}`, `${safety.line}\n`)
   return [...layers, ...first]
 }

@@ -20,6 +20,7 @@ import { readAndDecide } from '../read.js'
 import { findEngine } from '../stack/decide.js'
 import type { Facts } from '../stack/facts.js'
 import type { Decision } from '../stack/plan.js'
+import { leaveOut, readSkips } from '../stack/skip.js'
 import { log } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { keepIndexes } from '../trial/indexes.js'
@@ -93,7 +94,10 @@ async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: 
   }
   /** Images that are prepared, for containers that have the same. */
   const made = new Set<string>()
-  for (const [number, unprepared] of engine.unprepared.entries()) {
+  // The kernel command line is for one boot.
+  const skips = readSkips(facts.machine, isBoot ? 'this boot' : 'all boots')
+  const { unprepared: wanted } = leaveOut(engine, skips)
+  for (const [number, unprepared] of wanted.entries()) {
     const who = describeContainer(unprepared.container)
     const image = unprepared.layers.chain
     if (made.has(image)) {

@@ -3,6 +3,7 @@ import { CONTAINER_LISTS, findDataRoots, findHomes, OWN_DIRECTORY } from '../eng
 import { type Root, statLink } from '../machine/files.js'
 import { readMachine } from '../machine/machine.js'
 import { mountOf } from '../machine/mountinfo.js'
+import { describeBase } from '../stack/base-change.js'
 import type { RecordedStack } from '../stack/record.js'
 import { chooseState, isRootWritable } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
@@ -41,6 +42,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
   ]
 }
 
-function describe({ extensions }: RecordedStack): string {
-  return extensions.map(({ name, image }) => `${printable(name)} (${printable(image)})`).join(', ')
+function describe({ extensions, base }: RecordedStack): string {
+  const names = extensions.map(({ name, image }) => `${printable(name)} (${printable(image)})`)
+  return `${names.join(', ')}; with ${describeBase(base)}`
 }

@@ -14,6 +14,9 @@ export type ContainerdRoot = {
   snapshots?: string
 }
 
+/** Where dockerd keeps the data of a containerd that it starts itself, in its data root. */
+export const OWN_CONTAINERD = '/containerd/daemon'
+
 const CONFIG = '/etc/containerd/config.toml'
 const DEFAULT_ROOT = '/var/lib/containerd'
 const SNAPSHOTTER = 'io.containerd.snapshotter.v1.overlayfs'
@@ -41,7 +44,7 @@ export function findContainerdRoots(
   }
   const path = directoryPath(words.get('root') ?? found.root ?? DEFAULT_ROOT) ?? DEFAULT_ROOT
   const snapshots = directoryPath(found.snapshots ?? '') ?? undefined
-  const own = dataRoots.map((path) => ({ path: `${path}/containerd/daemon` }))
+  const own = dataRoots.map((path) => ({ path: path + OWN_CONTAINERD }))
   return { roots: [{ path, ...(snapshots !== undefined && { snapshots }) }, ...own], messages }
 }
 

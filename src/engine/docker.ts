@@ -2,6 +2,7 @@ import { type Root, statLink } from '../machine/files.js'
 import { printable } from '../text/printable.js'
 import { readContainers, readHostConfig } from './container.js'
 import { openSnapshots, type Snapshots } from './containerd.js'
+import { OWN_CONTAINERD } from './containerd-conf.js'
 import type { Engine } from './engine.js'
 import { readLayers } from './overlay2.js'
 import { type DataRoots, OWN_DIRECTORY, type Place } from './places.js'
@@ -54,7 +55,10 @@ function findOpen(root: Root, layers: string): string | undefined {
  * Reads what Docker, or an engine that keeps containers as it does, has at a place: with its images in a
  * storage driver of its own, or in containerd's store. Throws an Error if the containers cannot be listed.
  */
-export function readDocker(root: Root, place: Place, { containerd, exposed }: DataRoots): Engine {
+export function readDocker(root: Root, place: Place, { containerd: all, exposed }: DataRoots): Engine {
+  // Not what another place's dockerd has started for itself.
+  const own = `${place.path}${OWN_CONTAINERD}`
+  const containerd = all.filter(({ path }) => !path.endsWith(OWN_CONTAINERD) || path === own)
   const containers = readContainers(root, place.path)
   const drivers = new Set(containers.flatMap((container) => ('driver' in container ? container.driver : [])))
   const store = chooseStore(place.settings, drivers)

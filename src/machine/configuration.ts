@@ -20,6 +20,8 @@ export type Configuration = {
    * `[Stack] Started=`: whether a container that has been started may be an extension; `auto`: on balenaOS.
    */
   started: 'auto' | boolean
+  /** `[Stack] Skip=`: the names of extensions to be left out. */
+  skip: string[]
   /** `[Root] State=`: directories that stay writable, or `auto` to derive them from fstab. */
   state: 'auto' | string[]
   /** `[Root] Etc=`: whether /etc can be changed, and whether changes are kept. */
@@ -38,11 +40,14 @@ export type Configuration = {
   essential: string[]
   /** `[Safety] ForeignSystem=`: whether an image that is a whole system other than this one is left out. */
   foreignSystem: 'warn' | 'skip'
+  /** `[Safety] FailedUnits=`: what it means for a trial that units of its extensions have failed. */
+  failedUnits: 'ignore' | 'warn' | 'bad'
 }
 
 export const DEFAULTS: Configuration = {
   dataRoot: undefined,
   started: 'auto',
+  skip: [],
   state: 'auto',
   etc: 'auto',
   timeout: 60,
@@ -52,6 +57,7 @@ export const DEFAULTS: Configuration = {
   trialTimeout: 600,
   essential: [],
   foreignSystem: 'warn',
+  failedUnits: 'warn',
 }
 
 /** The main file is the first of these that exists; the drop-ins of all directories are applied after it. */
@@ -156,6 +162,13 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
     if (started === undefined) return `${printable(value)} is neither auto nor a boolean`
     configuration.started = started
   },
+  'Stack.Skip'(value, configuration) {
+    // Values add up, as in every list setting of systemd.
+    const names = value.split(/[\s,]+/).filter(Boolean)
+    const bad = names.find((name) => !CONTAINER_NAME.test(name))
+    if (bad !== undefined) return `${printable(bad)} cannot be the name of a container`
+    configuration.skip = value === '' ? [] : [...configuration.skip, ...names]
+  },
   'Root.State'(value, configuration) {
     if (value === '' || value === 'auto') configuration.state = 'auto'
     else if (value === 'none') configuration.state = []
@@ -210,6 +223,13 @@ export const SETTINGS: Record<string, (value: string, configuration: Configurati
     if (!choice) return `${printable(value)} is not one of warn, skip`
     configuration.foreignSystem = choice
   },
+  'Safety.FailedUnits'(value, configuration) {
+    const choice = (['ignore', 'warn', 'bad'] as const).find(
+      (choice) => choice === (value || DEFAULTS.failedUnits),
+    )
+    if (!choice) return `${printable(value)} is not one of ignore, warn, bad`
+    configuration.failedUnits = choice
+  },
 }
 
 /**
@@ -222,6 +242,9 @@ export function directoryPath(value: string): string | null {
   const path = posix.normalize(value).replace(/(?<=.)\/$/, '')
   return printable(path, path.length) === path && !/\s$/.test(path) ? path : null
 }
+
+/** What engines accept as a name: `docker create --help` and the manual of podman-create(1). */
+const CONTAINER_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/
 
 /**
  * What PID 1 carries over to the new root itself, and what is stacked as a whole: the root, /usr and /etc.

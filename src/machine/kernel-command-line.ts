@@ -18,6 +18,10 @@ export type KernelCommandLine = {
   root?: 'ro' | 'rw'
   /** `balena_kernel_abi=`: the sha256 of the running kernel. */
   kernelAbi?: string
+  /** `hostext.skip=`: the names of extensions to be left out. */
+  skip?: string[]
+  /** The words that name the image of the root or of /usr by its hash: systemd-veritysetup-generator(8). */
+  verity?: string[]
 }
 
 /**
@@ -55,6 +59,8 @@ const RUN_LEVEL_TARGETS = new Map([
   ['5', 'graphical.target'],
 ])
 
+const VERITY_WORDS = new Set(['roothash', 'usrhash'])
+
 /**
  * A target that hostext.target can replace, with a name that is safe as a file name. An alias must have the
  * type of its unit, and cannot replace an instance: systemd.unit(5).
@@ -86,6 +92,9 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
       else result.target = value
     }
     if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
+    if (key === 'hostext.skip' && value)
+      result.skip = [...(result.skip ?? []), ...value.split(',').filter(Boolean)]
+    if (VERITY_WORDS.has(key) && value) result.verity = [...(result.verity ?? []), word]
     // systemd-run-generator(8) takes over the default target, and systemd-debug-generator(8) adds units to
     // it. They, and everything they need, would start before the switch.
     if (key === 'systemd.run' || key === 'systemd.wants')

@@ -1,5 +1,6 @@
 import { parseObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
+import { type BaseIdentity, readBaseIdentity } from './base-identity.js'
 import { AUTOMATIC_STATE, type Configuration, readConfiguration } from './configuration.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
 import { isRealDirectory, type Root, readText, statLink } from './files.js'
@@ -36,6 +37,8 @@ export type Machine = {
   updateWaits: boolean
   /** The running kernel's release, as in /usr/lib/modules/<release>. */
   release: string
+  /** What tells this kernel, this base root and this version of hostext from those of other boots. */
+  identity: BaseIdentity
   /** Whether this boot has already mounted the engine's file systems, as far as it can. */
   collected: boolean
   /** Why images could not be prepared in this boot, by the IDs of their containers. */
@@ -94,6 +97,8 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   const running = root.base ? withoutStack(seen) : seen
   // A root file system that is not booted, at image build, has everything in its place.
   const mounts = running.length > 0 ? running : expectedMounts(fstab)
+  const os = readOsRelease(root)
+  const release = read('/proc/sys/kernel/osrelease').trim()
   const maybeState = state === 'auto' ? AUTOMATIC_STATE : state
   return {
     commandLine,
@@ -101,11 +106,12 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     inContainer,
     mounts,
     fstab,
-    os: readOsRelease(root),
+    os,
     softReboot: UNIT_DIRECTORIES.some((directory) => has(`${directory}/soft-reboot.target`)),
     hasNextRoot: has('/usr/lib/hostext/nextroot'),
     updateWaits: has('/system-update') || has('/etc/system-update'),
-    release: read('/proc/sys/kernel/osrelease').trim(),
+    release,
+    identity: readBaseIdentity(root, HOSTEXT_VERSION, { release, os, mounts, commandLine }),
     // What this boot did says nothing about the next one.
     collected: !root.base && has(COLLECTED),
     unprepared: root.base ? {} : readUnprepared(read(UNPREPARED)),
@@ -155,3 +161,6 @@ function isUpToDate(root: Root): boolean {
   if (!usr || time === undefined) return false
   return usr.mtimeMs * 1e6 <= Number(time)
 }
+
+/** Set by the build from package.json. */
+declare const HOSTEXT_VERSION: string

@@ -11,16 +11,27 @@ import { hasMountUnit } from '../machine/unit-files.js'
 import type { Level, Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
+import { type Back, findBack } from './back.js'
+import { describeBooted } from './base-change.js'
 import { chooseEtc, describeShadowed, findChangesPlace } from './etc.js'
-import type { Against, Facts, GoodStack, Reading } from './facts.js'
+import type { Against, Facts, Reading, RecordFacts, TrialName } from './facts.js'
 import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isRemounted } from './mounts.js'
 import { describeNothing } from './nothing.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
 import type { Boot, Decision, Plain, Plan, Wait } from './plan.js'
-import { recordStack, stackText } from './record.js'
+import { type Recorded, recordOn, stackText } from './record.js'
+import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
 import { chooseState, findCopied, isRootWritable, READ_ONLY_TYPES } from './state.js'
-import { describeRollback, findPlace, judge, type Verdict } from './verdict.js'
+import {
+  describeRollback,
+  findMarks,
+  findPlace,
+  judge,
+  type Place,
+  type Trial,
+  type Verdict,
+} from './verdict.js'
 
 /**
  * PID 1 mounts a new ID over this file on a machine without one, until the ID can be written: machine-id(5).
@@ -86,6 +97,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const etcChanges = etc.mode === 'persistent' ? machine.etcChanges : undefined
   const persisted = etcChanges?.indexes ?? []
   for (const { who, why } of leftOut) say('warning', `left out: ${who}: ${why}`)
+  const skips = readSkips(machine)
+  messages.push(...findUnknown(skips, facts.engines))
 
   if (engine === undefined) {
     if (configuration.dataRoot && paths.length === 0 && facts.engines.length === 0)
@@ -94,7 +107,9 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     if (!facts.unread) return { read: { what: 'unread' } }
     return { plain: describeNothing(candidates, facts.engines, facts.unread), messages }
   }
-  const { place: enginePlace, dataRoot, extensions, unprepared } = engine
+  const { place: enginePlace, dataRoot } = engine
+  const { extensions, unprepared, skipped, isReduced } = leaveOut(engine, skips)
+  for (const { who, why } of skipped) say('notice', `left out: ${who}: ${why}`)
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
@@ -121,7 +136,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   }))
   for (const { who, why } of [...notPrepared, ...chosen.leftOut]) say('warning', `left out: ${who}: ${why}`)
 
-  const safe = chooseSafely(facts, dataRoot, chosen.stack, notPrepared.length > 0, state, look)
+  const choice = { stack: chosen.stack, isIncomplete: notPrepared.length > 0, isReduced, skips }
+  const safe = chooseSafely(facts, dataRoot, choice, state, look)
   if ('read' in safe) return safe
   messages.push(...safe.messages)
   if ('plain' in safe) return { ...safe, messages }
@@ -240,73 +256,100 @@ function chooseEngine(engines: readonly EngineFacts[]): {
 type Safe = Pick<Plan, 'safety'> & { stack: Extension[] }
 
 /**
- * The stack that may be booted. This is the chosen one, on trial if it has never booted well. If it did not
- * boot well, it is the last good one that can still be stacked, or none. `isIncomplete`: an extension is
- * missing because it could not be prepared. Then the last good stack, if there is one, is better than a part
- * of a new one.
+ * The stack that was chosen. `isIncomplete`: an extension is missing because it could not be prepared.
+ * `isReduced`: the kernel command line leaves one out; `skips`: what is left out on request.
+ */
+type Choice = { stack: Extension[]; isIncomplete: boolean; isReduced: boolean; skips: Skips }
+
+/**
+ * The stack that may be booted. This is the chosen one, on trial if it has never booted well on this base. If
+ * it did not boot well, it is a good one that can still be stacked, or none. If it is incomplete, a good
+ * stack, if there is one, is better than a part of a new one.
  */
 function chooseSafely(
   { machine, ...facts }: Facts,
   dataRoot: string,
-  stack: Extension[],
-  isIncomplete: boolean,
+  { stack, isIncomplete, isReduced, skips }: Choice,
   state: readonly string[],
   look: Against,
 ): ((Safe | Plain) & { messages: Message[] }) | { read: Reading } {
-  const { configuration, commandLine, inContainer, mounts } = machine
+  const { configuration, commandLine, inContainer, mounts, identity } = machine
+  const { attempts, settle, trialTimeout: timeout, failedUnits } = configuration
   const messages: Message[] = []
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const chosen: Safe | Plain =
     stack.length > 0 ? { stack, safety: { kind: 'known' } } : { plain: 'every extension is left out' }
-  if (configuration.attempts === 0) return { ...chosen, messages }
+  if (attempts === 0) return { ...chosen, messages }
   if (facts.lastGood === undefined) return { read: { what: 'last good record', dataRoot } }
-  const recorded = recordStack(stack)
+  const recorded = recordOn(identity, stack)
   const record = stackText(recorded)
+  const kind = isReduced ? 'reduced' : 'trial'
   let verdict: Verdict = { kind: 'good' }
-  let good: readonly GoodStack[] = []
+  let records: Pick<RecordFacts, 'good' | 'tried'> = { good: [], tried: [] }
   // In almost every boot this equals the record of the last good stack, byte for byte. Then no record has to
   // be parsed.
-  if (record !== facts.lastGood) {
+  const isKnown = record === facts.lastGood
+  if (!isKnown) {
     if (!facts.records) return { read: { what: 'records', dataRoot, ...look } }
-    verdict = judge(recorded, facts.records, configuration.attempts)
-    good = facts.records.good
+    records = { ...facts.records, good: refuseSkipped(facts.records.good, skips) }
+    verdict = judge(recorded, records, attempts, kind)
     for (const text of facts.records.problems) say('warning', text)
   }
+  const place = findPlace(mounts, dataRoot, state)
+  const makeTrial = (name: TrialName, attempt: number, stack: Recorded, place: Place): Trial => {
+    const marks = findMarks({ name, attempt }, records.good, identity)
+    return {
+      name,
+      attempt,
+      record: stackText(stack),
+      place,
+      marks,
+      failedUnits,
+      settle,
+      timeout,
+      inContainer,
+    }
+  }
+  const goBack = ({ stack, trial }: Back, line: string): Safe => {
+    say('error', line)
+    if (!trial || 'off' in place) return { stack, safety: { kind: 'restored', line } }
+    const { attempt, change } = trial
+    say('notice', `on trial: boot ${attempt} of ${attempts}; ${describeBooted(change)}`)
+    const back = makeTrial('back', attempt, recordOn(identity, stack), place)
+    return { stack, safety: { kind: 'restored', line, trial: back } }
+  }
+  // A stack of another base is only tried if that can be recorded.
+  const canRecord = !('off' in place)
   if (verdict.kind === 'bad') {
-    const { back, problems } = findRestored(good)
+    const { back, problems } = findBack(records, identity, attempts, canRecord && !verdict.change)
     for (const text of problems) say('warning', `the last good stack cannot be booted: ${text}`)
     const line = describeRollback(verdict, back ? 'the last good stack' : 'the plain root')
+    if (back) return { ...goBack(back, line), messages }
     say('error', line)
-    if (!back) return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
-    return { stack: back, safety: { kind: 'restored', line }, messages }
+    return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
   }
 
-  if (isIncomplete && record !== facts.lastGood) {
-    const { back } = findRestored(good)
+  if (isIncomplete && !isKnown) {
+    const { back } = findBack(records, identity, attempts, canRecord)
     if (back) {
-      const kept = new Set(back.map(({ container }) => container.id))
+      const kept = new Set(back.stack.map(({ container }) => container.id))
       for (const { container } of stack.filter(({ container }) => !kept.has(container.id)))
         say('warning', `left out: ${describeContainer(container)}: the last good stack does not have it`)
       const line = 'not everything could be prepared: booting the last good stack'
-      say('error', line)
-      return { stack: back, safety: { kind: 'restored', line }, messages }
+      return { ...goBack(back, line), messages }
     }
   }
   if ('plain' in chosen) return { ...chosen, messages }
 
-  const place = findPlace(mounts, dataRoot, state)
   if ('off' in place) {
     say('notice', `rollback is off: ${place.off}: a stack that does not boot well is tried again`)
     return { ...chosen, messages }
   }
   if (verdict.kind === 'good') return { ...chosen, messages }
-  say(
-    'notice',
-    `on trial: boot ${verdict.attempt} of ${configuration.attempts}; this stack has not booted well yet`,
-  )
-  const { settle, trialTimeout: timeout } = configuration
-  const trial = { attempt: verdict.attempt, record, place, settle, timeout, inContainer }
-  return { stack, safety: { kind: 'trial', trial }, messages }
+  const { attempt, change } = verdict
+  const why = change ? describeBooted(change) : 'this stack has not booted well yet'
+  say('notice', `on trial: boot ${attempt} of ${attempts}; ${why}`)
+  return { stack, safety: { kind: 'trial', trial: makeTrial(kind, attempt, recorded, place) }, messages }
 }
 
 /** Why nothing can be written to the file system of the engine's data; undefined if something can. */
@@ -343,14 +386,4 @@ function findIndex(
 function isOther(mounts: readonly MountPoint[], path: string): boolean {
   const device = mountOf(mounts, path)?.device
   return ['/', '/usr'].every((place) => mountOf(mounts, place)?.device !== device)
-}
-
-/** The first good stack that can still be stacked, and why those before it cannot. */
-function findRestored(good: readonly GoodStack[]): { back: Extension[] | undefined; problems: string[] } {
-  const problems: string[] = []
-  for (const { restored } of good) {
-    if (Array.isArray(restored)) return { back: restored, problems }
-    problems.push(restored.problem)
-  }
-  return { back: undefined, problems }
 }

@@ -28,12 +28,28 @@ export type Facts = {
  */
 export type IndexFacts = { kept: { name: string; key: string }[]; sources: string }
 
+/**
+ * The names of the records of stacks that have booted well, in the order in which the machine goes back to
+ * them: the last one; the one before it; the last one on the base before this one; the last reduced one, in
+ * which the kernel command line has left something out.
+ */
+export const GOOD_NAMES = ['good', 'previous', 'other', 'reduced'] as const
+export type GoodName = (typeof GOOD_NAMES)[number]
+
+/**
+ * The names of the records of trials, each followed by the number of its boots: of the stack that the
+ * containers make; of a good stack of another base in the place of one that is bad; of a reduced stack. One
+ * of a kind is kept.
+ */
+export const TRIAL_NAMES = ['trial', 'back', 'reduced'] as const
+export type TrialName = (typeof TRIAL_NAMES)[number]
+
 /** What is recorded about the stacks of earlier boots. */
 export type RecordFacts = {
-  /** The most recent one first. */
+  /** In the order of {@link GOOD_NAMES}. */
   good: GoodStack[]
   /** The stacks that have been tried and are not good, with their number of boots. */
-  tried: { stack: RecordedStack; attempts: number }[]
+  tried: { name: TrialName; stack: RecordedStack; attempts: number }[]
   /** The records that cannot be read and are ignored, one line for each. */
   problems: string[]
 }
@@ -42,7 +58,7 @@ export type RecordFacts = {
  * A stack that has booted well: its extensions as they would be stacked now, or why it can no longer be
  * stacked.
  */
-export type GoodStack = RecordedStack & { restored: Extension[] | { problem: string } }
+export type GoodStack = RecordedStack & { name: GoodName; restored: Extension[] | { problem: string } }
 
 /** What has to be read before the decision can be made. */
 export type Reading =

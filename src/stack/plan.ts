@@ -115,4 +115,6 @@ export type Safety =
       kind: 'restored'
       /** The line that says so. */
       line: string
+      /** Set if that stack has booted well with another base only. */
+      trial?: Trial
     }

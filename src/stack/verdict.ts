@@ -1,35 +1,58 @@
 import { OWN_DIRECTORY } from '../engine/places.js'
+import type { BaseIdentity } from '../machine/base-identity.js'
+import type { Configuration } from '../machine/configuration.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
 import { printableList } from '../text/printable.js'
-import type { RecordFacts } from './facts.js'
-import { isSameImage, isSameStack, type RecordedStack } from './record.js'
+import { type BaseChange, findBaseChange } from './base-change.js'
+import type { GoodName, RecordFacts, TrialName } from './facts.js'
+import {
+  choiceOf,
+  isSameBase,
+  isSameChoice,
+  isSameRecord,
+  type Recorded,
+  type RecordedStack,
+} from './record.js'
 import { READ_ONLY_TYPES } from './state.js'
 
 /**
- * Automatic rollback. A stack that has never booted well is on *trial*. This is recorded before the switch.
- * When the machine has booted well, the record is marked good. If that has not happened after some boots, the
- * stack is not tried again until it changes.
+ * Automatic rollback. A stack that has never booted well on this base is on *trial*. This is recorded before
+ * the switch. When the machine has booted well, the record is marked good. If that has not happened after
+ * some boots, the stack is not tried again until it or the base changes.
  */
 
 /** What earlier boots say about the stack of this boot. */
 export type Verdict =
   | { kind: 'good' }
-  /** `attempt`: the number of this boot in the trial, from 1. */
-  | { kind: 'trial'; attempt: number }
-  /** `culprits`: the names of the extensions that are new or changed since the last good stack. */
-  | { kind: 'bad'; attempts: number; culprits: string[] }
+  /**
+   * `attempt`: the number of this boot in the trial, from 1. `change`: what of the base has changed, if the
+   * same stack has booted well with another one.
+   */
+  | { kind: 'trial'; attempt: number; change: BaseChange | undefined }
+  /**
+   * `culprits`: the names of the extensions that are new or changed since the last good stack. There are none
+   * if the base has changed and the stack has not.
+   */
+  | { kind: 'bad'; attempts: number; culprits: string[]; change: BaseChange | undefined }
 
-/** Judges a stack by the records. `most`: how many boots a trial may take (`Attempts=`). */
+/**
+ * Judges a stack by the records. `most`: how many boots a trial may take (`Attempts=`). `name`: what its
+ * trial is or would be.
+ */
 export function judge(
-  stack: RecordedStack,
+  stack: Recorded,
   { good, tried }: Pick<RecordFacts, 'good' | 'tried'>,
   most: number,
+  name: TrialName = 'trial',
 ): Verdict {
-  if (good.some((other) => isSameStack(other, stack))) return { kind: 'good' }
-  const earlier = tried.filter((trial) => isSameStack(trial.stack, stack))
+  if (good.some((other) => isSameRecord(other, stack))) return { kind: 'good' }
+  const earlier = tried.filter((trial) => trial.name === name && isSameRecord(trial.stack, stack))
   const attempts = Math.max(0, ...earlier.map((trial) => trial.attempts))
-  if (attempts < most) return { kind: 'trial', attempt: attempts + 1 }
-  return { kind: 'bad', attempts, culprits: findCulprits(stack, good[0]) }
+  const elsewhere = good.find((other) => !isSameBase(other.base, stack.base) && isSameChoice(other, stack))
+  const change = elsewhere && findBaseChange(elsewhere.base, stack.base)
+  if (attempts < most) return { kind: 'trial', attempt: attempts + 1, change }
+  const here = good.find((other) => isSameBase(other.base, stack.base))
+  return { kind: 'bad', attempts, culprits: change ? [] : findCulprits(stack, here ?? good[0]), change }
 }
 
 /**
@@ -37,9 +60,8 @@ export function judge(
  * such change.
  */
 function findCulprits({ extensions }: RecordedStack, good: RecordedStack | undefined): string[] {
-  const changed = extensions.filter(
-    (extension) => !good?.extensions.some((other) => isSameImage(other, extension)),
-  )
+  const known = new Set(good?.extensions.map(choiceOf))
+  const changed = extensions.filter((extension) => !known.has(choiceOf(extension)))
   return (changed.length > 0 ? changed : extensions).map(({ name }) => name)
 }
 
@@ -72,10 +94,16 @@ export function findPlace(
 
 /** What the units of a trial are made from; part of the plan. */
 export type Trial = {
+  name: TrialName
   attempt: number
   /** The record that the first attempt writes. */
   record: string
   place: Place
+  /**
+   * How records are renamed when the stack is marked good, in this order. The last one is that of the trial.
+   */
+  marks: [from: string, to: GoodName][]
+  failedUnits: Configuration['failedUnits']
   /** Seconds between the end of the boot and the mark. */
   settle: number
   /** Seconds until a trial that is not marked good is rebooted. */
@@ -84,8 +112,39 @@ export type Trial = {
   inContainer: boolean
 }
 
+/**
+ * How records are renamed when a trial is marked good: see {@link GOOD_NAMES}. A stack of another base stays
+ * on record, so that it counts where a machine goes back to that base. One without a base goes where an
+ * earlier version of hostext finds it.
+ */
+export function findMarks(
+  { name, attempt }: Pick<Trial, 'name' | 'attempt'>,
+  good: RecordFacts['good'],
+  base: BaseIdentity,
+): Trial['marks'] {
+  const record = `${name}.${attempt}`
+  if (name === 'reduced') return [[record, 'reduced']]
+  const named = (wanted: GoodName): RecordedStack | undefined => good.find(({ name }) => name === wanted)
+  const [last, other] = [named('good'), named('other')]
+  if (!last) return [[record, 'good']]
+  const isElsewhere = last.base !== undefined && !isSameBase(last.base, base)
+  return [
+    ...(isElsewhere && isSameBase(other?.base, base)
+      ? ([['other', 'previous']] satisfies Trial['marks'])
+      : []),
+    ['good', isElsewhere ? 'other' : 'previous'],
+    [record, 'good'],
+  ]
+}
+
 /** One line that tells people about a rollback. `instead`: what is booted. */
-export function describeRollback({ attempts, culprits }: Verdict & { kind: 'bad' }, instead: string): string {
-  const names = printableList(culprits, 500)
-  return `rolled back: ${names}: did not boot well in ${attempts} boot${attempts === 1 ? '' : 's'}; not tried again until the stack changes (or "hostext retry"); booting ${instead}`
+export function describeRollback(
+  { attempts, culprits, change }: Pick<Verdict & { kind: 'bad' }, 'attempts' | 'culprits' | 'change'>,
+  instead: string,
+): string {
+  const boots = `${attempts} boot${attempts === 1 ? '' : 's'}`
+  const why = change
+    ? `${change.what} changed, and the stack did not: it booted well with ${change.was}; now ${change.is}`
+    : printableList(culprits, 500)
+  return `rolled back: ${why}: did not boot well in ${boots}; not tried again until the stack, the kernel or the base root changes (or "hostext retry"); booting ${instead}`
 }

@@ -5,8 +5,9 @@ import type { Extension } from '../image/extension.js'
 import { type Look, readImage } from '../image/image.js'
 import { findChange, isTreeName, readTreeFacts, treePath } from '../image/kept.js'
 import type { Rank } from '../image/labels.js'
+import { type BaseIdentity, IDENTITY_FIELDS } from '../machine/base-identity.js'
 import { type FileProblem, listDirectory, type Root, readText } from '../machine/files.js'
-import type { RecordFacts } from '../stack/facts.js'
+import { GOOD_NAMES, type GoodName, type RecordFacts, TRIAL_NAMES, type TrialName } from '../stack/facts.js'
 import type { RecordedExtension, RecordedStack } from '../stack/record.js'
 import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
@@ -15,16 +16,18 @@ import { printable } from '../text/printable.js'
  * The records of the stacks of earlier boots, in `<data root>/hostext/`. They are on the file system of the
  * layers, so they exist exactly as long as the layers do.
  *
- *     trial.N    the stack that is tried, or that has failed, in its N-th boot
- *     good       the last stack that has booted well
- *     previous   the one before it
+ *     trial.N     the stack that is tried, or that has failed, in its N-th boot
+ *     back.N      a good stack of another base, tried in the place of one that has failed
+ *     reduced.N   a stack of which the kernel command line has left something out
+ *     good        the last stack that has booted well
+ *     previous    the one before it
+ *     other       the last one that has booted well on another base
+ *     reduced     the last one of which something was left out
  *
  * Each is written beside its place, synchronized and renamed; a step from one to the next is a rename alone,
  * which needs no room on a full disk: generators/steps/trial, generators/steps/good.
  */
-export const GOOD = 'good'
-export const PREVIOUS = 'previous'
-export const TRIAL = /^trial\.([1-9]\d{0,5})$/
+export const TRIAL = new RegExp(`^(${TRIAL_NAMES.join('|')})\\.([1-9]\\d{0,5})$`)
 
 /**
  * 499 extensions of 128 layers each take two megabytes; with the longest texts, all escaped, five times as
@@ -49,7 +52,15 @@ export function parseStack(text: string): RecordedStack | undefined {
   }
   // An extension that only adds files is never above the root.
   if (extensions.slice(0, above).some(({ rank }) => rank.kind === 'overlay')) return undefined
-  return { above, extensions }
+  const base = parseBase(head.base)
+  return { above, extensions, ...(base && { base }) }
+}
+
+/** Of a base that another version of hostext has recorded in another form, nothing is known. */
+function parseBase(value: unknown): BaseIdentity | undefined {
+  if (!isObject(value)) return undefined
+  const fields = IDENTITY_FIELDS.map((name) => [name, value[name]])
+  return fields.every(([, text]) => typeof text === 'string') ? Object.fromEntries(fields) : undefined
 }
 
 function parseExtension(entry: Record<string, unknown> | undefined): RecordedExtension | undefined {
@@ -80,12 +91,12 @@ function parseRank(rank: unknown): Rank | undefined {
  * needed.
  */
 export function readLastGood(root: Root, dataRoot: string): string | undefined {
-  const text = readText(root, `${dataRoot}/${OWN_DIRECTORY}/${GOOD}`, LARGEST, findOtherWriter)
+  const text = readText(root, `${dataRoot}/${OWN_DIRECTORY}/${GOOD_NAMES[0]}`, LARGEST, findOtherWriter)
   return typeof text === 'string' ? text : undefined
 }
 
-/** A record on the disk; `source`: its file. */
-export type SourcedStack = RecordedStack & { source: string }
+/** A good record on the disk; `source`: its file. */
+export type SourcedStack = RecordedStack & { name: GoodName; source: string }
 
 /** Reads the records of a data root. Never throws: a record that cannot be read is named and ignored. */
 export function readRecords(
@@ -110,14 +121,14 @@ export function readRecords(
   } catch (error) {
     problem(directory, (error as FileProblem).why)
   }
-  for (const name of [GOOD, PREVIOUS].filter((name) => names.includes(name))) {
+  for (const name of GOOD_NAMES.filter((name) => names.includes(name))) {
     const stack = read(name)
-    if (stack) records.good.push({ ...stack, source: `${directory}/${name}` })
+    if (stack) records.good.push({ ...stack, name, source: `${directory}/${name}` })
   }
-  for (const name of names) {
-    const attempts = Number(TRIAL.exec(name)?.[1])
-    const stack = attempts > 0 ? read(name) : undefined
-    if (stack) records.tried.push({ stack, attempts })
+  for (const file of names) {
+    const [, name, attempts] = TRIAL.exec(file) ?? []
+    const stack = name === undefined ? undefined : read(file)
+    if (stack) records.tried.push({ name: name as TrialName, stack, attempts: Number(attempts) })
   }
   return records
 }
@@ -130,7 +141,12 @@ const RECORDED = '(as recorded)'
  * checked like those of containers: whether their trees are there and whether they fit the machine, which may
  * have another kernel or root by now. Throws an Error that names the first one that cannot be stacked.
  */
-export function restoreStack(root: Root, dataRoot: string, stack: SourcedStack, look: Look): Extension[] {
+export function restoreStack(
+  root: Root,
+  dataRoot: string,
+  stack: RecordedStack & { source: string },
+  look: Look,
+): Extension[] {
   return stack.extensions.map(({ id, name, image, labels, imageId, rank, tree }, index) => {
     const who = printable(name, 60)
     const facts = readTreeFacts(root, dataRoot, tree)

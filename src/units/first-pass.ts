@@ -43,7 +43,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
     ...overlays.map(({ path }) => unitName(root + path, 'mount')),
     ...binds.map(({ name }) => name),
   ]
-  const trial = plan.safety.kind === 'trial' ? plan.safety.trial : undefined
+  const trial = 'trial' in plan.safety ? plan.safety.trial : undefined
   const needs = trial ? [...mounts, RECORD_SERVICE] : mounts
 
   return [

@@ -88,8 +88,11 @@ function watchedUnits({ enginePlace }: Pick<Plan, 'enginePlace'>): UnitFile[] {
 }
 
 function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitFile[] {
-  if (safety.kind === 'trial') return [watchUnit(safety.trial), ...goodUnits(safety.trial, target)]
-  return safety.kind === 'restored' ? rollbackUnits(safety.line, target) : []
+  const trial = 'trial' in safety ? safety.trial : undefined
+  return [
+    ...(trial ? [watchUnit(trial), ...goodUnits(trial, target)] : []),
+    ...(safety.kind === 'restored' ? rollbackUnits(safety.line, target) : []),
+  ]
 }
 
 /**

@@ -12,12 +12,17 @@ export const WATCH_SERVICE = 'hostext-watch.service'
  * Records, as the last step before the switch, that this stack is on trial. The switch requires it: without a
  * record, a bad stack could fail in every boot for ever.
  */
-export function recordUnit(plan: Plan, { attempt, place }: Trial, root: string, mounts: string[]): UnitFile {
+export function recordUnit(
+  plan: Plan,
+  { name, attempt, place }: Trial,
+  root: string,
+  mounts: string[],
+): UnitFile {
   const { directory, state } = place
   const needs = [...mounts, ...(plan.checkRoot && state ? ['systemd-fsck-root.service'] : [])]
   const words = state
-    ? [String(attempt), root + directory, root + state, remountOptions(plan.rootOptions)]
-    : [String(attempt), directory]
+    ? [name, String(attempt), root + directory, root + state, remountOptions(plan.rootOptions)]
+    : [name, String(attempt), directory]
   return {
     path: `normal/${RECORD_SERVICE}`,
     text: `# Written by hostext-generator.
@@ -73,7 +78,8 @@ StandardError=null
 }
 
 /** Marks the stack good some time after the boot is complete: boot-complete.target in systemd.special(7). */
-export function goodUnits({ attempt, place, settle }: Trial, target: string): UnitFile[] {
+export function goodUnits({ place, marks, failedUnits, settle }: Trial, target: string): UnitFile[] {
+  const words = [place.directory, failedUnits, ...marks.flat()]
   return [
     {
       path: 'early/hostext-good.timer',
@@ -105,7 +111,7 @@ ConditionPathExists=!${RUN_DIRECTORY}/good
 
 [Service]
 Type=oneshot
-ExecStart=/usr/lib/hostext/good ${attempt} ${execWord(place.directory)}
+ExecStart=/usr/lib/hostext/good ${words.map(execWord).join(' ')}
 StandardOutput=journal
 `,
     },

@@ -213,7 +213,7 @@ export function newHistory(): History {
 }
 
 /** The records of good stacks that a boot left on the disk: src/trial/records.ts. */
-export type Marks = { good?: string | undefined; previous?: string | undefined }
+export type Marks = Partial<Record<'good' | 'previous' | 'other', string | undefined>>
 
 /**
  * What is wrong with a boot and with the marks that it left on the disk, if anything, given all boots before
@@ -239,13 +239,13 @@ export function judge(
   if (boot.end !== 'cut' && !boot.reports.has('END') && turnedOff === undefined)
     wrong.push(`it ended by itself (${boot.end}) without a bad extension`)
 
-  const now = (marks.good ?? '') + (marks.previous ?? '')
+  const now = (marks.good ?? '') + (marks.previous ?? '') + (marks.other ?? '')
   for (const [name, text] of Object.entries(marks))
     if (text !== undefined && parseStack(text) === undefined) wrong.push(`${name} is not a record: "${text}"`)
   for (const { name, image, bad } of history.versions.values())
     if (bad && now.includes(image)) wrong.push(`the bad version ${name} is marked good`)
-  // Under either name: `good` becomes `previous` before the next mark is made.
-  if (history.good !== '' && ![marks.good, marks.previous].includes(history.good))
+  // Under either name: `good` becomes `previous`, or `other` after an upgrade, before the next mark is made.
+  if (history.good !== '' && ![marks.good, marks.previous, marks.other].includes(history.good))
     wrong.push(`a good mark is lost: ${history.good}`)
   const isKnown = [...history.versions.values()].some(({ image }) => marks.good?.includes(image))
   if (marks.good !== undefined && !isKnown) wrong.push(`unknown: what is marked good: ${marks.good}`)
@@ -325,6 +325,7 @@ export async function live({
           marks = {
             good: readFromDisk(disk, `${RECORD}/good`),
             previous: readFromDisk(disk, `${RECORD}/previous`),
+            other: readFromDisk(disk, `${RECORD}/other`),
           }
         },
       })

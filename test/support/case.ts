@@ -1,13 +1,16 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { prepare } from '../../src/commands/prepare.js'
 import { isTreeName, TREES } from '../../src/image/kept.js'
 import { listDirectory } from '../../src/machine/files.js'
+import { readMachine } from '../../src/machine/machine.js'
+import { GOOD_NAMES } from '../../src/stack/facts.js'
+import { TRIAL } from '../../src/trial/records.js'
 import { CASES, DATA_ROOTS } from './paths.js'
-import { copyTree, makeTree } from './tree.js'
+import { copyTree, makeTree, walk } from './tree.js'
 
 /** The roots of cases that this process has prepared: that takes longer than a copy. */
 const prepared = new Map<string, Promise<string>>()
@@ -41,10 +44,13 @@ export async function prepareAnew(name: string): Promise<string> {
   const places = Object.entries(JSON.parse(text) as Record<string, string>)
   for (const [path, dataRoot] of places) copyTree(join(DATA_ROOTS, dataRoot), join(root, path))
   mkdirSync(join(root, 'run'), { recursive: true, mode: 0o755 })
+  for (const { path, entry } of walk(root))
+    if (entry.isDirectory() && /^(?:usr|s?bin|lib)(?:\/|$)/.test(path))
+      utimesSync(join(root, path), UNPACKED, UNPACKED)
   const { lines } = await prepare({ prefix: root }, {}, false)
   const failed = lines.filter((line) => line.startsWith('not prepared'))
   if (failed.length > 0) throw new Error(failed.join('\n'))
-  for (const [path] of places) nameTrees(root, path)
+  for (const [path] of places) completeRecords(root, path)
   return root
 }
 
@@ -54,17 +60,27 @@ export async function prepareAnew(name: string): Promise<string> {
  */
 const PREPARED = 'prepared'
 
-/** Gives the trees in the records of a case their names. */
-function nameTrees(root: string, dataRoot: string): void {
+/** When the directories of /usr were last changed: seconds. */
+const UNPACKED = 1.7e9
+
+/**
+ * Completes the records of a case: gives the trees their names, and a base what it has in common with this
+ * machine's. A record without a base is one of an earlier version.
+ */
+function completeRecords(root: string, dataRoot: string): void {
   const names = listDirectory({ prefix: root }, `/${dataRoot}/${TREES}`)
   const own = join(root, dataRoot, 'hostext')
-  for (const name of listDirectory({ prefix: own }, '').filter((name) =>
-    /^(?:good|previous|trial\.\d+)$/.test(name),
-  )) {
-    const text = readFileSync(join(own, name), 'utf8').replaceAll(
-      new RegExp(`([0-9A-Z]{26})\\.${PREPARED}`, 'g'),
-      (placeholder, key) => names.find((tree) => tree.startsWith(`${key}.`)) ?? placeholder,
-    )
+  for (const name of listDirectory({ prefix: own }, '')) {
+    if (!TRIAL.test(name) && !(GOOD_NAMES as readonly string[]).includes(name)) continue
+    const text = readFileSync(join(own, name), 'utf8')
+      .replaceAll(
+        new RegExp(`([0-9A-Z]{26})\\.${PREPARED}`, 'g'),
+        (placeholder, key) => names.find((tree) => tree.startsWith(`${key}.`)) ?? placeholder,
+      )
+      .replace(/"base":(\{.*?\})/, (_, differs) => {
+        const { identity } = readMachine({ prefix: root }, {})
+        return `"base":${JSON.stringify({ ...identity, ...JSON.parse(differs) })}`
+      })
     writeFileSync(join(own, name), text)
   }
 }

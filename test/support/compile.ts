@@ -14,7 +14,7 @@ export function compile(project: string, out: string, files?: string[]): void {
       target: 'node20',
       sourcefile: source,
       sourcemap: 'inline',
-      define: { 'import.meta.dirname': JSON.stringify(dirname(source)) },
+      define: { 'import.meta.dirname': JSON.stringify(dirname(source)), HOSTEXT_VERSION: '"1.2.3"' },
     })
     const file = join(out, relative(project, source).replace(/\.ts$/, '.js'))
     mkdirSync(dirname(file), { recursive: true })

@@ -1,5 +1,6 @@
 import type { Extension } from '../../src/image/extension.js'
 import type { Rank } from '../../src/image/labels.js'
+import type { BaseIdentity } from '../../src/machine/base-identity.js'
 import type { Plan } from '../../src/stack/plan.js'
 
 /** An extension with metadata at its worst. `more`: what is special about it. */
@@ -19,6 +20,19 @@ export function makeExtension(name: string, image = 'image:1', more: Partial<Ext
     below: undefined,
     covered: [],
     ...more,
+  }
+}
+
+/** A base. `change`: what is special about it. */
+export function makeIdentity(change: Partial<BaseIdentity> = {}): BaseIdentity {
+  return {
+    kernel: '6.1.0-1',
+    kernelBuild: '#1 SMP Debian 6.1.76-1 (2024-02-01)',
+    system: 'debian 12, VERSION=12 (bookworm)',
+    root: '',
+    changed: '1700000000 1700000060',
+    hostext: '1.2.3',
+    ...change,
   }
 }
 

@@ -64,6 +64,7 @@ t.test('a life in which nothing goes wrong', async (t) => {
   }
   t.same(judge(history, whole(back), first), [])
   t.same(judge(history, cut, { previous: record('a') }), [], 'cut between two steps of marking')
+  t.same(judge(history, cut, { other: record('a') }), [], 'the same after an upgrade')
   t.same(judge(history, whole(stacked(GOOD(4))), { good: record('c'), previous: record('a') }), [])
   t.same(judge(history, whole(), { good: record('c') }), [], 'what is good stays good without an extension')
 })

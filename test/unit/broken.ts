@@ -21,7 +21,7 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { prepare } from '../../src/commands/prepare.js'
 import { generate } from '../../src/generator.js'
-import { type RecordedExtension, type RecordedStack, stackText } from '../../src/stack/record.js'
+import { type Recorded, type RecordedExtension, stackText } from '../../src/stack/record.js'
 import { printable } from '../../src/text/printable.js'
 import { parseStack } from '../../src/trial/records.js'
 import { damage } from '../support/damage.js'
@@ -272,10 +272,10 @@ const recorded = new Map<string, string>()
 function addRecords(): void {
   mkdirSync(data, { recursive: true, mode: 0o755 })
   repair(sound.map(({ path }) => path))
-  const { extensions } = parseStack(run()['hostext/trial'] as string) as RecordedStack
+  const { extensions, base } = parseStack(run()['hostext/trial'] as string) as Recorded
   for (const { id, tree } of extensions) recorded.set(id.slice(0, 12), tree)
   const record = (part: RecordedExtension[]) =>
-    Buffer.from(stackText({ above: part.length - 1, extensions: part }))
+    Buffer.from(stackText({ above: part.length - 1, extensions: part, base }))
   sound.push(
     { path: 'hostext/good', text: record(extensions), mode: 0o644 },
     { path: 'hostext/previous', text: record(extensions.slice(0, -1)), mode: 0o644 },

@@ -304,10 +304,18 @@ const recorded = fc.record({
   rank,
   tree: fc.constantFrom('A1B2.01234567', `${'Z'.repeat(26)}.89abcdef`),
 })
+const base = fc.option(
+  fc.record({
+    ...{ kernel: hostile, kernelBuild: hostile, system: hostile },
+    ...{ root: hostile, changed: hostile, hostext: hostile },
+  }),
+  { nil: undefined },
+)
 const stack = fc.array(recorded, { minLength: 1, maxLength: 5 }).chain((extensions) => {
   // What only adds never stands above the root.
   const most = extensions.findIndex(({ rank }) => rank.kind === 'overlay')
-  return fc.nat(most < 0 ? extensions.length : most).map((above) => ({ above, extensions }))
+  const above = fc.nat(most < 0 ? extensions.length : most)
+  return fc.tuple(above, base).map(([above, base]) => ({ above, extensions, ...(base && { base }) }))
 })
 holds('stackText and parseStack', stack, (written) => {
   ensure(JSON.stringify(parseStack(stackText(written))) === JSON.stringify(written), 'as it was written')
@@ -424,7 +432,18 @@ function planOf(
     safety: trial
       ? {
           kind: 'trial',
-          trial: { attempt: 1, record: 'record', place, settle: 1, timeout: 60, inContainer: bind },
+          trial: {
+            ...{
+              name: 'trial',
+              attempt: 1,
+              record: 'record',
+              place,
+              settle: 1,
+              timeout: 60,
+              inContainer: bind,
+            },
+            ...{ marks: [['trial.1', 'good']], failedUnits: 'warn' },
+          },
         }
       : { kind: 'restored', line: `rolled back: ${printableList([text(name, 'plain')])}` },
     etc: etc === 'persistent' ? { mode: etc, state: state[0], kept: true } : ({ mode: etc } as Plan['etc']),

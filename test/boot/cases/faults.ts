@@ -436,7 +436,7 @@ function engineFaultCases(): Case[] {
         t.not(outcome.reports.get('second.status'), '0')
         t.match(
           reported(outcome, 'decision'),
-          'left out: second: /var/lib/docker is the data root of a second engine; /mnt/data/docker is in use',
+          'left out: second: it is in /var/lib/docker (Docker), and those in /mnt/data/docker (balenaEngine) are stacked; DataRoot= in hostext.conf chooses',
         )
         // On a plain root this engine's data is locked, and the other one's data is not ours to write to.
         t.match(reported(outcome, 'decision'), 'rollback is off: /mnt/data/docker is on the root')

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { prepare } from '../../../src/commands/prepare.js'
@@ -178,3 +187,55 @@ t.test('two at once: one after the other', async (t) => {
   t.equal(both.flatMap(({ lines }) => lines).filter((line) => line.startsWith('prepared')).length, 4)
   t.equal(trees().length, 4)
 })
+
+t.test(
+  'a machine that goes back to its other root finds its trees, and its stack is good there',
+  async (t) => {
+    const { root, trees } = machine(t)
+    const build = (version: string) =>
+      writeTree(root.prefix, { 'usr/lib/os-release': `ID=os\nVERSION_ID=${version}\n` })
+    const decided = () => {
+      const { decision } = readAndDecide(root, {})
+      if (!('plan' in decision)) throw new Error('no plan')
+      return decision.plan.safety
+    }
+    /** Does what generators/steps/good does. */
+    const mark = () => {
+      const safety = decided()
+      if (safety.kind !== 'trial') throw new Error('no trial')
+      const { name, attempt, record, marks } = safety.trial
+      const records = join(root.prefix, DATA, 'hostext')
+      writeFileSync(join(records, `${name}.${attempt}`), record)
+      for (const [from, to] of marks) renameSync(join(records, from), join(records, to))
+    }
+    build('1')
+    await prepare(root, {}, false)
+    const first = trees()
+    mark()
+    build('2')
+    await prepare(root, {}, false)
+    t.equal(trees().length, 8, 'those of the old base stay')
+    t.match(decided(), {
+      kind: 'trial',
+      trial: {
+        attempt: 1,
+        marks: [
+          ['good', 'other'],
+          ['trial.1', 'good'],
+        ],
+      },
+    })
+    t.match(
+      readAndDecide(root, {}).decision.messages.map(({ text }) => text),
+      ['on trial: boot 1 of 2; this stack booted well with os 1; now os 2'],
+    )
+    mark()
+    await prepare(root, {}, false)
+    t.equal(trees().length, 8, 'when it is good on the new one, too')
+    for (const version of ['1', '2']) {
+      build(version)
+      t.same(decided(), { kind: 'known' }, version)
+    }
+    for (const name of first) t.ok(trees().includes(name), name)
+  },
+)

@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { showRollback } from '../../../src/commands/rollback.js'
-import { recordStack, stackText } from '../../../src/stack/record.js'
+import { recordOn, recordStack, stackText } from '../../../src/stack/record.js'
 import { copyDataRoot } from '../../support/data-root.js'
-import { makeExtension } from '../../support/plan.js'
+import { makeExtension, makeIdentity } from '../../support/plan.js'
 import { makeTree, writeTree } from '../../support/tree.js'
 
 t.test('what is recorded', async (t) => {
@@ -13,9 +13,13 @@ t.test('what is recorded', async (t) => {
   t.same(showRollback(root, {}), ['rollback: on: records are in /var/lib/docker/hostext'])
   mkdirSync(join(data, 'hostext'))
   const text = (name: string) => stackText(recordStack([makeExtension(name)]))
-  writeFileSync(join(data, 'hostext/good'), text('wifi'))
+  const base = makeIdentity({ system: 'debian 12' })
+  writeFileSync(join(data, 'hostext/good'), stackText(recordOn(base, [makeExtension('wifi')])))
   writeFileSync(join(data, 'hostext/trial.2'), text('g\npu'))
-  t.same(showRollback(root, {}).slice(1), ['good: wifi (image:1)', 'tried 2 of 2: g\\x0apu (image:1)'])
+  t.same(showRollback(root, {}).slice(1), [
+    'good: wifi (image:1); with kernel 6.1.0-1, debian 12, hostext 1.2.3',
+    'tried 2 of 2: g\\x0apu (image:1); with an earlier version of hostext',
+  ])
 })
 
 t.test('a root filesystem that has not booted: what fstab will mount', async (t) => {

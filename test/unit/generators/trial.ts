@@ -37,26 +37,53 @@ t.test('trial', { skip: cannotMount }, async (t) => {
       status,
       records,
       run: after,
-    } = run(t, 'trial', ['1', DIRECTORY], before({ good: 'old\n', 'trial.2': 'x\n', new: 'cut' }))
+    } = run(
+      t,
+      'trial',
+      ['trial', '1', DIRECTORY],
+      before({ good: 'old\n', 'trial.2': 'x\n', 'back.2': 'y\n', reduced: 'z\n', new: 'cut' }),
+    )
     t.equal(status, 0)
-    t.same(records, { good: 'old\n', 'trial.1': 'new stack\n' }, 'in place of those of other stacks')
+    t.same(
+      records,
+      { good: 'old\n', 'trial.1': 'new stack\n', 'back.2': 'y\n', reduced: 'z\n' },
+      'in place of those of other stacks',
+    )
     t.notOk(after.mounted, 'nothing is remounted')
-    t.same(run(t, 'trial', ['1', DIRECTORY], {}).records, { 'trial.1': 'new stack\n' }, 'the first of all')
+    const first = run(t, 'trial', ['trial', '1', DIRECTORY], {})
+    t.same(first.records, { 'trial.1': 'new stack\n' }, 'the first of all')
+  })
+  t.test('a trial of another kind leaves what has failed on record', async (t) => {
+    const records = { 'trial.2': 'x\n', 'reduced.2': 'y\n', reduced: 'good\n' }
+    t.same(run(t, 'trial', ['reduced', '1', DIRECTORY], before(records)).records, {
+      'trial.2': 'x\n',
+      'reduced.1': 'new stack\n',
+      reduced: 'good\n',
+    })
+    const next = run(t, 'trial', ['back', '2', DIRECTORY], before({ 'back.1': 'x\n', 'trial.2': 'y\n' }))
+    t.same(next.records, { 'back.2': 'x\n', 'trial.2': 'y\n' })
   })
   t.test('the next attempt is a rename', async (t) => {
-    const { status, records } = run(t, 'trial', ['2', DIRECTORY], before({ 'trial.1': 'its stack\n' }))
+    const { status, records } = run(
+      t,
+      'trial',
+      ['trial', '2', DIRECTORY],
+      before({ 'trial.1': 'its stack\n' }),
+    )
     t.equal(status, 0)
     t.same(records, { 'trial.2': 'its stack\n' })
   })
   t.test('a record that does not reach the disk is none', async (t) => {
     const sync = '#!/bin/sh\necho "sync: error syncing: Input/output error" >&2\nexit 1\n'
-    const { status, records } = run(t, 'trial', ['1', DIRECTORY], before({ good: 'old\n' }), { sync })
+    const { status, records } = run(t, 'trial', ['trial', '1', DIRECTORY], before({ good: 'old\n' }), {
+      sync,
+    })
     t.not(status, 0)
     t.same(records.good, 'old\n')
     t.notOk(records['trial.1'])
   })
   t.test('below a state directory: that is made writable first', async (t) => {
-    const words = ['1', DIRECTORY, '/run/data', 'remount,noatime,rw']
+    const words = ['trial', '1', DIRECTORY, '/run/data', 'remount,noatime,rw']
     const { status, run: after } = run(t, 'trial', words, {})
     t.equal(status, 0)
     t.equal(after.mounted, '-o remount,noatime,rw --target /run/data\n')
@@ -66,11 +93,17 @@ t.test('trial', { skip: cannotMount }, async (t) => {
   })
   t.test('what cannot be written fails, and leaves what was', async (t) => {
     const full = { cp: '#!/bin/sh\nexit 1\n' }
-    const { status, records } = run(t, 'trial', ['1', DIRECTORY], before({ 'trial.2': 'x\n' }), full)
+    const { status, records } = run(t, 'trial', ['trial', '1', DIRECTORY], before({ 'trial.2': 'x\n' }), full)
     t.not(status, 0)
     t.same(records, { 'trial.2': 'x\n' })
   })
 })
+
+/** The words for a stack that takes the place of the last good one. */
+const words = (attempt: number, failedUnits = 'warn') => [
+  ...[DIRECTORY, failedUnits, 'good', 'previous'],
+  ...[`trial.${attempt}`, 'good'],
+]
 
 t.test('good', { skip: cannotMount }, async (t) => {
   t.test('the trial becomes the good one, that the previous one', async (t) => {
@@ -79,7 +112,7 @@ t.test('good', { skip: cannotMount }, async (t) => {
       records,
       kernelLog,
       run: after,
-    } = run(t, 'good', ['2', DIRECTORY], before({ good: 'old\n', previous: 'older\n', 'trial.2': 'new\n' }))
+    } = run(t, 'good', words(2), before({ good: 'old\n', previous: 'older\n', 'trial.2': 'new\n' }))
     t.equal(status, 0)
     t.same(records, { good: 'new\n', previous: 'old\n' })
     t.match(kernelLog, /^<5>hostext: .* marked good/)
@@ -88,11 +121,95 @@ t.test('good', { skip: cannotMount }, async (t) => {
     t.match(after.systemctl, 'stop hostext-watch.service')
     t.match(after.systemctl, '--no-block start hostext-prepare.service')
   })
+  t.test('what was tried in its place is forgotten; that of another base stays', async (t) => {
+    const records = {
+      ...{ good: 'elsewhere\n', previous: 'x\n', other: 'here\n', reduced: 'less\n' },
+      ...{ 'trial.2': 'bad\n', 'back.1': 'new\n', 'reduced.2': 'bad\n' },
+    }
+    const pairs = ['other', 'previous', 'good', 'other', 'back.1', 'good']
+    t.same(run(t, 'good', [DIRECTORY, 'warn', ...pairs], before(records)).records, {
+      ...{ good: 'new\n', previous: 'here\n', other: 'elsewhere\n', reduced: 'less\n' },
+      'trial.2': 'bad\n',
+    })
+  })
+  t.test('a reduced stack takes nothing from the good one', async (t) => {
+    const records = {
+      good: 'old\n',
+      previous: 'older\n',
+      reduced: 'x\n',
+      'reduced.1': 'new\n',
+      'back.2': 'y\n',
+    }
+    t.same(run(t, 'good', [DIRECTORY, 'warn', 'reduced.1', 'reduced'], before(records)).records, {
+      ...{ good: 'old\n', previous: 'older\n', reduced: 'new\n', 'back.2': 'y\n' },
+    })
+  })
   t.test('the first good one', async (t) => {
-    t.same(run(t, 'good', ['1', DIRECTORY], before({ 'trial.1': 'new\n' })).records, { good: 'new\n' })
+    t.same(run(t, 'good', words(1), before({ 'trial.1': 'new\n' })).records, { good: 'new\n' })
+  })
+  t.test('units of extensions that have failed', async (t) => {
+    const file = '/run/usr/wifi.service'
+    const link = '/run/usr/link.service'
+    // One is the first extension's, by a link; of one the root has another file; one is of the root alone.
+    const files = {
+      ...before({ good: 'old\n', 'trial.1': 'new\n' }),
+      ...{ 'usr/wifi.service': 'its\n', 'usr/gpu.service': "the root's\n", 'usr/init': 'script\n' },
+      'usr/link.service': '-> wifi.service',
+      ...{ [`hostext/1${file}`]: 'its\n', 'hostext/0/run/usr/gpu.service': 'another\n' },
+      ...{ 'hostext/10/run/usr/init': 'script\n', 'hostext/index/run/usr/gpu.service': "the root's\n" },
+    }
+    const systemctl = `#!/bin/sh
+case "$*" in
+list-units*) printf '%s loaded failed failed Description of it\\n' wifi.service gpu.service init.service none.service ;;
+*' wifi.service') printf '%s\\n\\n' ${link} ;;
+*' gpu.service') printf '%s\\n\\n' /run/usr/gpu.service ;;
+*' init.service') printf '%s\\n%s\\n' /run/systemd/generator.late/init.service /run/usr/init ;;
+*run-hostext-1.mount) echo 'Host extension wifi (wifi:1)' ;;
+*run-hostext-10.mount) echo 'Host extension old (old:2)' ;;
+show*) printf '\\n\\n' ;;
+*) echo "$@" >>/run/systemctl ;;
+esac
+`
+    const named = 'wifi.service of wifi (wifi:1), init.service of old (old:2)'
+    const warned = run(t, 'good', words(1, 'warn'), files, { systemctl })
+    t.equal(warned.status, 0)
+    t.same(warned.records, { good: 'new\n', previous: 'old\n' })
+    t.equal(
+      warned.run['hostext.decision'],
+      `warning: marked good: this stack has booted well, but units of its extensions have failed: ${named}\n`,
+    )
+    t.ok(warned.kernelLog.startsWith('<4>hostext: the host extensions have booted well: '))
+    t.ok(warned.kernelLog.endsWith(`have failed: ${named}\n`))
+    t.match(warned.run.systemctl, 'stop hostext-watch.service')
+
+    const ignored = run(t, 'good', words(1, 'ignore'), files, { systemctl })
+    t.same(ignored.records, { good: 'new\n', previous: 'old\n' })
+    t.equal(ignored.run['hostext.decision'], 'marked good: this stack has booted well\n')
+
+    const bad = run(t, 'good', words(1, 'bad'), files, { systemctl })
+    t.equal(bad.status, 1)
+    t.same(bad.records, { good: 'old\n', 'trial.1': 'new\n' })
+    t.equal(
+      bad.run['hostext.decision'],
+      `warning: not marked good: units of extensions have failed (FailedUnits=bad): ${named}\n`,
+    )
+    t.notOk(bad.run.systemctl, 'the watch goes on')
+
+    const many = systemctl.replace(/ wifi\.service gpu\.service.*? ;;/, `${' wifi.service'.repeat(60)} ;;`)
+    t.equal(
+      run(t, 'good', words(1), files, { systemctl: many }).run['hostext.decision'],
+      `warning: marked good: this stack has booted well, but units of its extensions have failed: ${'wifi.service of wifi (wifi:1), '.repeat(5)}and others\n`,
+      'no more than a line of the kernel log takes',
+    )
+
+    const none = systemctl.replace(/ wifi\.service gpu\.service.*? ;;/, ' gpu.service ;;')
+    t.not(none, systemctl)
+    const sound = run(t, 'good', words(1, 'bad'), files, { systemctl: none })
+    t.same(sound.records, { good: 'new\n', previous: 'old\n' }, "the root's own may fail")
+    t.equal(sound.run['hostext.decision'], 'marked good: this stack has booted well\n')
   })
   t.test('a stack that was not whole, and one whose record is gone, are not marked', async (t) => {
-    const incomplete = run(t, 'good', ['1', DIRECTORY], {
+    const incomplete = run(t, 'good', words(1), {
       ...before({ good: 'old\n', 'trial.1': 'new\n' }),
       'hostext/incomplete': '',
     })
@@ -101,14 +218,14 @@ t.test('good', { skip: cannotMount }, async (t) => {
     t.match(incomplete.kernelLog, /not marked good: an extension was left out/)
     t.match(incomplete.run.systemctl, 'stop hostext-watch.service')
     const marks = { good: 'old\n', previous: 'older\n' }
-    const gone = run(t, 'good', ['1', DIRECTORY], before(marks))
+    const gone = run(t, 'good', words(1), before(marks))
     t.equal(gone.status, 0)
     t.same(gone.records, marks, 'no mark is lost')
     t.match(gone.kernelLog, /the record of the trial is gone/)
   })
   t.test('a boot that has gone back to the plain root marks nothing', async (t) => {
     const records = { good: 'old\n', 'trial.1': 'new\n' }
-    const gone = run(t, 'good', ['1', DIRECTORY], { ...before(records), 'hostext/fallback': '' })
+    const gone = run(t, 'good', words(1), { ...before(records), 'hostext/fallback': '' })
     t.same(gone.records, records)
     t.match(gone.kernelLog, /not marked good: this boot fell back to the plain root/)
   })
@@ -119,14 +236,14 @@ t.test('good', { skip: cannotMount }, async (t) => {
       records,
       kernelLog,
       run: after,
-    } = run(t, 'good', ['1', DIRECTORY], before({ 'trial.1': 'new\n' }), { udevadm })
+    } = run(t, 'good', words(1), before({ 'trial.1': 'new\n' }), { udevadm })
     t.equal(status, 1)
     t.same(records, { 'trial.1': 'new\n' })
     t.match(kernelLog, /not marked good: udev/)
     t.notOk(after.systemctl, 'the watch goes on')
   })
   t.test('where the records were there is nothing any more', async (t) => {
-    const { status, run: after } = run(t, 'good', ['1', '/run/none'], {})
+    const { status, run: after } = run(t, 'good', ['/run/none', 'warn', 'trial.1', 'good'], {})
     t.equal(status, 1)
     t.notOk(after.systemctl, 'the watch goes on')
   })
@@ -136,7 +253,7 @@ t.test('good', { skip: cannotMount }, async (t) => {
       status,
       kernelLog,
       run: after,
-    } = run(t, 'good', ['1', DIRECTORY], before({ good: 'old\n', 'trial.1': 'new\n' }), { mv })
+    } = run(t, 'good', words(1), before({ good: 'old\n', 'trial.1': 'new\n' }), { mv })
     t.equal(status, 1)
     t.match(kernelLog, /cannot be written to/)
     t.match(after.systemctl, 'stop hostext-watch.service')

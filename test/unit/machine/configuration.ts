@@ -5,6 +5,7 @@ import { makeTree } from '../../support/tree.js'
 const DEFAULTS = {
   dataRoot: undefined,
   started: 'auto',
+  skip: [],
   state: 'auto',
   etc: 'auto',
   timeout: 60,
@@ -14,6 +15,7 @@ const DEFAULTS = {
   trialTimeout: 600,
   essential: [],
   foreignSystem: 'warn',
+  failedUnits: 'warn',
 }
 
 t.test('nothing configured', async (t) => {
@@ -40,6 +42,11 @@ t.test('values', async (t) => {
     ['[Stack]\nStarted=Off', { started: false }],
     ['[Stack]\nStarted=no\nStarted=auto', {}],
     ['[Stack]\nStarted=no\nStarted=', {}],
+    ['[Stack]\nSkip=wifi,gpu\tlte_1.x-2\nSkip=x', { skip: ['wifi', 'gpu', 'lte_1.x-2', 'x'] }],
+    ['[Stack]\nSkip=wifi\nSkip=', {}],
+    ['[Safety]\nFailedUnits=ignore', { failedUnits: 'ignore' }],
+    ['[Safety]\nFailedUnits=bad', { failedUnits: 'bad' }],
+    ['[Safety]\nFailedUnits=bad\nFailedUnits=', {}],
     ['[Boot]\nTimeout=5', { timeout: 5 }],
     ['[Boot]\nTimeout=2min 5s', { timeout: 125 }],
     ['[Boot]\nContainer=yes', { container: true }],
@@ -69,6 +76,9 @@ t.test('what is wrong is named with file and line, and the default holds', async
     ['[Engine]\nDataRoot=data', ':2: DataRoot=: data is not an absolute path'],
     ['[Engine]\nDataRoot=/a/../b', ':2: DataRoot=: /a/../b is not an absolute path'],
     ['[Stack]\nStarted=some', ':2: Started=: some is neither auto nor a boolean'],
+    ['[Stack]\nSkip=gpu /wifi', ':2: Skip=: /wifi cannot be the name of a container'],
+    ['[Stack]\nSkip=wifi*', ':2: Skip=: wifi* cannot be the name of a container'],
+    ['[Safety]\nFailedUnits=fail', ':2: FailedUnits=: fail is not one of ignore, warn, bad'],
     ['[Safety]\nAttempts=-1', ':2: Attempts=: -1 is not a number from 0 to 999'],
     ['[Safety]\nEssential=/a b', ':2: Essential=: b cannot be an essential path'],
     ['[Safety]\nEssential=/', ':2: Essential=: / cannot be an essential path'],

@@ -105,3 +105,18 @@ t.test('the ABI of the kernel', async (t) => {
   t.equal(readCommandLine(['balena_kernel_abi=a', 'balena-kernel-abi=b']).kernelAbi, 'b')
   t.equal(readCommandLine(['balena_kernel_abi=', 'x_balena_kernel_abi=c', 'quiet']).kernelAbi, undefined)
 })
+
+t.test('extensions to be left out', async (t) => {
+  const skip = (line: string) => readCommandLine(splitCommandLine(line)).skip
+  t.same(skip('hostext.skip=wifi'), ['wifi'])
+  t.same(skip('ro hostext.skip=wifi,gpu quiet hostext.skip=,lte,'), ['wifi', 'gpu', 'lte'], 'they add up')
+  t.same(skip('hostext.skip="a b"'), ['a b'], 'no container has such a name; it is said')
+  for (const line of ['hostext.skip', 'hostext.skip=', 'xhostext.skip=wifi', 'rd.hostext.skip=wifi'])
+    t.equal(skip(line), undefined, line)
+})
+
+t.test('the hash of the image', async (t) => {
+  const verity = (line: string) => readCommandLine(splitCommandLine(line)).verity
+  t.same(verity('ro usrhash=12ab roothash=34cd'), ['usrhash=12ab', 'roothash=34cd'])
+  t.equal(verity('ro roothash= systemd.roothash=1'), undefined)
+})

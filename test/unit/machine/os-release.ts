@@ -3,11 +3,20 @@ import { parseOsRelease, readOsRelease } from '../../../src/machine/os-release.j
 import { makeTree, type Tree } from '../../support/tree.js'
 
 t.test('the fields that matter', async (t) => {
-  t.same(parseOsRelease('ID=x\nVERSION_ID="12"\nVERSION="13"\n'), { id: 'x', versionId: '12' })
-  t.same(parseOsRelease('VERSION_ID=\'2.98.4\'\nID="balena-os"'), { id: 'balena-os', versionId: '2.98.4' })
-  t.same(parseOsRelease('VERSION_ID=13 \nX_ID=y\n'), { id: undefined, versionId: '13' })
-  t.same(parseOsRelease('X_VERSION_ID=13\nVERSION_IDS=1\n'), { id: undefined, versionId: undefined })
-  t.same(parseOsRelease('ID=a\nID=b\n'), { id: 'b', versionId: undefined }, 'as a shell would read it')
+  for (const [text, id, versionId] of [
+    ['ID=x\nVERSION_ID="12"\n', 'x', '12'],
+    ['VERSION_ID=\'2.98.4\'\nID="balena-os"', 'balena-os', '2.98.4'],
+    ['VERSION_ID=13 \nX_ID=y\n', undefined, '13'],
+    ['X_VERSION_ID=13\nVERSION_IDS=1\nMY_IMAGE_VERSION=7\n', undefined, undefined],
+    ['ID=a\nID=b\n', 'b', undefined],
+  ] as const)
+    t.same(parseOsRelease(text), { id, versionId, build: [] }, text)
+})
+
+t.test('what tells one build from another', async (t) => {
+  const text =
+    'BUILD_ID=20261128.1\nNAME=x\nIMAGE_VERSION="7"\nID=x\nVERSION=\'12 (bookworm)\'\nIMAGE_VERSION=8\n'
+  t.same(parseOsRelease(text).build, ['VERSION=12 (bookworm)', 'BUILD_ID=20261128.1', 'IMAGE_VERSION=8'])
 })
 
 t.test('from where os-release(5) has it', async (t) => {

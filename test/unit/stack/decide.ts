@@ -5,6 +5,8 @@ import { prepare } from '../../../src/commands/prepare.js'
 import type { Root } from '../../../src/machine/files.js'
 import { readAndDecide } from '../../../src/read.js'
 import type { Decision } from '../../../src/stack/plan.js'
+import { type Recorded, stackText } from '../../../src/stack/record.js'
+import { parseStack } from '../../../src/trial/records.js'
 import { find } from '../../support/data-root.js'
 import { DATA_ROOTS } from '../../support/paths.js'
 import { copyTree, makeTree, type Tree, writeTree } from '../../support/tree.js'
@@ -204,9 +206,10 @@ t.test('rather the last good stack than a part of a new one', async (t) => {
   const { decision } = readAndDecide(root, {})
   if (!('plan' in decision) || decision.plan.safety.kind !== 'trial') throw new Error('no trial')
   const [head, ...lines] = decision.plan.safety.trial.record.trimEnd().split('\n')
-  t.equal(head, '{"above":3,"extensions":4}')
+  t.match(head, /^\{"above":3,"extensions":4,"base":/)
   // The last good stack has two of them. One of the others cannot be prepared.
-  const good = ['{"above":2,"extensions":2}', lines[0], lines[2], ''].join('\n')
+  const two = head?.replace('"above":3,"extensions":4', '"above":2,"extensions":2')
+  const good = [two, lines[0], lines[2], ''].join('\n')
   writeTree(root.prefix, { 'var/lib/docker/hostext/good': good, 'run/hostext/collected': '' })
   const many = readdirSync(trees).find((name) => lines[1]?.includes(name)) as string
   rmSync(join(trees, many), { recursive: true })
@@ -238,3 +241,148 @@ t.test('rather the last good stack than a part of a new one', async (t) => {
   t.same(plan().names, ['one-layer'], 'a part is better than nothing')
   t.match(plan().decision, { plan: { safety: { kind: 'trial' } } })
 })
+
+const HOSTEXT = 'var/lib/docker/hostext'
+
+/** A machine whose images are prepared, and the record of its stack. */
+async function recorded(t: Test, files: Tree = WRITABLE): Promise<{ root: Root; record: Recorded }> {
+  const root = machine(t, files)
+  await prepare(root, {}, false)
+  const { decision } = readAndDecide(root, {})
+  if (!('plan' in decision) || decision.plan.safety.kind !== 'trial') throw new Error('no trial')
+  return { root, record: parseStack(decision.plan.safety.trial.record) as Recorded }
+}
+/** The same record of another kernel. */
+const elsewhere = (record: Recorded): Recorded => ({ ...record, base: { ...record.base, kernel: 'before' } })
+/** The record without the uppermost extension, `override`. */
+const lower = ({ above, extensions, base }: Recorded): Recorded => ({
+  above: above - 1,
+  extensions: extensions.slice(1),
+  base,
+})
+const texts = ({ messages }: Decision) => messages.map(({ text }) => text)
+
+t.test(
+  'an extension is left out on request: a stack of its own, whose mark leaves the good one',
+  async (t) => {
+    const { root, record } = await recorded(t)
+    writeTree(root.prefix, {
+      [`${HOSTEXT}/good`]: stackText(record),
+      'proc/cmdline': 'ro hostext.skip=override,gpu\n',
+    })
+    const { decision } = readAndDecide(root, {})
+    t.same(texts(decision), [
+      'hostext.skip= on the kernel command line: no extension has the name gpu',
+      `left out: override (override:1, ${record.extensions[0]?.id.slice(0, 12)}): hostext.skip= on the kernel command line`,
+      'on trial: boot 1 of 2; this stack has not booted well yet',
+    ])
+    t.match(decision, {
+      plan: { safety: { trial: { name: 'reduced', marks: [['reduced.1', 'reduced']] } } },
+    })
+    writeTree(root.prefix, { [`${HOSTEXT}/reduced`]: stackText(lower(record)) })
+    t.match(readAndDecide(root, {}).decision, {
+      plan: { extensions: { length: 3 }, safety: { kind: 'known' } },
+    })
+    writeTree(root.prefix, { 'proc/cmdline': 'ro\n' })
+    t.match(readAndDecide(root, {}).decision, {
+      plan: { extensions: { length: 4 }, safety: { kind: 'known' } },
+    })
+  },
+)
+
+t.test('what is left out on request does not come back by a rollback', async (t) => {
+  const { root, record } = await recorded(t)
+  writeTree(root.prefix, {
+    [`${HOSTEXT}/good`]: stackText(record),
+    [`${HOSTEXT}/reduced.2`]: stackText(lower(record)),
+    'proc/cmdline': 'ro hostext.skip=override\n',
+  })
+  const { decision } = readAndDecide(root, {})
+  t.match(decision, { plain: 'rolled back' })
+  t.match(
+    texts(decision)[1],
+    'the last good stack cannot be booted: it has override: hostext.skip= on the kernel command line',
+  )
+})
+
+t.test('all of them left out on request: a plain root, and nothing is waited for', async (t) => {
+  const root = machine(t, WRITABLE)
+  writeTree(root.prefix, {
+    'etc/hostext.conf': '[Stack]\nSkip=override many-layers,one-layer\nSkip=additive\n',
+  })
+  const { decision } = readAndDecide(root, {})
+  t.match(decision, { plain: 'every extension is left out' })
+  t.equal(texts(decision).filter((text) => text.endsWith(': Skip= in hostext.conf')).length, 4)
+  t.same((await prepare(root, {}, false)).lines, [], 'nor prepared')
+})
+
+t.test('a stack that is bad on a new base ends on the plain root, whatever was good before it', async (t) => {
+  const { root, record } = await recorded(t)
+  writeTree(root.prefix, {
+    [`${HOSTEXT}/good`]: stackText(elsewhere(record)),
+    [`${HOSTEXT}/previous`]: stackText(elsewhere(lower(record))),
+    [`${HOSTEXT}/trial.2`]: stackText(record),
+  })
+  const { decision } = readAndDecide(root, {})
+  t.match(decision, {
+    plain: 'rolled back',
+    rolledBack: { line: /^rolled back: the kernel changed, and the stack did not: / },
+  })
+  t.notMatch(
+    texts(decision).join('\n'),
+    /override|many-layers|one-layer|additive/,
+    'no finger at an extension',
+  )
+  // Unless another one is good on this very base.
+  writeTree(root.prefix, { [`${HOSTEXT}/other`]: stackText(lower(record)) })
+  t.match(readAndDecide(root, {}).decision, {
+    plan: {
+      extensions: { length: 3 },
+      safety: { kind: 'restored', line: /^rolled back: the kernel changed/ },
+    },
+  })
+})
+
+t.test(
+  'base and stack are new, and bad: the last good stack is tried, and then the plain root is left',
+  async (t) => {
+    const { root, record } = await recorded(t)
+    writeTree(root.prefix, {
+      [`${HOSTEXT}/good`]: stackText(elsewhere(lower(record))),
+      [`${HOSTEXT}/trial.2`]: stackText(record),
+    })
+    const tried = readAndDecide(root, {}).decision
+    t.match(tried, {
+      plan: {
+        extensions: { length: 3 },
+        safety: {
+          kind: 'restored',
+          line: /^rolled back: override: did not boot well in 2 boots; .*; booting the last good stack$/,
+          trial: {
+            name: 'back',
+            attempt: 1,
+            marks: [
+              ['good', 'other'],
+              ['back.1', 'good'],
+            ],
+          },
+        },
+      },
+    })
+    writeTree(root.prefix, { [`${HOSTEXT}/back.2`]: stackText(lower(record)) })
+    const { decision } = readAndDecide(root, {})
+    t.match(decision, {
+      plain: 'rolled back',
+      rolledBack: { line: /^rolled back: override: .*; booting the plain root$/ },
+    })
+    t.match(
+      texts(decision)[0],
+      'the last good stack cannot be booted: it booted well with kernel before; now kernel without a name: did not boot well in 2 boots',
+    )
+    // When the last good stack is marked on this base, it is what the machine goes back to, without a trial.
+    writeTree(root.prefix, { [`${HOSTEXT}/good`]: stackText(lower(record)) })
+    const marked = readAndDecide(root, {}).decision
+    if (!('plan' in marked)) throw new Error('plain')
+    t.strictSame(Object.keys(marked.plan.safety), ['kind', 'line'])
+  },
+)

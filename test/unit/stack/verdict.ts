@@ -1,29 +1,46 @@
 import t from 'tap'
 import { parseMountinfo } from '../../../src/machine/mountinfo.js'
-import { type RecordedStack, recordStack } from '../../../src/stack/record.js'
-import { describeRollback, findPlace, judge } from '../../../src/stack/verdict.js'
-import { makeExtension } from '../../support/plan.js'
+import { GOOD_NAMES, type GoodName, type TrialName } from '../../../src/stack/facts.js'
+import { type Recorded, type RecordedStack, recordOn } from '../../../src/stack/record.js'
+import { describeRollback, findMarks, findPlace, judge } from '../../../src/stack/verdict.js'
+import { makeExtension, makeIdentity } from '../../support/plan.js'
 
-/** A stack of images, each with a tree of its own. */
-function stack(...images: string[]): RecordedStack {
-  return recordStack(
+const BASE = makeIdentity()
+
+/** A stack of images, each with a tree of its own, on a base. */
+function on(base: object, ...images: string[]): Recorded {
+  return recordOn(
+    makeIdentity(base),
     images.map((image) =>
       makeExtension(image.replace(/\d/, ''), 'image:1', { tree: `${image.toUpperCase()}.01234567` }),
     ),
   )
 }
-const records = (good: RecordedStack[], tried: [RecordedStack, number][] = []) => ({
-  good: good.map((stack) => ({ ...stack, restored: [] })),
-  tried: tried.map(([stack, attempts]) => ({ stack, attempts })),
+const stack = (...images: string[]): Recorded => on({}, ...images)
+/** One that an earlier version has recorded. */
+const old = (...images: string[]): RecordedStack => ({ ...stack(...images), base: undefined as never })
+const records = (
+  good: RecordedStack[],
+  tried: [RecordedStack, number][] = [],
+  name: TrialName = 'trial',
+) => ({
+  good: good.map((stack, index) => ({ ...stack, name: GOOD_NAMES[index] as GoodName, restored: [] })),
+  tried: tried.map(([stack, attempts]) => ({ name, stack, attempts })),
   problems: [],
 })
+/** Nothing of the base has changed. */
+const SAME = { change: undefined }
 
 t.test('a stack that has never booted well is on trial', async (t) => {
-  t.same(judge(stack('wifi1'), records([]), 2), { kind: 'trial', attempt: 1 })
-  t.same(judge(stack('wifi1'), records([], [[stack('wifi1'), 1]]), 2), { kind: 'trial', attempt: 2 })
+  t.same(judge(stack('wifi1'), records([]), 2), { kind: 'trial', attempt: 1, ...SAME })
+  t.same(judge(stack('wifi1'), records([], [[stack('wifi1'), 1]]), 2), {
+    kind: 'trial',
+    attempt: 2,
+    ...SAME,
+  })
   t.same(
     judge(stack('wifi1'), records([], [[stack('gpu1'), 2]]), 2),
-    { kind: 'trial', attempt: 1 },
+    { kind: 'trial', attempt: 1, ...SAME },
     'another has failed',
   )
 })
@@ -31,32 +48,124 @@ t.test('a stack that has never booted well is on trial', async (t) => {
 t.test('what was good stays good', async (t) => {
   const good = records([stack('wifi2'), stack('wifi1')], [[stack('wifi1'), 2]])
   for (const image of ['wifi1', 'wifi2']) t.same(judge(stack(image), good, 2), { kind: 'good' })
-  t.same(judge(stack('wifi3'), good, 2), { kind: 'trial', attempt: 1 })
+  t.same(judge(stack('wifi3'), good, 2), { kind: 'trial', attempt: 1, ...SAME })
 })
 
 t.test('after its attempts it is bad until it changes', async (t) => {
   const tried: [RecordedStack, number][] = [[stack('wifi2', 'gpu1'), 2]]
-  t.same(judge(stack('wifi2', 'gpu1'), records([], tried), 2), {
-    kind: 'bad',
-    attempts: 2,
-    culprits: ['wifi', 'gpu'],
-  })
+  const bad = { kind: 'bad', attempts: 2, ...SAME }
+  t.same(judge(stack('wifi2', 'gpu1'), records([], tried), 2), { ...bad, culprits: ['wifi', 'gpu'] })
   t.same(
     judge(stack('wifi2', 'gpu1'), records([stack('gpu1', 'wifi1')], tried), 2),
-    { kind: 'bad', attempts: 2, culprits: ['wifi'] },
+    { ...bad, culprits: ['wifi'] },
     'what is new since the last good one',
   )
   t.same(
     judge(stack('wifi2', 'gpu1'), records([stack('gpu1', 'wifi2')], tried), 2),
-    { kind: 'bad', attempts: 2, culprits: ['wifi', 'gpu'] },
+    { ...bad, culprits: ['wifi', 'gpu'] },
     'only their order is new',
   )
   t.same(
     judge(stack('wifi2', 'gpu1'), records([], tried), 3),
-    { kind: 'trial', attempt: 3 },
+    { kind: 'trial', attempt: 3, ...SAME },
     'Attempts= was raised',
   )
-  t.same(judge(stack('wifi3', 'gpu1'), records([], tried), 2), { kind: 'trial', attempt: 1 }, 'fixed')
+  t.same(
+    judge(stack('wifi3', 'gpu1'), records([], tried), 2),
+    { kind: 'trial', attempt: 1, ...SAME },
+    'fixed',
+  )
+})
+
+t.test('a change of the base is a trial of the same stack', async (t) => {
+  const good = records([stack('wifi1')])
+  for (const [base, what, was, is] of [
+    [{ kernel: '6.1.0-2' }, 'the kernel', 'kernel 6.1.0-1', 'kernel 6.1.0-2'],
+    [{ system: 'debian 13' }, 'the base root', 'debian 12, VERSION=12 (bookworm)', 'debian 13'],
+    [{ hostext: '1.2.4' }, 'hostext', 'hostext 1.2.3', 'hostext 1.2.4'],
+  ] as const)
+    t.same(judge(on(base, 'wifi1'), good, 2), { kind: 'trial', attempt: 1, change: { what, was, is } }, what)
+  t.match(judge(on({ kernel: '2' }, 'wifi1'), records([old('wifi1')]), 2), {
+    kind: 'trial',
+    change: { was: 'an earlier version of hostext' },
+  })
+  t.same(
+    judge(on({ kernel: '2' }, 'wifi2'), good, 2),
+    { kind: 'trial', attempt: 1, ...SAME },
+    'another stack has never booted well',
+  )
+})
+
+t.test('on the base on which it was good it still is', async (t) => {
+  const both = records([on({ kernel: '2' }, 'wifi1'), stack('gpu1'), stack('wifi1')])
+  t.same(judge(stack('wifi1'), both, 2), { kind: 'good' })
+  t.same(judge(on({ kernel: '2' }, 'wifi1'), both, 2), { kind: 'good' })
+  t.match(judge(on({ kernel: '3' }, 'wifi1'), both, 2), { kind: 'trial', attempt: 1 })
+})
+
+t.test('bad on a new base: no extension is to blame', async (t) => {
+  const now = on({ kernel: '6.1.0-2' }, 'wifi1')
+  const change = { what: 'the kernel', was: 'kernel 6.1.0-1', is: 'kernel 6.1.0-2' }
+  t.same(judge(now, records([stack('wifi1')], [[now, 2]]), 2), {
+    kind: 'bad',
+    attempts: 2,
+    culprits: [],
+    change,
+  })
+  t.same(
+    judge(now, records([on({ kernel: '6.1.0-2' }, 'gpu1'), stack('wifi1')], [[now, 2]]), 2),
+    { kind: 'bad', attempts: 2, culprits: [], change },
+    'even if another stack is good there',
+  )
+  t.same(
+    judge(now, records([stack('wifi1')], [[stack('wifi1'), 2]]), 2),
+    { kind: 'trial', attempt: 1, change },
+    'attempts with another base do not count',
+  )
+  t.match(
+    judge(now, records([], [[old('wifi1'), 2]]), 2),
+    { kind: 'trial', attempt: 1 },
+    'nor those of an earlier version',
+  )
+})
+
+t.test(
+  'the base and the stack changed: what is new in the stack is named, prepared anew or not',
+  async (t) => {
+    const now = on({ kernel: '2' }, 'wifi2', 'gpu1')
+    const again = { ...now.extensions[1], tree: 'GPU1.89abcdef' }
+    const prepared = { ...now, extensions: [now.extensions[0], again] } as Recorded
+    for (const bad of [now, prepared])
+      t.same(judge(bad, records([stack('wifi1', 'gpu1')], [[bad, 2]]), 2), {
+        kind: 'bad',
+        attempts: 2,
+        culprits: ['wifi'],
+        ...SAME,
+      })
+  },
+)
+
+t.test('each kind of trial has its own attempts', async (t) => {
+  const tried = records([], [[stack('wifi1'), 2]], 'reduced')
+  t.match(judge(stack('wifi1'), tried, 2), { kind: 'trial', attempt: 1 })
+  t.match(judge(stack('wifi1'), tried, 2, 'reduced'), { kind: 'bad', attempts: 2 })
+})
+
+t.test('what a mark does to the records', async (t) => {
+  const marks = (good: RecordedStack[], name: TrialName = 'trial') =>
+    findMarks({ name, attempt: 2 }, records(good).good, BASE).map((pair) => pair.join(' > '))
+  const elsewhere = on({ kernel: '2' }, 'wifi1')
+  t.same(marks([]), ['trial.2 > good'])
+  t.same(marks([stack('wifi1'), elsewhere]), ['good > previous', 'trial.2 > good'])
+  t.same(marks([elsewhere, stack('x'), elsewhere]), ['good > other', 'trial.2 > good'])
+  t.same(
+    marks([elsewhere, elsewhere, stack('wifi1')]),
+    ['other > previous', 'good > other', 'trial.2 > good'],
+    'the last one on this base stays',
+  )
+  t.same(marks([old('wifi1')]), ['good > previous', 'trial.2 > good'], 'an earlier version finds it there')
+  t.same(marks([elsewhere], 'back'), ['good > other', 'back.2 > good'])
+  t.same(marks([stack('wifi1')], 'reduced'), ['reduced.2 > reduced'], 'the good one stays as it is')
 })
 
 t.test('where records can be written', async (t) => {
@@ -81,8 +190,20 @@ t.test('where records can be written', async (t) => {
 })
 
 t.test('what is said of a rollback is one line', async (t) => {
-  const line = describeRollback({ kind: 'bad', attempts: 1, culprits: ['wifi', 'g\npu'] }, 'the plain root')
+  const bad = (more: object) => ({
+    kind: 'bad' as const,
+    attempts: 1,
+    culprits: [],
+    change: undefined,
+    ...more,
+  })
+  const line = describeRollback(bad({ culprits: ['wifi', 'g\npu'] }), 'the plain root')
   t.match(line, /^rolled back: wifi, g\\x0apu: did not boot well in 1 boot; .*; booting the plain root$/)
   const many = Array.from({ length: 499 }, (_, index) => `extension-${index}`)
-  t.ok(describeRollback({ kind: 'bad', attempts: 2, culprits: many }, 'plain root').length < 800)
+  t.ok(describeRollback(bad({ culprits: many }), 'plain root').length < 800)
+  const change = { what: 'the kernel', was: 'kernel 6.1.0-1', is: 'kernel 6.1.0-2' }
+  t.equal(
+    describeRollback(bad({ attempts: 2, change }), 'the plain root'),
+    'rolled back: the kernel changed, and the stack did not: it booted well with kernel 6.1.0-1; now kernel 6.1.0-2: did not boot well in 2 boots; not tried again until the stack, the kernel or the base root changes (or "hostext retry"); booting the plain root',
+  )
 })

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Host } from '../../../src/image/compatibility.js'
 import { compareExtensions, countAbove } from '../../../src/stack/order.js'
-import { type RecordedStack, recordStack, stackText } from '../../../src/stack/record.js'
+import { type RecordedStack, recordOn, recordStack, stackText } from '../../../src/stack/record.js'
 import { parseStack, readLastGood, readRecords, restoreStack } from '../../../src/trial/records.js'
 import { copyDataRoot, DATA, found, HOST, makeLook, prepareAll } from '../../support/data-root.js'
-import { makeExtension, makeStack } from '../../support/plan.js'
+import { makeExtension, makeIdentity, makeStack } from '../../support/plan.js'
 
 const stack = (...names: string[]): RecordedStack => recordStack(makeStack(names, 1))
 
@@ -20,6 +20,25 @@ t.test('what is written is what is read', async (t) => {
     written.extensions.push({ ...stack('ranked').extensions[0], rank } as never)
   t.equal(stackText(written).split('\n').length, 7, 'a line each')
   t.same(parseStack(stackText(written)), written)
+})
+
+t.test('a base that is not on record, or in another form, is unknown', async (t) => {
+  const written = recordOn(makeIdentity(), makeStack(['wifi'], 1))
+  const text = stackText(written)
+  t.same(parseStack(text), written)
+  const { base, ...without } = written
+  for (const [from, to] of [
+    [`,"base":${JSON.stringify(base)}`, ''],
+    ['"kernel":"6.1.0-1",', ''],
+    ['"hostext":"1.2.3"', '"hostext":1'],
+    [JSON.stringify(base), '[]'],
+    [JSON.stringify(base), 'null'],
+  ] as const) {
+    t.ok(text.includes(from), from)
+    t.same(parseStack(text.replace(from, to)), without, `${from} -> ${to}`)
+  }
+  const newer = text.replace('"base":{', '"base":{"more":{"x":1},')
+  t.same(parseStack(newer), written, 'a later version may record more')
 })
 
 t.test('a record can be read again, whatever texts its containers have', async (t) => {
@@ -91,12 +110,20 @@ t.test('records of a data root', async (t) => {
   const write = (name: string, text: string) => writeFileSync(join(data, 'hostext', name), text)
   write('good', stackText(stack('good')))
   write('previous', stackText(stack('previous')))
+  write('other', stackText(stack('other')))
+  write('reduced', stackText(stack('reduced')))
   write('trial.2', stackText(stack('tried')))
+  write('back.1', stackText(stack('gone back to')))
+  write('reduced.3', stackText(stack('tried, reduced')))
   write('new', stackText(stack('cut short')).slice(0, 100))
   write('trial.0', stackText(stack('no number')))
   t.match(readRecords(root, DATA), {
-    good: [{ extensions: [{ name: 'good' }] }, { extensions: [{ name: 'previous' }] }],
-    tried: [{ attempts: 2, stack: { extensions: [{ name: 'tried' }] } }],
+    good: ['good', 'previous', 'other', 'reduced'].map((name) => ({ name, extensions: [{ name }] })),
+    tried: [
+      { name: 'back', attempts: 1, stack: { extensions: [{ name: 'gone back to' }] } },
+      { name: 'reduced', attempts: 3, stack: { extensions: [{ name: 'tried, reduced' }] } },
+      { name: 'trial', attempts: 2, stack: { extensions: [{ name: 'tried' }] } },
+    ],
     problems: { length: 0 },
   })
   write('good', 'garbage')
@@ -104,8 +131,8 @@ t.test('records of a data root', async (t) => {
   writeFileSync(join(data, 'elsewhere'), stackText(stack('elsewhere')))
   symlinkSync('../elsewhere', join(data, 'hostext/trial.3'))
   t.match(readRecords(root, DATA), {
-    good: [{ extensions: [{ name: 'previous' }] }],
-    tried: [{ attempts: 2 }],
+    good: ['previous', 'other', 'reduced'].map((name) => ({ name, extensions: [{ name }] })),
+    tried: [{ attempts: 1 }, { attempts: 3 }, { attempts: 2 }],
     problems: [
       `${DATA}/hostext/good: not a record of a stack: this record is ignored`,
       `${DATA}/hostext/trial.1: not a regular file but a directory: this record is ignored`,

@@ -14,12 +14,19 @@ t.test('what stacks of earlier boots need, and this one', async (t) => {
   const prefix = makeTree(t, {
     'data/hostext/good': stackText(stack('GOOD', 'BOTH')),
     'data/hostext/previous': stackText(stack('PREVIOUS', 'BOTH')),
+    'data/hostext/other': stackText(stack('OTHER')),
+    'data/hostext/reduced': stackText(stack('REDUCED')),
     'data/hostext/trial.1': stackText(stack('TRIAL')),
+    'data/hostext/back.1': stackText(stack('BACK')),
+    'data/hostext/reduced.1': stackText(stack('LESS')),
     'data/hostext/trial.2': 'damaged',
     'run/hostext/stacked': `${tree('STACKED')}\n${tree('BOTH')}\n`,
   })
   const needed = neededTrees({ prefix }, '/data')
-  t.same([...needed].filter(Boolean).sort(), ['BOTH', 'GOOD', 'PREVIOUS', 'STACKED', 'TRIAL'].map(tree))
+  t.same(
+    [...needed].filter(Boolean).sort(),
+    ['BACK', 'BOTH', 'GOOD', 'LESS', 'OTHER', 'PREVIOUS', 'REDUCED', 'STACKED', 'TRIAL'].map(tree),
+  )
   t.same([...neededTrees({ prefix: makeTree(t) }, '/data')], [])
 })
 

@@ -6,7 +6,20 @@ import { rollbackUnits } from '../../../src/units/trial.js'
 import { makePlan, textOf } from '../../support/plan.js'
 
 const place = { directory: '/var/lib/100% docker/hostext', state: '/var' }
-const trial = { attempt: 2, record: '', place, settle: 5, timeout: 77, inContainer: false }
+const trial: Trial = {
+  name: 'trial',
+  attempt: 2,
+  record: '',
+  place,
+  marks: [
+    ['good', 'other'],
+    ['trial.2', 'good'],
+  ],
+  failedUnits: 'warn',
+  settle: 5,
+  timeout: 77,
+  inContainer: false,
+}
 const onTrial = (change: Partial<Trial> = {}) => ({
   safety: { kind: 'trial' as const, trial: { ...trial, ...change } },
 })
@@ -20,7 +33,7 @@ t.test('the trial is recorded when all is mounted, and the switch requires it', 
   t.match(record, '\nAfter=run-nextroot.mount run-nextroot-var.mount\n')
   t.match(
     record,
-    '\nExecStart=/usr/lib/hostext/trial 2 "/run/nextroot/var/lib/100%% docker/hostext" /run/nextroot/var remount,noatime,rw\n',
+    '\nExecStart=/usr/lib/hostext/trial trial 2 "/run/nextroot/var/lib/100%% docker/hostext" /run/nextroot/var remount,noatime,rw\n',
   )
   const switching = textOf(files, 'normal/hostext-switch.service')
   t.match(switching, '\nRequires=run-nextroot.mount run-nextroot-var.mount hostext-trial.service\n')
@@ -38,7 +51,7 @@ t.test('on a disk that fstab has checked it is written after the check', async (
   t.notMatch(record(apart), /fsck/)
   t.match(
     record(apart),
-    '\nExecStart=/usr/lib/hostext/trial 2 /data/hostext\n',
+    '\nExecStart=/usr/lib/hostext/trial trial 2 /data/hostext\n',
     'a partition is writable as it is',
   )
 })
@@ -59,7 +72,7 @@ t.test('the mark is made some time after the boot is complete', async (t) => {
   t.equal(textOf(files, 'early/multi-user.target.wants/hostext-good.timer'), '-> ../hostext-good.timer')
   t.match(
     textOf(files, 'early/hostext-good.service'),
-    '\nExecStart=/usr/lib/hostext/good 2 "/var/lib/100%% docker/hostext"\n',
+    '\nExecStart=/usr/lib/hostext/good "/var/lib/100%% docker/hostext" warn good other trial.2 good\n',
   )
 })
 
@@ -81,4 +94,19 @@ t.test('a rollback is a unit that fails', async (t) => {
   t.ok(textOf(files, 'normal/default.target.wants/hostext-rollback.service'))
   const names = locked({ safety: { kind: 'restored', line: 'rolled back: x' } }).map(({ path }) => path)
   t.ok(names.includes('normal/hostext-rollback.service'), 'the last good stack has it, too')
+  t.notOk(names.includes('early/hostext-good.timer'))
+})
+
+t.test('a good stack of another base is on trial in the place of the other, which is said', async (t) => {
+  const restored = { ...trial, name: 'back' as const }
+  const change = { safety: { kind: 'restored' as const, line: 'rolled back: x', trial: restored } }
+  t.match(textOf(first(change), 'normal/hostext-trial.service'), '/usr/lib/hostext/trial back 2 ')
+  t.match(textOf(first(change), 'normal/hostext-switch.service'), / hostext-trial\.service/)
+  const names = locked(change).map(({ path }) => path)
+  for (const name of [
+    'normal/hostext-rollback.service',
+    'early/hostext-good.timer',
+    'early/hostext-watch.service',
+  ])
+    t.ok(names.includes(name), name)
 })
