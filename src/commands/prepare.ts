@@ -71,32 +71,57 @@ function whyNothing(decision: Decision): string {
 }
 
 async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: boolean): Promise<Prepared> {
-  const { facts, decision } = readAndDecide(root, environment)
-  const engine = findEngine(facts.engines ?? [])
-  if (!engine) {
-    return {
-      lines: [`nothing to prepare: ${whyNothing(decision)}`, ...(isBoot ? [] : tidyAll(root, facts))],
-      done: true,
+  const lines: string[] = []
+  let done = true
+  /** IDs of containers. */
+  const tried = new Set<string>()
+  // Until nothing new is found: the path unit that watches the containers does not see what changes while this
+  // runs, and an engine may take long to write a container.
+  for (;;) {
+    const { facts, decision } = readAndDecide(root, environment)
+    const engine = findEngine(facts.engines ?? [])
+    if (!engine) {
+      lines.push(`nothing to prepare: ${whyNothing(decision)}`, ...(isBoot ? [] : tidyAll(root, facts)))
+      return { lines, done }
     }
+    // The kernel command line is for one boot.
+    const skips = readSkips(facts.machine, isBoot ? 'this boot' : 'all boots')
+    const wanted = leaveOut(engine, skips).unprepared.filter(({ container }) => !tried.has(container.id))
+    if (wanted.length === 0) {
+      if (!isBoot) lines.push(...tidyUp(root, engine), ...removeLeft(root, engine, facts.engines ?? []))
+      return { lines, done }
+    }
+    for (const { container } of wanted) tried.add(container.id)
+    const found = await prepareThese(root, facts, engine, wanted, isBoot)
+    lines.push(...found.lines)
+    done &&= found.done
+    // Nothing else runs in the first pass.
+    if (isBoot) return { lines, done }
   }
+}
+
+async function prepareThese(
+  root: Root,
+  { machine, state = [] }: Facts,
+  { dataRoot }: EngineFacts,
+  wanted: Unprepared[],
+  isBoot: boolean,
+): Promise<Prepared> {
   const lines: string[] = []
   let done = true
   const preparation: Preparation = {
     root,
-    dataRoot: engine.dataRoot,
-    base: makeBase(root, nameOf(facts.machine.os), facts.state ?? []),
+    dataRoot,
+    base: makeBase(root, nameOf(machine.os), state),
     libraries: once(() => findEssentialLibraries(root)),
   }
   let pending: PendingTree[] = []
   const keep = (): void => {
-    if (pending.length > 0) keepTrees(root, engine.dataRoot, pending)
+    if (pending.length > 0) keepTrees(root, dataRoot, pending)
     pending = []
   }
   /** Images that are prepared, for containers that have the same. */
   const made = new Set<string>()
-  // The kernel command line is for one boot.
-  const skips = readSkips(facts.machine, isBoot ? 'this boot' : 'all boots')
-  const { unprepared: wanted } = leaveOut(engine, skips)
   for (const [number, unprepared] of wanted.entries()) {
     const who = describeContainer(unprepared.container)
     const image = unprepared.layers.chain
@@ -118,7 +143,6 @@ async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: 
     }
   }
   keep()
-  if (!isBoot) lines.push(...tidy(root, environment, engine.dataRoot))
   return { lines, done }
 }
 
@@ -155,12 +179,6 @@ function tellBoot(root: Root, { container }: Unprepared, why: string): void {
 /** Tidies all data roots up of which no extension is left. */
 function tidyAll(root: Root, { engines = [] }: Facts): string[] {
   return engines.flatMap((engine) => tidyUp(root, engine))
-}
-
-function tidy(root: Root, environment: NodeJS.ProcessEnv, dataRoot: string): string[] {
-  const { engines = [] } = readAndDecide(root, environment).facts
-  const now = engines.find((engine) => engine.dataRoot === dataRoot)
-  return now ? [...tidyUp(root, now), ...removeLeft(root, now, engines)] : []
 }
 
 /** Removes what nothing needs. Returns lines about that and about what is kept. */

@@ -10,6 +10,8 @@ export type Case = {
   boot: Where
   /** The releases that can show it. Default: all. */
   releases?: Release[]
+  /** Whether only the full run boots it: another case shows nearly the same. */
+  fullOnly?: boolean
   machine: Omit<Machine, 'release'>
   /** What to type when the console shows the first string: [expect, send]. */
   dialogue?: [string, string][]

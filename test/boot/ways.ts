@@ -1,3 +1,4 @@
+import type { Case } from './checks.js'
 import { RELEASES, type Release } from './rootfs.js'
 
 /** The ways to boot, the cheapest first: systemd-nspawn, user-mode Linux (uml.ts), emulation (qemu.ts). */
@@ -14,13 +15,13 @@ export type Where = Way | Way[]
  * every case on every release, and container cases in user-mode Linux as well.
  */
 export function releasesOf(
-  { boot, releases = [...RELEASES] }: { boot: Where; releases?: Release[] },
+  { boot, releases = [...RELEASES], fullOnly = false }: Pick<Case, 'boot' | 'releases' | 'fullOnly'>,
   way: Way,
   number: number,
   full: boolean,
 ): Release[] {
   const ways = [boot].flat()
   const isWanted = ways.includes(way) || (full && way === 'uml' && ways.includes('container'))
-  if (!isWanted) return []
+  if (!isWanted || (fullOnly && !full)) return []
   return full || Array.isArray(boot) ? releases : [releases[number % releases.length] as Release]
 }

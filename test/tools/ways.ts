@@ -13,6 +13,9 @@ t.test('where a case is booted', async (t) => {
   }
   t.same(releasesOf({ boot: 'container' }, 'uml', 0, false), [], 'in no dearer way')
   t.same(releasesOf({ boot: 'container' }, 'uml', 0, true), RELEASES, 'but in the full run')
+  const rare: Parameters<typeof releasesOf>[0] = { boot: 'uml', releases: ['forky'], fullOnly: true }
+  t.same(releasesOf(rare, 'uml', 0, false), [])
+  t.same(releasesOf(rare, 'uml', 0, true), ['forky'], 'only in the full run')
   t.same(releasesOf({ boot: 'container' }, 'vm', 0, true), [])
   t.same(releasesOf({ boot: 'vm' }, 'uml', 0, true), [], 'nor in one that cannot show it')
   t.same(releasesOf({ boot: ['uml', 'vm'] }, 'vm', 1, false), RELEASES, 'a main case: on each in every run')

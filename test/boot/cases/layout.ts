@@ -165,7 +165,7 @@ report kind findmnt -no FSTYPE /run/hostext/0
           `${root} / ext4 rw 0 1\nLABEL=data /mnt/data ext4 nofail,x-systemd.device-timeout=1s 0 2\n`,
       },
       check: (t, outcome) =>
-        isPlain(t, outcome, /the file system for \/mnt\/data\/docker did not appear in time: plain root/),
+        isPlain(t, outcome, /the file system for \/mnt\/data did not appear in time: plain root/),
     },
     {
       name: 'layout: a data partition that is to be wiped',

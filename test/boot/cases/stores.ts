@@ -11,6 +11,7 @@ type Store = {
   name: string
   command: 'docker' | 'podman'
   releases?: Case['releases']
+  fullOnly?: boolean
   files?: Machine['files']
   prepare?: Machine['prepare']
   driver: string
@@ -32,6 +33,7 @@ const STORES: Store[] = [
     name: 'Docker in the store of a containerd that it starts itself',
     command: 'docker',
     releases: ['forky'],
+    fullOnly: true,
     files: {
       'etc/docker/daemon.json': CONTAINERD,
       'etc/systemd/system/docker.service.d/own.conf':
@@ -106,6 +108,7 @@ function living(store: Store): Case {
     name: `${store.name}: extensions are created, updated and removed`,
     boot: 'uml',
     ...(store.releases && { releases: store.releases }),
+    fullOnly: store.fullOnly ?? false,
     machine: {
       device: store.command === 'podman' ? 'podman' : true,
       boots: STACKED.map(() => ({})),

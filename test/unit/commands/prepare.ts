@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { prepare } from '../../../src/commands/prepare.js'
 import { TREES } from '../../../src/image/kept.js'
@@ -179,6 +180,22 @@ t.test('nothing to prepare', async (t) => {
     lines: ['nothing to prepare: balena.nohostext on the kernel command line'],
     done: true,
   })
+})
+
+t.test('a container that the engine makes meanwhile is prepared, too', async (t) => {
+  const { root, data, trees } = machine(t)
+  const late = join(data, 'containers', find(data, 'one-layer').id)
+  renameSync(late, join(data, 'late'))
+  const working = prepare(root, {}, false)
+  while (trees().length === 0) await setImmediate()
+  renameSync(join(data, 'late'), late)
+  const { lines, done } = await working
+  t.equal(done, true)
+  t.match(
+    short(lines).filter((line) => line.startsWith('prepared')),
+    ['many-layers', 'override', 'additive', 'one-layer'].map((name) => new RegExp(`^prepared: ${name}: `)),
+  )
+  t.equal(short(lines).filter((line) => line.startsWith('kept')).length, 4)
 })
 
 t.test('two at once: one after the other', async (t) => {
