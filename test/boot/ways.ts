@@ -12,7 +12,7 @@ export type Where = Way | Way[]
 
 /**
  * The releases on which a run boots a case in this way. `number`: the number of the case. The full run boots
- * every case on every release, and container cases in user-mode Linux as well.
+ * every case on every release.
  */
 export function releasesOf(
   { boot, releases = [...RELEASES], fullOnly = false }: Pick<Case, 'boot' | 'releases' | 'fullOnly'>,
@@ -20,8 +20,6 @@ export function releasesOf(
   number: number,
   full: boolean,
 ): Release[] {
-  const ways = [boot].flat()
-  const isWanted = ways.includes(way) || (full && way === 'uml' && ways.includes('container'))
-  if (!isWanted || (fullOnly && !full)) return []
+  if (![boot].flat().includes(way) || (fullOnly && !full)) return []
   return full || Array.isArray(boot) ? releases : [releases[number % releases.length] as Release]
 }
