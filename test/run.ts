@@ -17,7 +17,7 @@ import { ROTATING_SEED } from './support/seeded.js'
 const PROJECT = join(import.meta.dirname, '..')
 const TIERS: Record<string, string[]> = {
   unit: ['test/unit.ts'],
-  container: ['test/boot/tiers/container.ts'],
+  container: ['test/boot/tiers/container.ts', 'test/boot/tiers/killed-engines.ts'],
   uml: ['test/boot/tiers/uml.ts', 'test/boot/tiers/power-cuts.ts'],
   vm: ['test/boot/tiers/vm.ts'],
 }

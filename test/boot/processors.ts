@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import type { Ran } from './process.js'
@@ -16,22 +18,36 @@ export function processors(): number[] {
   return numbersIn(list)
 }
 
-/** The exit status of flock if another process has the lock; no program here uses it. */
-const TAKEN = 175
-
 /**
  * Runs a command on a processor to which no other machine, of this or another run, is pinned; waits until
- * there is one. `start` gets the words to put before the command. The started process holds the lock for as
- * long as it runs, however it ends.
+ * there is one. `start` gets the words to put before the command.
  */
 export async function onProcessor(start: (words: string[]) => Promise<Ran>): Promise<Ran> {
   for (;;) {
     for (const number of processors()) {
-      const lock = `/run/lock/hostext-test-processor-${number}`
-      const flock = ['flock', '--no-fork', '--nonblock', '--conflict-exit-code', String(TAKEN), lock]
-      const ran = await start([...flock, 'taskset', '--cpu-list', String(number)])
-      if (ran.code !== TAKEN) return ran
+      const release = await take(`/run/lock/hostext-test-processor-${number}`)
+      if (!release) continue
+      try {
+        return await start(['taskset', '--cpu-list', String(number)])
+      } finally {
+        await release()
+      }
     }
     await setTimeout(200)
+  }
+}
+
+/**
+ * Takes a lock. Returns what gives it back; undefined if somebody else has it. Not the command itself holds it,
+ * which may use the descriptor for something else, but a child that ends with this process.
+ */
+async function take(lock: string): Promise<(() => Promise<void>) | undefined> {
+  const words = ['--nonblock', lock, 'sh', '-c', 'echo taken && read -r _']
+  const child = spawn('flock', words, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const ended = once(child, 'close').then(() => false)
+  if (!(await Promise.race([once(child.stdout, 'data'), ended]))) return undefined
+  return async () => {
+    child.stdin.destroy()
+    await ended
   }
 }

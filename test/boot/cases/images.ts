@@ -108,6 +108,8 @@ export function cases(): Case[] {
       name: 'images: any package: the first example of the README',
       boot: 'container',
       machine: {
+        // The same service on another release may run at the same time.
+        ownNetwork: true,
         dataRoot: exampleDataRoot,
         boots: [{}, {}],
         script: `${BASE_REPORT}

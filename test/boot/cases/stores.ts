@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASE_REPORT, bootOf, type Case, isClean, isStacked, MARKED, said } from '../checks.js'
-import { type Machine, reported } from '../machine.js'
+import { type Machine, type Outcome, reported } from '../machine.js'
 
 /**
  * An engine and its store. `command`: its command line. `settings`: files that choose the store. `home`:
@@ -22,9 +22,17 @@ const CONTAINERD = '{ "iptables": false, "bridge": "none", "features": { "contai
 
 const STORES: Store[] = [
   {
+    name: "Docker's own store, with BuildKit and with the classic builder",
+    command: 'docker',
+    fullOnly: true,
+    driver: 'overlay2',
+    home: '/var/lib/docker',
+  },
+  {
     name: "Docker in containerd's store",
     command: 'docker',
-    releases: ['forky'],
+    // Debian 12's engine does not know it.
+    releases: ['trixie', 'forky'],
     files: { 'etc/docker/daemon.json': CONTAINERD },
     driver: 'overlayfs',
     home: '/var/lib/containerd',
@@ -42,6 +50,14 @@ const STORES: Store[] = [
     prepare: (root) => symlinkSync('/dev/null', join(root, 'etc/systemd/system/containerd.service')),
     driver: 'overlayfs',
     home: '/var/lib/docker/containerd/daemon',
+  },
+  {
+    name: 'Podman',
+    command: 'podman',
+    releases: ['forky'],
+    fullOnly: true,
+    driver: 'overlay',
+    home: '/var/lib/containers/storage',
   },
 ]
 
@@ -100,7 +116,7 @@ function addTools(root: string): void {
 }
 
 export function cases(): Case[] {
-  return STORES.map(living)
+  return [...STORES.map(living), switching()]
 }
 
 function living(store: Store): Case {
@@ -141,6 +157,73 @@ function living(store: Store): Case {
         t.equal(seen, reported(boot, 'exported'), 'the files are those that the engine shows')
         t.match(reported(boot, 'home'), /^good$/m, 'where its layers are')
       }
+    },
+  }
+}
+
+const FEATURE = (isOn: boolean) =>
+  `{ "iptables": false, "bridge": "none", "features": { "containerd-snapshotter": ${isOn} } }`
+
+/** Docker gets another store, and then its old one back. It lists only what is in the one that it uses. */
+const SWITCH = `${BASE_REPORT}${MARKED}
+if [ -d /run/hostext/locked ]; then marked; fi
+report old cat /usr/share/old
+report new cat /usr/share/new
+report homes sh -c 'ls -d /var/lib/docker/hostext /var/lib/containerd/hostext; true'
+use() { echo "$1" >/etc/docker/daemon.json && systemctl restart docker; }
+create() {
+	mkdir -p /var/build && echo "$1" >/var/build/file || return
+	printf 'FROM scratch\nLABEL io.balena.features.host-extension=1\nCOPY file /usr/share/%s\n' $1 >/var/build/Dockerfile
+	docker build -q -t $1 /var/build && docker create --name $1 $1 /none
+}
+case $boot in
+1) report step create old ;;
+2) use '${FEATURE(true)}'; report step create new ;;
+3) report step use '${FEATURE(false)}' ;;
+esac
+report listed docker ps -a --format '{{.Names}}'
+`
+
+function switching(): Case {
+  return {
+    name: 'Docker changes its store, and changes it back',
+    boot: 'uml',
+    releases: ['trixie', 'forky'],
+    fullOnly: true,
+    machine: {
+      device: true,
+      boots: [{}, {}, {}, {}],
+      files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n', 'etc/docker/daemon.json': FEATURE(false) },
+      script: SWITCH,
+    },
+    check(t, outcome) {
+      isClean(t, outcome)
+      const [first, second, third, fourth] = [1, 2, 3, 4].map((number) => bootOf(outcome, number)) as [
+        Outcome,
+        Outcome,
+        Outcome,
+        Outcome,
+      ]
+      for (const boot of [first, second, third])
+        t.equal(boot.reports.get('step.status'), '0', reported(boot, 'step'))
+      t.match(said(first), /no container is a host extension/)
+      t.same(
+        [first, second, third, fourth].map((boot) => reported(boot, 'listed')),
+        ['old', 'new', 'old', 'old'],
+        'what the engine lists',
+      )
+      for (const [boot, stacked, left, from] of [
+        [second, 'old', undefined, ''],
+        [third, 'new', 'old', 'overlay2'],
+        [fourth, 'old', 'new', 'containerd'],
+      ] as const) {
+        isStacked(t, boot)
+        t.equal(reported(boot, stacked), stacked)
+        if (left === undefined) continue
+        t.not(boot.reports.get(`${left}.status`), '0')
+        t.match(said(boot), new RegExp(`left out: ${left} \\(.*\\): it is in the ${from} store`))
+      }
+      t.equal(reported(third, 'homes'), '/var/lib/containerd/hostext', 'what was kept in the old one is gone')
     },
   }
 }
