@@ -38,8 +38,8 @@ export async function onProcessor(start: (words: string[]) => Promise<Ran>): Pro
 }
 
 /**
- * Takes a lock. Returns what gives it back; undefined if somebody else has it. Not the command itself holds it,
- * which may use the descriptor for something else, but a child that ends with this process.
+ * Takes a lock. Returns what gives it back; undefined if somebody else has it. Not the command itself holds
+ * it, which may use the descriptor for something else, but a child that ends with this process.
  */
 async function take(lock: string): Promise<(() => Promise<void>) | undefined> {
   const words = ['--nonblock', lock, 'sh', '-c', 'echo taken && read -r _']
