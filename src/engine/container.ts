@@ -115,12 +115,13 @@ function startOf(
 export function readHostConfig(root: Root, dataRoot: string, id: string): HostConfig {
   const path = `${dataRoot}/containers/${id}/hostconfig.json`
   const text = readText(root, path, LARGEST_CONFIG, findOtherWriter)
-  if (text === undefined) return { runtime: undefined, isTemporary: false }
+  if (text === undefined) return { runtime: undefined, isTemporary: false, isUnlogged: false }
   if (text instanceof Error) throw text
   const json = parseObject(text)
   if (!json) throw new Error(`${path}: not a JSON object: truncated or damaged`)
   return {
     runtime: typeof json.Runtime === 'string' ? json.Runtime : undefined,
     isTemporary: json.AutoRemove === true,
+    isUnlogged: isObject(json.LogConfig) && json.LogConfig.Type === 'none',
   }
 }

@@ -52,6 +52,8 @@ export type HostConfig = {
   runtime: string | undefined
   /** Whether the engine removes it when it ends: `--rm`. */
   isTemporary: boolean
+  /** Whether nothing keeps what its program prints (the log driver `none`). */
+  isUnlogged: boolean
 }
 
 /**

@@ -90,7 +90,10 @@ export function readPodman(
       ...[...read.values()].map(({ container }) => container).sort((a, b) => (a.id < b.id ? -1 : 1)),
       ...unreadable,
     ],
-    hostConfig: (container) => ({ runtime: undefined, isTemporary: own(container).isTemporary }),
+    hostConfig: (container) => ({
+      ...{ runtime: undefined, isUnlogged: false },
+      isTemporary: own(container).isTemporary,
+    }),
     layers(container) {
       const { layer, image } = own(container)
       if (image === '') throw new Error('it has no image (--rootfs)')

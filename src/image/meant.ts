@@ -1,4 +1,4 @@
-import type { Container, HostConfig } from '../engine/engine.js'
+import { type Container, type HostConfig, isImageId } from '../engine/engine.js'
 
 /** The OCI runtime with which balenaOS "starts" its extensions; it runs no program. */
 const EXTENSION_RUNTIME = 'extension'
@@ -11,14 +11,17 @@ const EXTENSION_RUNTIME = 'extension'
  * created and never started: running or building an image, or trying to, does not leave one.
  */
 export function findUnmeant(
-  { start, isBuildStep }: Pick<Container, 'start' | 'isBuildStep'>,
-  { runtime, isTemporary }: HostConfig,
+  { start, isBuildStep, image }: Pick<Container, 'start' | 'isBuildStep' | 'image'>,
+  { runtime, isTemporary, isUnlogged }: HostConfig,
 ): string | undefined {
   if (runtime === EXTENSION_RUNTIME) return undefined
   const rule = 'an extension must be created and never started, unless hostext.conf has Started=yes'
   if (start === 'done') return `it has been started, but ${rule}`
   if (start === 'tried') return `an attempt to start it failed, but ${rule}`
-  if (isBuildStep) return `it is a step of an image build, but ${rule}`
+  // If the engine is killed before it starts the command of a RUN line, that container stays, too. The
+  // classic builder makes all of its containers without a log, from images that have no name yet
+  // (builder/dockerfile/internals.go in moby).
+  if (isBuildStep || (isUnlogged && isImageId(image))) return `it is a step of an image build, but ${rule}`
   if (isTemporary) return `it was created to be run once (--rm), but ${rule}`
   return undefined
 }

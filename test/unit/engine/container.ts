@@ -229,6 +229,8 @@ t.test('a step of a build', async (t) => {
     t.equal(isStep(none), false, `${none}`)
 })
 
+const NOTHING = { isTemporary: false, isUnlogged: false }
+
 t.test('hostconfig.json', async (t) => {
   const { root, data } = copyDataRoot(t)
   const { id } = find(data, 'override')
@@ -237,10 +239,16 @@ t.test('hostconfig.json', async (t) => {
     writeFileSync(file, text)
     return readHostConfig(root, DATA, id)
   }
-  t.same(readHostConfig(root, DATA, 'none'), { runtime: undefined, isTemporary: false })
-  t.same(read('{"Runtime":"runc","AutoRemove":false}'), { runtime: 'runc', isTemporary: false })
-  t.same(read('{"Runtime":"extension","AutoRemove":true}'), { runtime: 'extension', isTemporary: true })
-  t.same(read('{"Runtime":["extension"],"AutoRemove":"yes"}'), { runtime: undefined, isTemporary: false })
+  t.same(readHostConfig(root, DATA, 'none'), { runtime: undefined, ...NOTHING })
+  t.same(read('{"Runtime":"runc","AutoRemove":false}'), { runtime: 'runc', ...NOTHING })
+  t.same(read('{"Runtime":"extension","AutoRemove":true}'), {
+    ...NOTHING,
+    runtime: 'extension',
+    isTemporary: true,
+  })
+  t.same(read('{"Runtime":["extension"],"AutoRemove":"yes"}'), { runtime: undefined, ...NOTHING })
+  t.same(read('{"LogConfig":{"Type":"none"}}'), { ...NOTHING, runtime: undefined, isUnlogged: true })
+  t.same(read('{"LogConfig":["none"]}'), { runtime: undefined, ...NOTHING })
   for (const text of ['', '[]', 'null', '{"Runtime":"exten'])
     t.throws(() => read(text), {
       message: `${DATA}/containers/${id}/hostconfig.json: not a JSON object: truncated or damaged`,

@@ -4,8 +4,8 @@ import { findUnmeant } from '../../../src/image/meant.js'
 
 const why = (change: Partial<Container>, host: Partial<HostConfig> = {}) =>
   findUnmeant(
-    { start: 'never', isBuildStep: false, ...change },
-    { runtime: 'runc', isTemporary: false, ...host },
+    { start: 'never', isBuildStep: false, image: 'wifi:2', ...change },
+    { runtime: 'runc', isTemporary: false, isUnlogged: false, ...host },
   )
 const RULE = 'but an extension must be created and never started, unless hostext.conf has Started=yes'
 
@@ -15,6 +15,10 @@ t.test('what running, building or trying leaves behind was not meant', async (t)
   t.equal(why({ start: 'done' }), `it has been started, ${RULE}`)
   t.equal(why({ start: 'tried' }), `an attempt to start it failed, ${RULE}`)
   t.equal(why({ isBuildStep: true }), `it is a step of an image build, ${RULE}`)
+  const image = `sha256:${'0'.repeat(64)}`
+  t.equal(why({ image }, { isUnlogged: true }), `it is a step of an image build, ${RULE}`)
+  t.equal(why({ image }), undefined, 'created from an image by its ID')
+  t.equal(why({}, { isUnlogged: true }), undefined, 'created with --log-driver=none')
   t.equal(why({}, { isTemporary: true }), `it was created to be run once (--rm), ${RULE}`)
 })
 
