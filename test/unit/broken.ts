@@ -1,6 +1,6 @@
 /**
  * Engine data that is damaged in every way: a real data root, and thousands of cases of something wrong in
- * it, each made by its number; a tenth as many by the seed of this run. `HOSTEXT_TEST_CASE=N` runs one of
+ * it, each made by its number; a tenth as many by the seed of this run. `HOSTEXT_TEST_NUMBER=N` runs one of
  * them, `HOSTEXT_TEST_CASES=N` as many.
  */
 import { spawnSync } from 'node:child_process'
@@ -32,7 +32,7 @@ import { copyTree, entriesOf, makeTree, type Tree, takeTree, walk, writeEntry } 
 import { cannotVerify, verify } from '../support/verify.js'
 
 const TREES = Number(process.env.HOSTEXT_TEST_CASES ?? 2400)
-const ONE = process.env.HOSTEXT_TEST_CASE
+const ONE = process.env.HOSTEXT_TEST_NUMBER
 
 const work = makeTree(t)
 const root = join(work, 'root')

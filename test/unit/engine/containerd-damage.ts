@@ -1,7 +1,7 @@
 /**
  * Databases of containerd that are damaged in every way, each by its number; a tenth as many by the seed of
  * this run. Never another exception than an Error with a line that names a file, never a hang, never layers
- * that are not the image's. `HOSTEXT_TEST_CASE=N` runs one of them, `HOSTEXT_TEST_CASES=N` as many.
+ * that are not the image's. `HOSTEXT_TEST_NUMBER=N` runs one of them, `HOSTEXT_TEST_CASES=N` as many.
  */
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
@@ -22,7 +22,7 @@ import { FIXED_SEED, ROTATING_SEED, seeded } from '../../support/seeded.js'
 import { makeTree } from '../../support/tree.js'
 
 const CASES = Number(process.env.HOSTEXT_TEST_CASES ?? 2000)
-const ONE = process.env.HOSTEXT_TEST_CASE
+const ONE = process.env.HOSTEXT_TEST_NUMBER
 t.comment(`HOSTEXT_TEST_SEED=${ROTATING_SEED}`)
 
 type Subject = {
@@ -145,7 +145,7 @@ t.test('damaged databases', async (t) => {
       if (!result.wrong) continue
       wrong++
       if (wrong < 20)
-        t.fail(`HOSTEXT_TEST_SEED=${seed} HOSTEXT_TEST_CASE=${number}: ${what}: ${result.wrong}`)
+        t.fail(`HOSTEXT_TEST_SEED=${seed} HOSTEXT_TEST_NUMBER=${number}: ${what}: ${result.wrong}`)
     }
   }
   t.comment(`${numbers.length} databases: ${right} containers have their layers; ${Date.now() - started} ms`)

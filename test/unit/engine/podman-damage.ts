@@ -1,7 +1,7 @@
 /**
  * Podman's storage with damage in its lists, in the texts of its images, and in what names its layers: each
  * case made by its number, as many for what an older Podman writes, and a tenth by the seed of this run.
- * `HOSTEXT_TEST_CASE=N` runs one of them, `HOSTEXT_TEST_CASES=N` as many.
+ * `HOSTEXT_TEST_NUMBER=N` runs one of them, `HOSTEXT_TEST_CASES=N` as many.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -26,7 +26,7 @@ import { FIXED_SEED, type Random, ROTATING_SEED, seeded } from '../../support/se
 import { walk } from '../../support/tree.js'
 
 const CASES = Number(process.env.HOSTEXT_TEST_CASES ?? 1000)
-const ONE = process.env.HOSTEXT_TEST_CASE
+const ONE = process.env.HOSTEXT_TEST_NUMBER
 
 const { root } = copyPodman(t)
 const containers = join(root.prefix, '/var/lib/containers')
