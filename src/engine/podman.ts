@@ -91,8 +91,9 @@ export function readPodman(
       ...unreadable,
     ],
     hostConfig: (container) => ({
-      ...{ runtime: undefined, isUnlogged: false },
+      runtime: undefined,
       isTemporary: own(container).isTemporary,
+      isUnlogged: false,
     }),
     layers(container) {
       const { layer, image } = own(container)

@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { debian } from './rootfs.js'
+import { THROWAWAY_ROOT } from './throwaway-root.js'
 
 /** Where the engine sees the directories that it is given. */
 const DATA = '/mnt/data'
@@ -16,14 +17,7 @@ const CONTAINERD_SOCKET = '/run/docker/containerd/containerd.sock'
  */
 const ENGINE = `set -e
 root=$1 work=$2 data=$3 contexts=$4
-mount -t tmpfs tmpfs "$work"
-mkdir "$work/upper" "$work/work" "$work/root"
-mount -t overlay overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/work" "$work/root"
-cd "$work/root"
-mount --rbind /dev dev
-mount --rbind /sys sys
-mount -t proc proc proc
-mount -t tmpfs tmpfs run
+${THROWAWAY_ROOT}
 mkdir -p mnt/data mnt/contexts
 mount --bind "$data" mnt/data
 mount --bind "$contexts" mnt/contexts

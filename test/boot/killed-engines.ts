@@ -9,6 +9,7 @@ import { readAndDecide } from '../../src/read.js'
 import { writeTree } from '../support/tree.js'
 import { seeded } from './cut.js'
 import { debian, type Kind } from './rootfs.js'
+import { THROWAWAY_ROOT } from './throwaway-root.js'
 
 const run = promisify(execFile)
 
@@ -64,14 +65,7 @@ const SHARED = ['var/lib/docker', 'var/lib/containerd', 'var/lib/containers', 'e
  */
 const LAB = `set -e
 root=$1 work=$2 prefix=$3 command=$4
-mount -t tmpfs tmpfs "$work"
-mkdir "$work/upper" "$work/work" "$work/root"
-mount -t overlay overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/work" "$work/root"
-cd "$work/root"
-mount --rbind /dev dev
-mount --rbind /sys sys
-mount -t proc proc proc
-mount -t tmpfs tmpfs run
+${THROWAWAY_ROOT}
 mount -t tmpfs tmpfs tmp
 for place in ${SHARED.join(' ')}; do
 	mkdir -p "$place"
@@ -136,7 +130,7 @@ exit 0
 /** A container that the engine lists. A build that was killed leaves some, too, whose names it makes up. */
 type Listed = { id: string; isOurs: boolean; status: string; version: string }
 
-/** Boots nothing, but what a boot reads. */
+/** What hostext reads of a machine besides its engine. */
 const MACHINE = {
   'proc/self/mountinfo': '22 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n',
   'usr/lib/systemd/system/soft-reboot.target': '',
@@ -144,14 +138,14 @@ const MACHINE = {
 }
 
 /** Makes a machine at `prefix`: what hostext reads of it, and what an engine keeps on it. */
-export function makeLab(prefix: string): void {
+function makeLab(prefix: string): void {
   for (const place of SHARED) mkdirSync(join(prefix, place), { recursive: true })
   writeTree(prefix, MACHINE)
   cpSync('/bin/busybox', join(prefix, 'shared/busybox'))
 }
 
 /** Runs a script in the root file system of an engine, with what the engine keeps at `prefix`. */
-export async function inLab({ kind }: Store, prefix: string, script: string): Promise<void> {
+async function inLab({ kind }: Store, prefix: string, script: string): Promise<void> {
   const work = mkdtempSync(join(tmpdir(), 'hostext-work-'))
   const { root } = debian('forky', kind)
   const words = '--mount --pid --ipc --uts --fork --kill-child --propagation private'.split(' ')
