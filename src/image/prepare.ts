@@ -311,6 +311,9 @@ function makeDirectory(path: string): void {
     mkdirSync(path, { mode: 0o700 })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new Error(`${path}: ${reason(error)}`)
+    // To open a FIFO would wait for ever.
+    const there = statLink({ prefix: '' }, path)
+    if (there && !there.isDirectory()) throw new Error(`${path}: not a directory but ${kindOf(there)}`)
   }
 }
 

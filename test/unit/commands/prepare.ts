@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -196,6 +197,23 @@ t.test('a container that the engine makes meanwhile is prepared, too', async (t)
     ['many-layers', 'override', 'additive', 'one-layer'].map((name) => new RegExp(`^prepared: ${name}: `)),
   )
   t.equal(short(lines).filter((line) => line.startsWith('kept')).length, 4)
+})
+
+t.test('something else where the trees are to be kept', async (t) => {
+  // To open a FIFO for its lock would wait for ever.
+  for (const [what, make] of [
+    ['a file', (path: string) => writeFileSync(path, '')],
+    ['a FIFO', (path: string) => execFileSync('mkfifo', [path])],
+  ] as const) {
+    const { root } = machine(t)
+    make(join(root.prefix, DATA, 'hostext'))
+    t.same(await prepare(root, {}, false), {
+      lines: ['nothing to prepare: every extension is left out'],
+      done: true,
+    })
+    const said = readAndDecide(root, {}).decision.messages.map(({ text }) => text)
+    t.match(said.join('\n'), /^left out: everything the engine keeps in \/var\/lib\/docker: .*hostext/m, what)
+  }
 })
 
 t.test('two at once: one after the other', async (t) => {
