@@ -18,21 +18,25 @@ export function processors(): number[] {
   return numbersIn(list)
 }
 
+/** How many machines share a processor: half of a boot is waiting. */
+export const SHARE = 2
+
 /**
- * Runs a command on a processor to which no other machine, of this or another run, is pinned; waits until
- * there is one. `start` gets the words to put before the command.
+ * Runs a command on a processor to which fewer than {@link SHARE} other machines, of this or another run, are
+ * pinned, none if possible; waits until there is one. `start` gets the words to put before the command.
  */
 export async function onProcessor(start: (words: string[]) => Promise<Ran>): Promise<Ran> {
   for (;;) {
-    for (const number of processors()) {
-      const release = await take(`/run/lock/hostext-test-processor-${number}`)
-      if (!release) continue
-      try {
-        return await start(['taskset', '--cpu-list', String(number)])
-      } finally {
-        await release()
+    for (let place = 1; place <= SHARE; place++)
+      for (const number of processors()) {
+        const release = await take(`/run/lock/hostext-test-processor-${number}-${place}`)
+        if (!release) continue
+        try {
+          return await start(['taskset', '--cpu-list', String(number)])
+        } finally {
+          await release()
+        }
       }
-    }
     await setTimeout(200)
   }
 }

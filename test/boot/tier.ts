@@ -6,6 +6,7 @@ import { bootContainer } from './container.js'
 import { bootDisks } from './disk-machine.js'
 import type { Boot, Outcome } from './machine.js'
 import { prepareHost } from './packages.js'
+import { SHARE } from './processors.js'
 import { qemu } from './qemu.js'
 import type { Release } from './rootfs.js'
 import { timeLine } from './times.js'
@@ -34,7 +35,7 @@ export async function bootTier(way: Way): Promise<void> {
     )
     .filter(({ release, testCase }) => testCase.name.includes(wanted) && release.includes(onlyRelease))
     .flatMap((each) => Array<typeof each>(repeat).fill(each))
-  t.jobs = 2
+  t.jobs = way === 'uml' ? SHARE * 2 : 2
   for (const { release, testCase } of runs) {
     const name = `${release}: ${testCase.name}`
     const timeout = 300_000 + 700_000 * (testCase.machine.boots?.length ?? 1)
