@@ -32,7 +32,7 @@ import minimist from 'minimist'
 const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
 /** What the units of both passes run. */
 const STEPS = join(HERE, 'generators/steps')
-/** What keeps package managers from the locked root. */
+/** Settings of other programs: what keeps package managers from the locked root, and users from images. */
 const PACKAGES = join(HERE, 'generators/packages')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
@@ -253,6 +253,7 @@ function install(destdir, arch) {
   ])
     if (existsSync(join(destdir, dirname(directory))))
       copy(join(PACKAGES, name), join(destdir, directory, 'hostext'), 0o644)
+  copy(join(PACKAGES, 'tmpfiles.conf'), join(destdir, 'usr/lib/tmpfiles.d/hostext.conf'), 0o644)
   for (const name of ['nextroot', 'base']) mkdirSync(join(lib, name), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
   for (const page of ['hostext.7', 'hostext.8', 'hostext.conf.5']) {

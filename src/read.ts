@@ -1,16 +1,19 @@
-import { findDataRoots } from './engine/places.js'
+import { type DataRoots, findDataRoots } from './engine/places.js'
 import { findUnread } from './engine/unread.js'
 import { hostOf } from './image/compatibility.js'
 import { readEngines } from './image/engines.js'
 import type { Look } from './image/image.js'
 import { makeBase } from './image/kept.js'
 import { replacedFinder } from './image/replaced.js'
+import { withChanges } from './machine/etc-changes.js'
 import type { Root } from './machine/files.js'
-import { readMachine } from './machine/machine.js'
+import { type Machine, readMachine } from './machine/machine.js'
+import { mountOf } from './machine/mountinfo.js'
 import { nameOf } from './machine/os-release.js'
 import { decide } from './stack/decide.js'
 import type { Facts, GoodStack, Reading } from './stack/facts.js'
 import type { Decision } from './stack/plan.js'
+import { isRootWritable } from './stack/state.js'
 import { readIndexes } from './trial/indexes.js'
 import { readLastGood, readRecords, restoreStack, type SourcedStack } from './trial/records.js'
 
@@ -23,13 +26,22 @@ export function readAndDecide(
   environment: NodeJS.ProcessEnv,
 ): { facts: Facts; decision: Decision } {
   const machine = readMachine(root, environment)
-  let facts: Facts = { machine, dataRoots: findDataRoots(root, machine.configuration.dataRoot) }
+  let facts: Facts = { machine, dataRoots: readDataRoots(root, machine) }
   // Each step reads the one thing that the last step found missing; there are at most four.
   for (;;) {
     const decision = decide(facts)
     if (!('read' in decision)) return { facts, decision }
     facts = { ...facts, ...readMore(root, facts, decision.read) }
   }
+}
+
+/** Where to look for an engine, by its settings as it will find them. */
+export function readDataRoots(root: Root, machine: Machine): DataRoots {
+  const { configuration, commandLine, fstab, mounts, etcChanges } = machine
+  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
+  const isKept =
+    configuration.etc === 'persistent' || isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
+  return findDataRoots(isKept ? withChanges(root, etcChanges) : root, configuration.dataRoot)
 }
 
 function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading): Partial<Facts> {

@@ -1,8 +1,9 @@
 import { DOCKER } from '../engine/daemon.js'
-import { CONTAINER_LISTS, findDataRoots, findHomes, OWN_DIRECTORY } from '../engine/places.js'
+import { CONTAINER_LISTS, findHomes, OWN_DIRECTORY } from '../engine/places.js'
 import { type Root, statLink } from '../machine/files.js'
 import { readMachine } from '../machine/machine.js'
 import { mountOf } from '../machine/mountinfo.js'
+import { readDataRoots } from '../read.js'
 import { describeBase } from '../stack/base-change.js'
 import type { RecordedStack } from '../stack/record.js'
 import { chooseState, isRootWritable } from '../stack/state.js'
@@ -16,9 +17,10 @@ import { readRecords } from '../trial/records.js'
  * mounted.
  */
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
-  const { configuration, commandLine, fstab, mounts, directories } = readMachine(root, environment)
+  const machine = readMachine(root, environment)
+  const { configuration, commandLine, fstab, mounts, directories } = machine
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
-  const homes = findHomes(findDataRoots(root, configuration.dataRoot))
+  const homes = findHomes(readDataRoots(root, machine))
   const has = (path: string, names: string[]): boolean =>
     names.some((name) => statLink(root, `${path}/${name}`) !== undefined)
   // If there is no engine data yet, it will probably be on the file system that was made for it.

@@ -1,7 +1,6 @@
-import { readdirSync } from 'node:fs'
 import { parse } from 'smol-toml'
 import { directoryPath } from '../machine/configuration.js'
-import { at, type Root, readText, reason, statLink } from '../machine/files.js'
+import { listDirectory, type Root, readText, statLink } from '../machine/files.js'
 import { isObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
@@ -124,12 +123,14 @@ function readFiles(root: Root, warn: Warn): { file: string; text: string }[] {
   MAIN_FILES.some(read)
   const dropIns = new Map<string, string>()
   for (const directory of DROP_IN_DIRECTORIES) {
-    if (!statLink(root, directory)) continue
+    const stat = statLink(root, directory)
+    if (!stat) continue
+    if (stat.isFile()) warn(`${directory}: not a directory`)
     try {
-      for (const entry of readdirSync(at(root, directory), { withFileTypes: true }))
-        if (entry.isFile() && entry.name.endsWith('.conf')) dropIns.set(entry.name, directory)
+      for (const name of listDirectory(root, directory).filter((name) => name.endsWith('.conf')))
+        if (statLink(root, `${directory}/${name}`)?.isFile()) dropIns.set(name, directory)
     } catch (error) {
-      warn(`${directory}: ${reason(error)}`)
+      warn((error as Error).message)
     }
   }
   for (const [name, directory] of [...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)))

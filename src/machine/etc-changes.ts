@@ -1,4 +1,4 @@
-import { listDirectory, type Root, statLink } from './files.js'
+import { at, listDirectory, type Root, statLink } from './files.js'
 import type { Index } from './indexes.js'
 
 /** Where the changes to a persistent /etc are: upper/ and work/ of an overlay. */
@@ -19,6 +19,13 @@ export type EtcChanges = {
   shadowed: string[]
 }
 
+/**
+ * The root as the engine of the stacked system finds its settings: with the changes to /etc that are kept.
+ */
+export function withChanges(root: Root, changes: EtcChanges | undefined): Root {
+  return changes?.kept ? { ...root, changes: at(root, `${CHANGES}/upper`) } : root
+}
+
 /** Reads them. Throws an Error that names a directory that cannot be read. */
 export function readEtcChanges(root: Root): EtcChanges {
   const upper = `${CHANGES}/upper`
@@ -34,9 +41,6 @@ export function readEtcChanges(root: Root): EtcChanges {
     kept: statLink(root, upper)?.isDirectory() ?? false,
     machineId: has('machine-id'),
     indexes,
-    shadowed: [
-      ...['fstab', 'hostext.conf', 'docker/daemon.json'].filter(has),
-      ...dropIns.map((name) => `hostext.conf.d/${name}`),
-    ],
+    shadowed: [...['fstab', 'hostext.conf'].filter(has), ...dropIns.map((name) => `hostext.conf.d/${name}`)],
   }
 }

@@ -23,6 +23,11 @@ export type Root = {
    * boot.
    */
   base?: { prefix: string; live: string[] }
+  /**
+   * For the settings of an engine: the upper directory of a persistent /etc, for the kernel. The engine of
+   * the stacked system finds its settings in /etc with these changes.
+   */
+  changes?: string
 }
 
 export function inputRoot(environment: NodeJS.ProcessEnv): Root {
@@ -30,7 +35,19 @@ export function inputRoot(environment: NodeJS.ProcessEnv): Root {
 }
 
 /** Where a path of the root is for the kernel. */
-export function at({ prefix, base }: Root, path: string): string {
+export function at({ prefix, base, changes }: Root, path: string): string {
+  if (changes !== undefined && path.startsWith('/etc/')) {
+    const changed = changes + path.slice('/etc'.length)
+    const stat = lstat(changed)
+    // A whiteout: nothing can be below it.
+    if (stat?.isCharacterDevice() && stat.rdev === 0) return `${changed}/deleted`
+    // Of a directory that both have, the names of both count: listDirectory().
+    if (stat && !(stat.isDirectory() && lstat(prefixOf({ prefix, base }, path)))) return changed
+  }
+  return prefixOf({ prefix, base }, path)
+}
+
+function prefixOf({ prefix, base }: Pick<Root, 'prefix'> & { base: Root['base'] }, path: string): string {
   if (!base || base.live.some((place) => path === place || path.startsWith(`${place}/`))) return prefix + path
   return base.prefix + path
 }
@@ -137,17 +154,34 @@ export function kindOf(stat: Stats): string {
 export function listDirectory(root: Root, path: string): string[] {
   try {
     if (!statSync(at(root, path), { throwIfNoEntry: false })?.isDirectory()) return []
-    return readdirSync(at(root, path)).sort()
+    const names = readdirSync(at(root, path))
+    return (root.changes === undefined ? names : withChanged(root, path, names)).sort()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return []
     throw new FileProblem(path, reason(error))
   }
 }
 
+/** The names in a directory of /etc, with those that were added, and without those that were deleted. */
+function withChanged(root: Root, path: string, names: readonly string[]): string[] {
+  let added: string[] = []
+  if (path.startsWith('/etc/'))
+    try {
+      added = readdirSync(root.changes + path.slice('/etc'.length))
+    } catch {
+      // Nothing has changed there.
+    }
+  return [...new Set([...names, ...added])].filter((name) => statLink(root, `${path}/${name}`))
+}
+
 /** lstat(2), or undefined if it fails. */
 export function statLink(root: Root, path: string): Stats | undefined {
+  return lstat(at(root, path))
+}
+
+function lstat(place: string): Stats | undefined {
   try {
-    return lstatSync(at(root, path), { throwIfNoEntry: false })
+    return lstatSync(place, { throwIfNoEntry: false })
   } catch {
     // The name is too long, or the disk does not answer.
     return undefined

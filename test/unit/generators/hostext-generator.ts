@@ -109,6 +109,7 @@ for (const shell of shells) {
         ['fstab mounts above it', { 'etc/fstab': 'x /var/ ext4' }],
         ['a unit mounts it', { 'etc/systemd/system/mnt-data.mount': '' }],
         ['behind a link', { 'var/lib/docker': '-> /data/docker' }],
+        ['a persistent /etc names it', { 'var/lib/hostext/etc/upper/docker/daemon.json': '{}' }],
         ['above a link', { var: '-> data/var' }],
         [
           'elsewhere',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readEtcChanges } from '../../../src/machine/etc-changes.js'
+import { readEtcChanges, withChanges } from '../../../src/machine/etc-changes.js'
 import { makeTree } from '../../support/tree.js'
 
 const read = (...files: string[]) => {
@@ -10,6 +10,14 @@ const read = (...files: string[]) => {
 t.test('nothing is kept', async (t) => {
   t.same(read(), { kept: false, machineId: false, indexes: [], shadowed: [] })
   t.same(read('passwd', 'udev/rules.d/x'), { kept: true, machineId: false, indexes: [], shadowed: [] })
+})
+
+t.test('the settings of the engine are read with them', async (t) => {
+  const prefix = makeTree(t, { 'var/lib/hostext/etc/upper/x': '' })
+  const changes = readEtcChanges({ prefix })
+  t.same(withChanges({ prefix }, changes), { prefix, changes: `${prefix}/var/lib/hostext/etc/upper` })
+  t.same(withChanges({ prefix }, { ...changes, kept: false }), { prefix })
+  t.same(withChanges({ prefix }, undefined), { prefix })
 })
 
 t.test('kept changes that an index has to know', async (t) => {

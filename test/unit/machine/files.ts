@@ -69,6 +69,34 @@ for (const errno of [-74, -117]) {
   t.equal(reason(Object.assign(new Error(message), { errno })), 'the file system is damaged there')
 }
 
+t.test('/etc with the changes that are kept', async (t) => {
+  const prefix = makeTree(t, {
+    'etc/both/base': 'base',
+    'etc/both/changed': 'base',
+    'etc/both/deleted': 'base',
+    'etc/only/base': 'base',
+    'etcetera/x': 'base',
+    'upper/both/changed': 'upper',
+    'upper/both/new': 'upper',
+    'upper/new/x': 'upper',
+    'upper/cetera/x': 'upper',
+  })
+  const root = { prefix, changes: join(prefix, 'upper') }
+  const read = (path: string) => readText(root, path)
+  t.same(
+    ['both/base', 'both/changed', 'both/new', 'new/x', 'only/base'].map((path) => read(`/etc/${path}`)),
+    ['base', 'upper', 'upper', 'upper', 'base'],
+  )
+  t.equal(read('/etcetera/x'), 'base')
+  t.same(listDirectory(root, '/etc/both'), ['base', 'changed', 'deleted', 'new'])
+  t.same(listDirectory(root, '/etc/new'), ['x'])
+  t.same(listDirectory(root, '/etc/only'), ['base'])
+  if (spawnSync('mknod', [join(prefix, 'upper/both/deleted'), 'c', '0', '0']).status !== 0) return
+  t.equal(read('/etc/both/deleted'), undefined)
+  t.equal(statLink(root, '/etc/both/deleted'), undefined)
+  t.same(listDirectory(root, '/etc/both'), ['base', 'changed', 'new'])
+})
+
 t.test('links in a path', async (t) => {
   const root = {
     prefix: makeTree(t, {

@@ -242,6 +242,29 @@ t.test('rather the last good stack than a part of a new one', async (t) => {
   t.match(plan().decision, { plan: { safety: { kind: 'trial' } } })
 })
 
+t.test("the engine's settings are those of the persistent /etc in which it will run", async (t) => {
+  const upper = 'var/lib/hostext/etc/upper'
+  const root = machine(t, WRITABLE, 'srv/engine')
+  const places = () => {
+    const decision = readAndDecide(root, {})
+    return decision.facts.dataRoots.places.map(({ path }) => path)
+  }
+  t.notOk(places().includes('/srv/engine'))
+  writeTree(root.prefix, { [`${upper}/docker/daemon.json`]: '{ "data-root": "/srv/engine" }' })
+  t.equal(places()[0], '/srv/engine', '/etc/docker is only there')
+  t.equal(readAndDecide(root, {}).facts.engines?.length, 1)
+  rmSync(join(root.prefix, upper, 'docker'), { recursive: true })
+  const dropIn = 'systemd/system/docker.service.d/x.conf'
+  writeTree(root.prefix, {
+    'usr/lib/systemd/system/docker.service': '[Service]\nExecStart=dockerd\n',
+    'etc/systemd/system/docker.service.d/a.conf': '[Service]\nExecStart=dockerd --data-root /a\n',
+    [`${upper}/${dropIn}`]: '[Service]\nExecStart=dockerd --data-root /srv/engine\n',
+  })
+  t.equal(places()[0], '/srv/engine', 'the drop-ins of both')
+  writeTree(root.prefix, { 'etc/hostext.conf': '[Root]\nEtc=volatile\n' })
+  t.equal(places()[0], '/a', 'what is left of an earlier setting does not count')
+})
+
 const HOSTEXT = 'var/lib/docker/hostext'
 
 /** A machine whose images are prepared, and the record of its stack. */
