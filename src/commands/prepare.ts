@@ -75,8 +75,7 @@ async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: 
   let done = true
   /** IDs of containers. */
   const tried = new Set<string>()
-  // Until nothing new is found: the path unit that watches the containers does not see what changes while
-  // this runs, and an engine may take long to write a container.
+  // Until nothing new is found: an engine may take long to write a container.
   for (;;) {
     const { facts, decision } = readAndDecide(root, environment)
     const engine = findEngine(facts.engines ?? [])
