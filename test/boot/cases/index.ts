@@ -13,6 +13,8 @@ export function cases(): Case[] {
       machine: {
         dataRoot: indexesDataRoot,
         devices: ['edu'],
+        // Emulated, the indexes take half a minute, and more on a busy host.
+        files: { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' },
         script: `${BASE_REPORT}
 report first cat /sys/module/feature_first/parameters/bound
 report second cat /sys/module/feature_second/parameters/answer
