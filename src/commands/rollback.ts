@@ -18,7 +18,7 @@ import { readRecords } from '../trial/records.js'
  */
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const machine = readMachine(root, environment)
-  const { configuration, commandLine, fstab, mounts, directories } = machine
+  const { configuration, commandLine, fstab, mounts, planned, directories } = machine
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
   const homes = findHomes(readDataRoots(root, machine))
   const has = (path: string, names: string[]): boolean =>
@@ -31,7 +31,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
     (homes.includes(DOCKER.dataRoot) ? DOCKER.dataRoot : (homes[0] as string))
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const writable = isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
-  const { state } = chooseState(configuration.state, writable, fstab, directories)
+  const { state } = chooseState(configuration.state, writable, planned, directories)
   const place = findPlace(mounts, dataRoot, state)
   const { good, tried, problems } = readRecords(root, dataRoot)
   return [
