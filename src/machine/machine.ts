@@ -20,7 +20,7 @@ import { readOtherGenerators } from './other-generators.js'
 import { type Packages, readPackages } from './packages.js'
 import { type PlannedMount, readPlanned } from './planned.js'
 import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
-import { readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
+import { readHooked, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
 import { readUses, type Use } from './uses.js'
 
 /**
@@ -52,6 +52,8 @@ export type Machine = {
   hasBase: boolean
   /** The links through which the target of this boot pulls in units. */
   pulledIn: string[]
+  /** The units that generators may link to that target. */
+  hooked: string[]
   /** What this boot mounts without being asked. */
   planned: PlannedMount[]
   /** What of the root they and swap files write to. */
@@ -140,6 +142,8 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     unprepared: root.base ? {} : readUnprepared(read(UNPREPARED)),
     hasBase: statLink(root, BASE)?.isDirectory() ?? false,
     pulledIn: readPulledIn(root, commandLine.target),
+    // Nobody links units to default.target.
+    hooked: commandLine.target === 'default.target' ? [] : readHooked(root),
     planned,
     uses: readUses(root, planned, fstab),
     absent: planned.map(({ mountPoint }) => mountPoint).filter((path) => !has(path)),

@@ -23,6 +23,22 @@ export function readPulledIn(root: Root, target: string): string[] {
   return [...links].sort()
 }
 
+/** Run levels whose scripts systemd-sysv-generator(8) makes units of. */
+const RUN_LEVELS = [2, 3, 4, 5]
+
+/**
+ * The units that generators link to the target of a boot where they find something to run: systemd's own, for
+ * rc.local and SysV scripts, and that of cloud-init. Their links cannot be seen before they have run.
+ */
+export function readHooked(root: Root): string[] {
+  const scripts = RUN_LEVELS.flatMap((level) => list(root, `/etc/rc${level}.d`)).flatMap(
+    (name) => /^S\d\d([\w.@:-]{1,200}?)(?:\.sh)?$/.exec(name)?.[1] ?? [],
+  )
+  return [
+    ...new Set(['cloud-init.target', 'rc-local.service', ...scripts.map((name) => `${name}.service`)]),
+  ].sort()
+}
+
 /**
  * A unit as its file and its drop-ins have it: all assignments in their order, without sections. Undefined if
  * there is no such unit, or it is masked. `directories`: where to look, the first one counts.

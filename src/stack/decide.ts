@@ -56,7 +56,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
 
   const boot: Boot = {
     target: machine.commandLine.target,
-    pulledIn: [...machine.pulledIn, ...(machine.commandLine.debugUnits ?? [])],
+    pulledIn: [...machine.pulledIn, ...machine.hooked, ...(machine.commandLine.debugUnits ?? [])],
     timeout: configuration.timeout,
   }
   type Demand = { mount: PlannedMount; named: boolean }

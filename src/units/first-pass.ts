@@ -155,11 +155,12 @@ JobTimeoutSec=${timeout}
 
 /**
  * What keeps the rest of the system from starting with a target that the kernel command line names. Another
- * generator may link any unit to that target (rc.local, SysV scripts, cloud-init), and its links are links of
- * hostext.target then. All but a few units require sysinit.target, unless they say otherwise
- * (systemd.unit(5), DefaultDependencies=); while it is masked, they cannot start. Not for default.target, to
- * which nobody links units: if another generator took its place then, PID 1 would find nothing that it can
- * boot. `isOnline`: the network, which is made of such units, has to start before the switch.
+ * generator may link any unit to that target, and its links are links of hostext.target then. (Those that are
+ * known are masked by their names; systemd 252 starts a unit even if what it requires cannot start.) All but
+ * a few units require sysinit.target, unless they say otherwise (systemd.unit(5), DefaultDependencies=);
+ * while it is masked, they cannot start. Not for default.target, to which nobody links units: if another
+ * generator took its place then, PID 1 would find nothing that it can boot. `isOnline`: the network, which is
+ * made of such units, has to start before the switch.
  */
 function standStill({ target }: Boot, isOnline: boolean): UnitFile[] {
   return target === 'default.target' || isOnline ? [] : [{ path: 'early/sysinit.target', link: '/dev/null' }]

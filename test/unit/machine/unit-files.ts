@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readEnabledMounts, readPulledIn, readUnit } from '../../../src/machine/unit-files.js'
+import { readEnabledMounts, readHooked, readPulledIn, readUnit } from '../../../src/machine/unit-files.js'
 import { makeTree } from '../../support/tree.js'
 
 t.test('what a target pulls in, from wherever units are', async (t) => {
@@ -54,4 +54,16 @@ t.test('mount units that something starts', async (t) => {
   })
   t.same(readEnabledMounts({ prefix }), ['mnt-data.mount', 'my\\x2ddisk.mount', 'usb.mount'])
   t.same(readEnabledMounts({ prefix: '/nonexistent' }), [])
+})
+
+t.test('what generators link to a target', async (t) => {
+  const prefix = makeTree(t, {
+    'etc/rc2.d/S01cron': '',
+    'etc/rc3.d/S20old.sh': '',
+    'etc/rc3.d/S01cron': '',
+    'etc/rc5.d/K01off': '',
+    'etc/rc1.d/S01single': '',
+    'etc/rc4.d/S01odd name': '',
+  })
+  t.same(readHooked({ prefix }), ['cloud-init.target', 'cron.service', 'old.service', 'rc-local.service'])
 })
