@@ -66,8 +66,6 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
 
   return [
     ...overlays.map((stack) => stackUnit(stack, plan, root)),
-    takenUnit(plan.target),
-    { path: `normal/basic.target.wants/${TAKEN_SERVICE}`, link: `../${TAKEN_SERVICE}` },
     ...binds.map(({ file }) => file),
     ...(plan.indexes.length > 0
       ? [plan.index.kept ? keptIndexUnit(plan, plan.index.kept) : indexUnit(plan, overlays)]
@@ -144,6 +142,8 @@ JobTimeoutSec=${timeout}
 `,
     },
     awakeUnit(),
+    takenUnit(boot.target),
+    { path: `normal/basic.target.wants/${TAKEN_SERVICE}`, link: `../${TAKEN_SERVICE}` },
     ...quiet(),
     ...boot.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
     // Once this link exists, the boot starts hostext.target.
