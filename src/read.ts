@@ -8,12 +8,11 @@ import { replacedFinder } from './image/replaced.js'
 import { withChanges } from './machine/etc-changes.js'
 import type { Root } from './machine/files.js'
 import { type Machine, readMachine } from './machine/machine.js'
-import { mountOf } from './machine/mountinfo.js'
 import { nameOf } from './machine/os-release.js'
 import { decide } from './stack/decide.js'
+import { keepsEtc } from './stack/etc.js'
 import type { Facts, GoodStack, Reading } from './stack/facts.js'
 import type { Decision } from './stack/plan.js'
-import { isRootWritable } from './stack/state.js'
 import { readIndexes } from './trial/indexes.js'
 import { readLastGood, readRecords, restoreStack, type SourcedStack } from './trial/records.js'
 
@@ -37,11 +36,8 @@ export function readAndDecide(
 
 /** Where to look for an engine, by its settings as it will find them. */
 export function readDataRoots(root: Root, machine: Machine): DataRoots {
-  const { configuration, commandLine, fstab, mounts, etcChanges } = machine
-  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  const isKept =
-    configuration.etc === 'persistent' || isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
-  return findDataRoots(isKept ? withChanges(root, etcChanges) : root, configuration.dataRoot)
+  const settings = keepsEtc(machine) ? withChanges(root, machine.etcChanges) : root
+  return findDataRoots(settings, machine.configuration.dataRoot)
 }
 
 function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading): Partial<Facts> {

@@ -1,6 +1,6 @@
-import { type Dirent, readdirSync } from 'node:fs'
+import { lstatSync, readdirSync } from 'node:fs'
 import { CHANGES } from '../machine/etc-changes.js'
-import { listDirectory, type Root, statLink } from '../machine/files.js'
+import { isWhiteout, listDirectory, type Root, statLink } from '../machine/files.js'
 import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import { printable } from '../text/printable.js'
 
@@ -31,7 +31,7 @@ export function readChanges(root: Root): Change[] {
         .sort((a, b) => Number(a) - Number(b))
         .map((layer) => `run-hostext-${layer}.mount`)
       changes.push({
-        kind: isWhiteout(root, path, entry) ? 'deleted' : 'written',
+        kind: isWhiteout(lstatSync(upper + path)) ? 'deleted' : 'written',
         path: `/etc${path}`,
         hides,
       })
@@ -39,10 +39,6 @@ export function readChanges(root: Root): Change[] {
   }
   walk('')
   return changes
-}
-
-function isWhiteout(root: Root, path: string, entry: Dirent): boolean {
-  return entry.isCharacterDevice() && statLink(root, `${CHANGES}/upper${path}`)?.rdev === 0
 }
 
 /** `written  /etc/issue  (hides the one in run-hostext-0.mount)` */

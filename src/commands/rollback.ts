@@ -6,7 +6,7 @@ import { mountOf } from '../machine/mountinfo.js'
 import { readDataRoots } from '../read.js'
 import { describeBase } from '../stack/base-change.js'
 import type { RecordedStack } from '../stack/record.js'
-import { chooseState, isRootWritable } from '../stack/state.js'
+import { chooseState, hasWritableRoot } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
 import { printable } from '../text/printable.js'
 import { readRecords } from '../trial/records.js'
@@ -18,7 +18,7 @@ import { readRecords } from '../trial/records.js'
  */
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const machine = readMachine(root, environment)
-  const { configuration, commandLine, fstab, mounts, directories } = machine
+  const { configuration, fstab, mounts, directories } = machine
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
   const homes = findHomes(readDataRoots(root, machine))
   const has = (path: string, names: string[]): boolean =>
@@ -29,9 +29,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
     homes.find((path) => has(path, CONTAINER_LISTS)) ??
     homes.find((path) => (mountOf(mounts, path)?.mountPoint ?? '/') !== '/') ??
     (homes.includes(DOCKER.dataRoot) ? DOCKER.dataRoot : (homes[0] as string))
-  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  const writable = isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
-  const { state } = chooseState(configuration.state, writable, fstab, directories)
+  const { state } = chooseState(configuration.state, hasWritableRoot(machine), fstab, directories)
   const place = findPlace(mounts, dataRoot, state)
   const { good, tried, problems } = readRecords(root, dataRoot)
   return [

@@ -1,6 +1,6 @@
 import { parse } from 'smol-toml'
 import { directoryPath } from '../machine/configuration.js'
-import { listDirectory, type Root, readText, statLink } from '../machine/files.js'
+import { listDirectory, type Root, readText, resolveLinks, statLink } from '../machine/files.js'
 import { isObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
@@ -123,12 +123,12 @@ function readFiles(root: Root, warn: Warn): { file: string; text: string }[] {
   MAIN_FILES.some(read)
   const dropIns = new Map<string, string>()
   for (const directory of DROP_IN_DIRECTORIES) {
-    const stat = statLink(root, directory)
-    if (!stat) continue
-    if (stat.isFile()) warn(`${directory}: not a directory`)
+    if (!statLink(root, directory)) continue
+    if (!statLink(root, resolveLinks(root, directory))?.isDirectory()) warn(`${directory}: not a directory`)
     try {
-      for (const name of listDirectory(root, directory).filter((name) => name.endsWith('.conf')))
-        if (statLink(root, `${directory}/${name}`)?.isFile()) dropIns.set(name, directory)
+      for (const name of listDirectory(root, directory))
+        if (name.endsWith('.conf') && statLink(root, `${directory}/${name}`)?.isFile())
+          dropIns.set(name, directory)
     } catch (error) {
       warn((error as Error).message)
     }

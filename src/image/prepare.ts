@@ -12,6 +12,7 @@ import {
 import { resolve } from 'node:path'
 import type { Layers } from '../engine/engine.js'
 import { OWN_DIRECTORY } from '../engine/places.js'
+import { findUnfitDirectory } from '../engine/trust.js'
 import { at, kindOf, type Root, readText, reason, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
 import { printable } from '../text/printable.js'
@@ -312,8 +313,8 @@ function makeDirectory(path: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new Error(`${path}: ${reason(error)}`)
     // To open a FIFO would wait for ever.
-    const there = statLink({ prefix: '' }, path)
-    if (there && !there.isDirectory()) throw new Error(`${path}: not a directory but ${kindOf(there)}`)
+    const unfit = findUnfitDirectory({ prefix: '' }, path)
+    if (unfit) throw new Error(`${path}: ${unfit}`)
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Dirent, lstatSync, readlinkSync, type Stats } from 'node:fs'
-import { at, type Root, statLink } from '../machine/files.js'
+import { at, isWhiteout, type Root, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
 import type { List } from './contents.js'
 import { type EssentialTree, essentialBelow, essentialTree } from './essential.js'
@@ -59,7 +59,8 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
       }
       if (entry.isFile() && stat.isFile()) return undefined
       // A whiteout of a directory without essential files hides nothing: the root's directory shows through.
-      if (!levels.some(hasFiles) && isWhiteout(diff + here, entry)) return undefined
+      if (!levels.some(hasFiles) && entry.isCharacterDevice() && isWhiteout(lstatSync(diff + here)))
+        return undefined
       return here
     }
 
@@ -136,9 +137,4 @@ function hasMore({ names, patterns }: EssentialTree): boolean {
 /** Whether there are files below this level that no image may replace, not only places. */
 function hasFiles({ names, patterns }: EssentialTree): boolean {
   return [...names.values(), ...patterns.values()].some((below) => below === true || hasFiles(below))
-}
-
-/** A character device 0/0: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories". */
-function isWhiteout(path: string, entry: Dirent): boolean {
-  return entry.isCharacterDevice() && lstatSync(path).rdev === 0
 }

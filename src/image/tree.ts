@@ -15,7 +15,7 @@ import {
   symlinkSync,
   utimesSync,
 } from 'node:fs'
-import { at, type Root, reason, resolveLinks, statLink } from '../machine/files.js'
+import { at, isWhiteout, type Root, reason, resolveLinks, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
 import { isBelow } from '../machine/mountinfo.js'
 import { printable } from '../text/printable.js'
@@ -235,7 +235,7 @@ export function makeTree(input: TreeInput): MadeTree {
     }
     let stat = lstatSync(source ?? shown)
     // A whiteout, if the image is one layer.
-    if (stat.isCharacterDevice() && stat.rdev === 0) return
+    if (isWhiteout(stat)) return
     // A layer may have the attributes of a file and not its contents (metacopy=on in overlayfs.rst).
     const isEmpty = stat.isFile() && stat.size > 0 && stat.blocks === 0
     const isWhole = source !== undefined && isSameKind(stat, entry) && !isEmpty

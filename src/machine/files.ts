@@ -36,20 +36,29 @@ export function inputRoot(environment: NodeJS.ProcessEnv): Root {
 
 /** Where a path of the root is for the kernel. */
 export function at({ prefix, base, changes }: Root, path: string): string {
-  if (changes !== undefined && path.startsWith('/etc/')) {
-    const changed = changes + path.slice('/etc'.length)
-    const stat = lstat(changed)
-    // A whiteout: nothing can be below it.
-    if (stat?.isCharacterDevice() && stat.rdev === 0) return `${changed}/deleted`
-    // Of a directory that both have, the names of both count: listDirectory().
-    if (stat && !(stat.isDirectory() && lstat(prefixOf({ prefix, base }, path)))) return changed
-  }
-  return prefixOf({ prefix, base }, path)
+  const isLive = !base || base.live.some((place) => path === place || path.startsWith(`${place}/`))
+  const own = (isLive ? prefix : base.prefix) + path
+  return changes !== undefined && path.startsWith('/etc/') ? changedPlace(changes, path, own) : own
 }
 
-function prefixOf({ prefix, base }: Pick<Root, 'prefix'> & { base: Root['base'] }, path: string): string {
-  if (!base || base.live.some((place) => path === place || path.startsWith(`${place}/`))) return prefix + path
-  return base.prefix + path
+/** Where a path of /etc is with its changes. `own`: where it is without them. */
+function changedPlace(changes: string, path: string, own: string): string {
+  const changed = changes + path.slice('/etc'.length)
+  let place = changes
+  for (const name of path.split('/').slice(2)) {
+    place += `/${name}`
+    const stat = lstat(place)
+    if (!stat) return own
+    // Nothing is below a file, and nothing is where something was deleted.
+    if (!stat.isDirectory()) return place === changed && !isWhiteout(stat) ? place : `${place}/none`
+  }
+  // Of a directory that both have, the names of both count: listDirectory().
+  return lstat(own) ? own : place
+}
+
+/** Whether something was deleted there: Documentation/filesystems/overlayfs.rst, "whiteouts". */
+export function isWhiteout(stat: Stats): boolean {
+  return stat.isCharacterDevice() && stat.rdev === 0
 }
 
 /** What is wrong with a file or a directory. The message starts with the path; `why` does not have it. */
@@ -155,23 +164,14 @@ export function listDirectory(root: Root, path: string): string[] {
   try {
     if (!statSync(at(root, path), { throwIfNoEntry: false })?.isDirectory()) return []
     const names = readdirSync(at(root, path))
-    return (root.changes === undefined ? names : withChanged(root, path, names)).sort()
+    if (root.changes === undefined || !path.startsWith('/etc/')) return names.sort()
+    // With those that were added, and without those that were deleted.
+    const added = listDirectory({ prefix: root.changes }, path.slice('/etc'.length))
+    return [...new Set([...names, ...added])].filter((name) => statLink(root, `${path}/${name}`)).sort()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return []
     throw new FileProblem(path, reason(error))
   }
-}
-
-/** The names in a directory of /etc, with those that were added, and without those that were deleted. */
-function withChanged(root: Root, path: string, names: readonly string[]): string[] {
-  let added: string[] = []
-  if (path.startsWith('/etc/'))
-    try {
-      added = readdirSync(root.changes + path.slice('/etc'.length))
-    } catch {
-      // Nothing has changed there.
-    }
-  return [...new Set([...names, ...added])].filter((name) => statLink(root, `${path}/${name}`))
 }
 
 /** lstat(2), or undefined if it fails. */

@@ -13,7 +13,7 @@ import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { type Back, findBack } from './back.js'
 import { describeBooted } from './base-change.js'
-import { chooseEtc, describeShadowed, findChangesPlace } from './etc.js'
+import { chooseEtc, describeShadowed, findChangesPlace, keepsEtc } from './etc.js'
 import type { Against, Facts, Reading, RecordFacts, TrialName } from './facts.js'
 import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isRemounted } from './mounts.js'
 import { describeNothing } from './nothing.js'
@@ -22,7 +22,7 @@ import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
 import type { Boot, Decision, Plain, Plan, Wait } from './plan.js'
 import { type Recorded, recordOn, stackText } from './record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
-import { chooseState, findCopied, isRootWritable, READ_ONLY_TYPES } from './state.js'
+import { chooseState, findCopied, hasWritableRoot, READ_ONLY_TYPES } from './state.js'
 import {
   describeRollback,
   findMarks,
@@ -70,9 +70,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   // Several places may be on one file system.
   const paths = [...new Set(wanted.flatMap(({ path }) => missing.get(path) ?? []))]
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  const rootWritable = isRootWritable(fstabRoot, machine.commandLine, mountOf(mounts, '/'))
-  const keepsEtc = configuration.etc === 'persistent' || (configuration.etc === 'auto' && rootWritable)
-  const etcUnmounted = keepsEtc && findUnmounted(machine, CHANGES) !== undefined
+  const rootWritable = hasWritableRoot(machine)
+  const etcUnmounted = keepsEtc(machine) && findUnmounted(machine, CHANGES) !== undefined
   if (paths.length > 0 && !machine.collected) {
     // Everything that is missing at once: there is no third try.
     return { wait: waitFor(etcUnmounted ? [...paths, CHANGES] : paths), messages }

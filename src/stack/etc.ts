@@ -3,6 +3,7 @@ import { CHANGES } from '../machine/etc-changes.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, mountOf } from '../machine/mountinfo.js'
 import type { Message } from '../text/log.js'
+import { hasWritableRoot } from './state.js'
 
 /**
  * What /etc of the locked system is: part of the root, an overlay whose changes are lost at reboot, or an
@@ -61,6 +62,14 @@ const UNFIT_TYPES = [
   'exfat',
   'ntfs3',
 ]
+
+/** Whether changes to /etc are kept, as far as there is a place for them: `Etc=` in hostext.conf(5). */
+export function keepsEtc(
+  machine: Pick<Machine, 'configuration' | 'fstab' | 'commandLine' | 'mounts'>,
+): boolean {
+  const { etc } = machine.configuration
+  return etc === 'persistent' || (etc === 'auto' && hasWritableRoot(machine))
+}
 
 /**
  * Chooses the mode of /etc. `auto` is persistent if the root would be writable without us, as people expect

@@ -1,7 +1,8 @@
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
 import { type FstabEntry, isAutomatic } from '../machine/fstab.js'
 import type { KernelCommandLine } from '../machine/kernel-command-line.js'
-import { isBelow, isMountedWritable, type MountPoint } from '../machine/mountinfo.js'
+import type { Machine } from '../machine/machine.js'
+import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
 import { hasMountUnit } from '../machine/unit-files.js'
 
 /**
@@ -47,6 +48,16 @@ export function isRootWritable(
   if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
   if (commandLine.root) return commandLine.root === 'rw'
   return isMountedWritable(root)
+}
+
+/** {@link isRootWritable} for the root of a machine. */
+export function hasWritableRoot({
+  fstab,
+  commandLine,
+  mounts,
+}: Pick<Machine, 'fstab' | 'commandLine' | 'mounts'>): boolean {
+  const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
+  return isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
 }
 
 /**

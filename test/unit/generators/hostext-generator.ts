@@ -110,6 +110,10 @@ for (const shell of shells) {
         ['a unit mounts it', { 'etc/systemd/system/mnt-data.mount': '' }],
         ['behind a link', { 'var/lib/docker': '-> /data/docker' }],
         ['a persistent /etc names it', { 'var/lib/hostext/etc/upper/docker/daemon.json': '{}' }],
+        [
+          'a persistent /etc has it on the command line',
+          { 'var/lib/hostext/etc/upper/systemd/system/snap.docker.dockerd.service.d/x.conf': '' },
+        ],
         ['above a link', { var: '-> data/var' }],
         [
           'elsewhere',

@@ -95,6 +95,9 @@ t.test('/etc with the changes that are kept', async (t) => {
   t.equal(read('/etc/both/deleted'), undefined)
   t.equal(statLink(root, '/etc/both/deleted'), undefined)
   t.same(listDirectory(root, '/etc/both'), ['base', 'changed', 'new'])
+  spawnSync('mknod', [join(prefix, 'upper/only'), 'c', '0', '0'])
+  t.equal(read('/etc/only/base'), undefined, 'what is in a deleted directory')
+  t.same(listDirectory(root, '/etc/only'), [])
 })
 
 t.test('links in a path', async (t) => {
