@@ -62,6 +62,8 @@ function command({ machine, disks, boot, words, reports, isTyped }: Start): stri
     // others.
     ...[`con0=${isTyped ? 'fd:0' : 'null'},fd:1`, 'con=null', 'ssl=null', 'ssl1=null,fd:3', 'console=tty0'],
     ...['panic=-1', 'printk.time=1', 'TERM=dumb'],
+    // This kernel is built for a log of 16 KiB. On a busy processor, that is full before journald reads it.
+    'log_buf_len=1M',
     // This kernel (7.2) panics if a process that has an io_uring, like Node.js, starts another program.
     'sysctl.kernel.io_uring_disabled=2',
     // Otherwise it traces its processes with ptrace(2), which takes 1.6 times the processor time.
