@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { inputRoot, statLink } from './machine/files.js'
 import { DECISION, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
 import { readAndDecide } from './read.js'
@@ -10,7 +10,7 @@ import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
 import { layerUnits } from './units/layer.js'
 import { lockedUnits } from './units/locked.js'
-import { stackDirectories } from './units/stack.js'
+import { newPlaces, stackDirectories } from './units/stack.js'
 import { rollbackUnits } from './units/trial.js'
 
 /**
@@ -30,13 +30,15 @@ export function generate(
   const root = inputRoot(environment)
   if (statLink(root, DECISION)) return
 
-  const { decision } = readAndDecide(root, environment)
+  const decision = yieldTo(early, readAndDecide(root, environment).decision)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {
-    const { paths, mounting, preparing } = decision.wait
+    const { paths, mounting, preparing, generators } = decision.wait
     const what = mounting
       ? `mounting ${printable(paths.join(', '))}`
-      : `preparing ${printableList(preparing)}`
+      : preparing.length > 0
+        ? `preparing ${printableList(preparing)}`
+        : `looking at what ${printableList(generators)} mounts`
     log({ level: 'notice', text: `first: ${what}` })
     const units = collectUnits(decision.wait, normal)
     prepareRun(run, decision.wait)
@@ -60,6 +62,25 @@ export function generate(
   writeFiles(files, { normal, early, late })
 }
 
+/**
+ * Another generator may have made this boot its own. One that does it later is named by units/first-pass.ts.
+ */
+function yieldTo(early: string, decision: Decision): Decision {
+  if ('plain' in decision) return decision
+  const { target } = 'wait' in decision ? decision.wait : decision.plan
+  let other: string
+  try {
+    other = readlinkSync(`${early}/${target}`)
+  } catch {
+    return decision
+  }
+  const name = printable(other.slice(other.lastIndexOf('/') + 1))
+  return {
+    plain: `another generator boots into ${name} in the place of ${target}`,
+    messages: decision.messages,
+  }
+}
+
 type Directories = Record<'normal' | 'early' | 'late', string>
 
 /**
@@ -74,6 +95,12 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
     // except through the overlay.
     mkdirSync(`${run}/${path.split('/', 1)[0]}`, { recursive: true, mode: 0o700 })
     mkdirSync(`${run}/${path}`, { recursive: true })
+  }
+
+  for (const path of newPlaces(plan)) mkdirSync(`${run}/${path}`, { recursive: true, mode: 0o755 })
+  if (plan.rootDevice !== undefined) {
+    rmSync(`${run}/volatile-root`, { force: true })
+    symlinkSync(`/dev/block/${plan.rootDevice}`, `${run}/volatile-root`)
   }
 
   const layers = layerUnits(plan)
@@ -121,8 +148,17 @@ function writeFiles(files: readonly UnitFile[], directories: Directories): void 
     const directory = path.slice(0, path.lastIndexOf('/'))
     if (!made.has(directory)) mkdirSync(directory, { recursive: true })
     made.add(directory)
-    if ('link' in file) symlinkSync(file.link, path)
+    if ('link' in file) makeLink(file.link, path)
     else writeFileSync(path, file.text, NEW_FILE)
+  }
+}
+
+/** systemd-debug-generator(8) may mask the same unit in the same directory, at the same time. */
+function makeLink(target: string, path: string): void {
+  try {
+    symlinkSync(target, path)
+  } catch (error) {
+    if (target !== '/dev/null' || readlinkSync(path) !== target) throw error
   }
 }
 

@@ -18,7 +18,7 @@ import { readRecords } from '../trial/records.js'
  */
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const machine = readMachine(root, environment)
-  const { configuration, fstab, mounts, directories } = machine
+  const { configuration, mounts, planned, directories } = machine
   if (configuration.attempts === 0) return ['rollback: off: Attempts=0']
   const homes = findHomes(readDataRoots(root, machine))
   const has = (path: string, names: string[]): boolean =>
@@ -29,7 +29,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
     homes.find((path) => has(path, CONTAINER_LISTS)) ??
     homes.find((path) => (mountOf(mounts, path)?.mountPoint ?? '/') !== '/') ??
     (homes.includes(DOCKER.dataRoot) ? DOCKER.dataRoot : (homes[0] as string))
-  const { state } = chooseState(configuration.state, hasWritableRoot(machine), fstab, directories)
+  const { state } = chooseState(configuration.state, hasWritableRoot(machine), planned, directories)
   const place = findPlace(mounts, dataRoot, state)
   const { good, tried, problems } = readRecords(root, dataRoot)
   return [

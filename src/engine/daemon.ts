@@ -1,5 +1,5 @@
-import { listDirectory, type Root, readBytes, readText, statLink } from '../machine/files.js'
-import { UNIT_DIRECTORIES } from '../machine/unit-files.js'
+import { type Root, readBytes, statLink } from '../machine/files.js'
+import { readAssignments, readUnit, UNIT_DIRECTORIES } from '../machine/unit-files.js'
 import { isObject } from '../text/json.js'
 
 /** A program that keeps containers as Docker does, and where it finds its settings. */
@@ -137,18 +137,11 @@ export function readCommandLine(
   root: Root,
   units: readonly string[],
 ): { name: string; words: string[] } | undefined {
-  const directories = UNIT_DIRECTORIES.filter((path) => statLink(root, path))
-  const found = units
-    .flatMap((name) => directories.map((directory) => ({ name, path: `${directory}/${name}` })))
-    .find(({ path }) => statLink(root, path))
-  if (!found) return undefined
-  const dropIns = new Map<string, string>()
-  for (const directory of directories.map((path) => `${path}/${found.name}.d`)) {
-    // If several directories have the same name, the first one counts.
-    for (const name of list(root, directory).filter((name) => name.endsWith('.conf')))
-      if (!dropIns.has(name)) dropIns.set(name, `${directory}/${name}`)
-  }
-  const files = [found.path, ...[...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path)]
+  const name = units.find((name) =>
+    UNIT_DIRECTORIES.some((directory) => statLink(root, `${directory}/${name}`)),
+  )
+  if (name === undefined) return undefined
+  const assignments = readUnit(root, name)?.assignments ?? []
 
   let command: string[] = []
   const variables = new Map<string, string>()
@@ -156,7 +149,7 @@ export function readCommandLine(
     const [, name, value] = /^(\w+)=(.*)$/s.exec(assignment) ?? []
     if (name !== undefined) variables.set(name, value as string)
   }
-  for (const [key, value] of files.flatMap((path) => readAssignments(root, path))) {
+  for (const [key, value] of assignments) {
     if (key === 'ExecStart') command = splitWords(value)
     if (key === 'Environment') splitWords(value).forEach(set)
     if (key !== 'EnvironmentFile') continue
@@ -168,24 +161,7 @@ export function readCommandLine(
     if (whole !== undefined) return splitWords(variables.get(whole) ?? '')
     return word.replace(/\$\{(\w+)\}/g, (_, name: string) => variables.get(name) ?? '')
   })
-  return { name: found.name, words }
-}
-
-/** The names in a directory of drop-ins. systemd passes over one that it cannot list, too. */
-function list(root: Root, directory: string): string[] {
-  try {
-    return listDirectory(root, directory)
-  } catch {
-    return []
-  }
-}
-
-/** The lines `KEY=VALUE` of a file; continued lines are joined. */
-function readAssignments(root: Root, path: string): [string, string][] {
-  const text = readText(root, path)
-  if (typeof text !== 'string') return []
-  const lines = text.replaceAll(/\\\n/g, ' ').matchAll(/^[ \t]*(\w+)[ \t]*=[ \t]*(.*)$/gm)
-  return [...lines].map(([, key, value]) => [key as string, value as string])
+  return { name, words }
 }
 
 /** The words of a value, without their quotes: systemd.syntax(7), "Quoting". */

@@ -12,6 +12,7 @@ import {
 import { resolve } from 'node:path'
 import type { Layers } from '../engine/engine.js'
 import { OWN_DIRECTORY } from '../engine/places.js'
+import { readSizes } from '../engine/tar-split.js'
 import { findUnfitDirectory } from '../engine/trust.js'
 import { at, kindOf, type Root, readText, reason, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
@@ -114,6 +115,7 @@ function fill(preparation: Preparation, layers: Layers, view: string, out: strin
     base: root,
     state: base.state,
     owners: { users: new Map(uids), groups: new Map(gids) },
+    sizes: readSizes,
     ...(progress && { progress }),
   })
   const add = (path: string, text: string): void => {

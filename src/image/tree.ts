@@ -60,6 +60,8 @@ export type TreeInput = {
   /** The directories of state. */
   state: readonly string[]
   owners: Owners
+  /** The sizes that the files of a layer had when it was unpacked, if that is known: engine/tar-split.ts. */
+  sizes?: (layer: string) => ReadonlyMap<string, number> | undefined
   /** Called now and then with the number of entries so far. */
   progress?: (entries: number) => void
 }
@@ -114,6 +116,11 @@ export function makeTree(input: TreeInput): MadeTree {
   /** Files of the state that are left behind. */
   let notCopied = 0
 
+  const sizes = new Map<string, ReadonlyMap<string, number> | undefined>()
+  const sizesOf = (layer: string): ReadonlyMap<string, number> | undefined => {
+    if (!sizes.has(layer)) sizes.set(layer, input.sizes?.(layer))
+    return sizes.get(layer)
+  }
   const note = (text: string): void => void made.notes.push(text)
   const drop = (path: string, why: Dropped): void => {
     if (isHostKey(path)) made.hadHostKeys = true
@@ -213,17 +220,17 @@ export function makeTree(input: TreeInput): MadeTree {
         if (readlinkSync(view + from) === readlinkSync(at(base, path))) continue
       }
       const layer = listed.find(({ names }) => names.has(name))?.layer
-      take(entry, layer && layer + from, view + from, own, path, kind)
+      take(entry, layer === undefined ? undefined : { layer, from }, view + from, own, path, kind)
     }
   }
 
   /**
-   * Takes one entry that is not a directory. `source`: where its layer has it; undefined if no layer has it
+   * Takes one entry that is not a directory. `origin`: where its layer has it; undefined if no layer has it
    * there (a renamed directory). `shown`: where the view has it. `kind`: what becomes of the state it is in.
    */
   const take = (
     entry: Dirent,
-    source: string | undefined,
+    origin: { layer: string; from: string } | undefined,
     shown: string,
     own: string,
     path: string,
@@ -233,7 +240,16 @@ export function makeTree(input: TreeInput): MadeTree {
       notCopied++
       return
     }
+    const source = origin && origin.layer + origin.from
     let stat = lstatSync(source ?? shown)
+    if (origin && stat.isFile() && stat.size === 0) {
+      // An engine does not write layers to the disk: a power cut may leave names without contents.
+      const size = sizesOf(origin.layer)?.get(origin.from)
+      if (size !== undefined)
+        throw new Error(
+          `${printable(origin.from)} is empty, and had ${size} bytes when the engine unpacked it: remove the image and pull or build it again`,
+        )
+    }
     // A whiteout, if the image is one layer.
     if (isWhiteout(stat)) return
     // A layer may have the attributes of a file and not its contents (metacopy=on in overlayfs.rst).

@@ -262,7 +262,7 @@ function parseBoolean(value: string): boolean | undefined {
 const UNITS: Record<string, number> = { '': 1, s: 1, sec: 1, second: 1, seconds: 1, m: 60, min: 60, h: 3600 }
 
 /** A time span as in systemd.time(7), in whole seconds; undefined unless it is between a second and a day. */
-function parseTimeSpan(value: string): number | undefined {
+export function parseTimeSpan(value: string): number | undefined {
   // Not one expression for the whole value: one that can match in many ways takes years to fail.
   if (!/^\d/.test(value) || value.replace(/\d+\s*[a-z]*\s*/g, '') !== '') return undefined
   let seconds = 0

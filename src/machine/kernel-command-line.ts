@@ -20,6 +20,15 @@ export type KernelCommandLine = {
   kernelAbi?: string
   /** `hostext.skip=`: the names of extensions to be left out. */
   skip?: string[]
+  /**
+   * Units that systemd-debug-generator(8) adds to the target although they need nothing of the system:
+   * `systemd.debug_shell`, `systemd.break=`.
+   */
+  debugUnits?: string[]
+  /** The values of `systemd.mount-extra=`: systemd-fstab-generator(8), from 254 on. */
+  mountExtra?: string[]
+  /** `systemd.gpt_auto=0`: no partition is found by its type. */
+  gptAuto?: false
   /** The words that name the image of the root or of /usr by its hash: systemd-veritysetup-generator(8). */
   verity?: string[]
 }
@@ -59,6 +68,8 @@ const RUN_LEVEL_TARGETS = new Map([
   ['5', 'graphical.target'],
 ])
 
+/** The values of `systemd.break=`: kernel-command-line(7), from 258 on. */
+const BREAKPOINTS = ['pre-udev', 'pre-basic', 'pre-mount', 'pre-switch-root']
 const VERITY_WORDS = new Set(['roothash', 'usrhash'])
 
 /**
@@ -94,6 +105,20 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
     if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
     if (key === 'hostext.skip' && value)
       result.skip = [...(result.skip ?? []), ...value.split(',').filter(Boolean)]
+    if (key === 'systemd.mount_extra' && value) result.mountExtra = [...(result.mountExtra ?? []), value]
+    if (key === 'systemd.gpt_auto') {
+      if (isFalse(value)) result.gptAuto = false
+      else delete result.gptAuto
+    }
+    const isShell = key === 'systemd.debug_shell' && !isFalse(value)
+    const stops =
+      key === 'systemd.break' ? BREAKPOINTS.filter((name) => value === undefined || name === value) : []
+    if (isShell || stops.length > 0)
+      result.debugUnits = [
+        ...(result.debugUnits ?? []),
+        ...(isShell ? ['debug-shell.service'] : []),
+        ...stops.map((name) => `breakpoint-${name}.service`),
+      ]
     if (VERITY_WORDS.has(key) && value) result.verity = [...(result.verity ?? []), word]
     // systemd-run-generator(8) takes over the default target, and systemd-debug-generator(8) adds units to
     // it. They, and everything they need, would start before the switch.

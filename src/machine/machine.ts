@@ -2,21 +2,26 @@ import { parseObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
 import { type BaseIdentity, readBaseIdentity } from './base-identity.js'
 import { AUTOMATIC_STATE, type Configuration, readConfiguration } from './configuration.js'
+import { readCrypttab, type Volume } from './crypttab.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
 import { isRealDirectory, type Root, readText, statLink } from './files.js'
 import { type FstabEntry, isAutomatic, parseFstab } from './fstab.js'
+import { readGptPartitions } from './gpt.js'
 import {
   type KernelCommandLine,
   readCommandLine,
   splitArguments,
   splitCommandLine,
 } from './kernel-command-line.js'
-import { type MountPoint, parseMountinfo } from './mountinfo.js'
+import { type MountPoint, mountOf, parseMountinfo } from './mountinfo.js'
 import { withoutStack } from './next-boot.js'
 import { type OsRelease, readOsRelease } from './os-release.js'
+import { readOtherGenerators } from './other-generators.js'
 import { type Packages, readPackages } from './packages.js'
+import { type PlannedMount, readPlanned } from './planned.js'
 import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
-import { readMountUnits, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
+import { readHooked, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
+import { readUses, type Use } from './uses.js'
 
 /**
  * What is known about the machine before its engine's data is read. Plain values only, so that it can be kept
@@ -47,8 +52,20 @@ export type Machine = {
   hasBase: boolean
   /** The links through which the target of this boot pulls in units. */
   pulledIn: string[]
-  /** The names of the system's own mount units. */
-  mountUnits: string[]
+  /** The units that generators may link to that target. */
+  hooked: string[]
+  /** What this boot mounts without being asked. */
+  planned: PlannedMount[]
+  /** What of the root they and swap files write to. */
+  uses: Use[]
+  /** The planned mount points that do not exist yet: systemd creates them, where it can write. */
+  absent: string[]
+  /** The encrypted volumes. */
+  crypttab: Volume[]
+  /** The block device that the root is on, `major:minor`; undefined if it is none. */
+  rootDevice: string | undefined
+  /** The generators whose mounts are not known before they have run. */
+  otherGenerators: string[]
   /** Which of /tmp and the possible state directories are real directories. */
   directories: string[]
   /** The top-level directories that are links on a usr-merged root: file-hierarchy(7). */
@@ -100,6 +117,14 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   const os = readOsRelease(root)
   const release = read('/proc/sys/kernel/osrelease').trim()
   const maybeState = state === 'auto' ? AUTOMATIC_STATE : state
+  // It came with 254, like systemd.mount-extra=.
+  const softReboot = UNIT_DIRECTORIES.some((directory) => has(`${directory}/soft-reboot.target`))
+  const planned = readPlanned(
+    root,
+    fstab,
+    softReboot ? (commandLine.mountExtra ?? []) : [],
+    commandLine.gptAuto === false || inContainer ? [] : readGptPartitions(root, mountOf(mounts, '/')),
+  )
   return {
     commandLine,
     configuration,
@@ -107,7 +132,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     mounts,
     fstab,
     os,
-    softReboot: UNIT_DIRECTORIES.some((directory) => has(`${directory}/soft-reboot.target`)),
+    softReboot,
     hasNextRoot: has('/usr/lib/hostext/nextroot'),
     updateWaits: has('/system-update') || has('/etc/system-update'),
     release,
@@ -117,7 +142,14 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     unprepared: root.base ? {} : readUnprepared(read(UNPREPARED)),
     hasBase: statLink(root, BASE)?.isDirectory() ?? false,
     pulledIn: readPulledIn(root, commandLine.target),
-    mountUnits: readMountUnits(root),
+    // Nobody links units to default.target.
+    hooked: commandLine.target === 'default.target' ? [] : readHooked(root),
+    planned,
+    uses: readUses(root, planned, fstab),
+    absent: planned.map(({ mountPoint }) => mountPoint).filter((path) => !has(path)),
+    crypttab: readCrypttab(read('/etc/crypttab')),
+    rootDevice: inContainer ? undefined : blockDevice(root, mountOf(mounts, '/')),
+    otherGenerators: readOtherGenerators(root),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
     links: USR_MERGED.map((name) => `/${name}`).filter((path) => statLink(root, path)?.isSymbolicLink()),
     upToDate: isUpToDate(root),
@@ -126,6 +158,16 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     packages: readPackages(root),
     messages,
   }
+}
+
+/**
+ * The block device of a mount, `major:minor`. A file system on several devices has its first one as source.
+ */
+function blockDevice(root: Root, mount: MountPoint | undefined): string | undefined {
+  if (!mount?.device.startsWith('0:')) return mount?.device
+  const name = /^\/dev\/([\w-]+)$/.exec(mount.source)?.[1]
+  const device = name === undefined ? undefined : readText(root, `/sys/class/block/${name}/dev`, 4096)
+  return typeof device === 'string' && /^\d+:\d+\n?$/.test(device) ? device.trim() : undefined
 }
 
 /** Reads what `hostext prepare` has written; other lines are ignored. */

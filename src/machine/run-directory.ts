@@ -14,6 +14,8 @@ export const RUN_DIRECTORY = '/run/hostext'
 export const DECISION = '/run/hostext.decision'
 /** If it exists, the file systems of the engine's data are mounted, and the boot has yet to be decided. */
 export const COLLECTED = `${RUN_DIRECTORY}/collected`
+/** The mount units of other generators, as the first pass has seen them. */
+export const GENERATED = `${RUN_DIRECTORY}/generated`
 /** If it exists, the boot fell back to the plain root. */
 export const FALLBACK = `${RUN_DIRECTORY}/fallback`
 /** If it exists, the stack of this boot is marked good. */

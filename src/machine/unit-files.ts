@@ -1,6 +1,4 @@
-import { readdirSync } from 'node:fs'
-import { unitName } from '../text/unit-syntax.js'
-import { at, listDirectory, type Root, resolveLinks, statLink } from './files.js'
+import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
 
 /** Where systemd finds units, without the generators' own directories: systemd.unit(5). */
 export const UNIT_DIRECTORIES = [
@@ -19,49 +17,75 @@ export const UNIT_DIRECTORIES = [
  */
 export function readPulledIn(root: Root, target: string): string[] {
   const links = new Set<string>()
-  for (const directory of UNIT_DIRECTORIES.filter((path) => statLink(root, path))) {
-    for (const kind of ['wants', 'requires', 'upholds']) {
-      try {
-        for (const name of listDirectory(root, `${directory}/${target}.${kind}`))
-          links.add(`${target}.${kind}/${name}`)
-      } catch {
-        // systemd cannot read it either.
-      }
-    }
-  }
+  for (const directory of UNIT_DIRECTORIES.filter((path) => statLink(root, path)))
+    for (const kind of ['wants', 'requires', 'upholds'])
+      for (const name of list(root, `${directory}/${target}.${kind}`)) links.add(`${target}.${kind}/${name}`)
   return [...links].sort()
 }
 
-/** Where systems and administrators put mount units: fewer places than units may be in. */
-export const MOUNT_UNIT_DIRECTORIES = [
-  '/etc/systemd/system',
-  '/usr/lib/systemd/system',
-  '/lib/systemd/system',
-]
+/** Run levels whose scripts systemd-sysv-generator(8) makes units of. */
+const RUN_LEVELS = [2, 3, 4, 5]
 
 /**
- * The names of the system's own mount units, not those from fstab, sorted. If several directories have the
- * same name, the first one counts. A masked unit, a link to /dev/null, mounts nothing.
+ * The units that generators link to the target of a boot where they find something to run: systemd's own, for
+ * rc.local and SysV scripts, and that of cloud-init. Their links cannot be seen before they have run.
  */
-export function readMountUnits(root: Root): string[] {
-  const found = new Map<string, boolean>()
-  for (const directory of MOUNT_UNIT_DIRECTORIES) {
-    let names: string[]
-    try {
-      names = readdirSync(at(root, directory))
-    } catch {
-      // It does not exist, or systemd cannot read it either.
-      continue
-    }
-    for (const name of names) {
-      if (!name.endsWith('.mount') || found.has(name)) continue
-      found.set(name, resolveLinks(root, `${directory}/${name}`) !== '/dev/null')
-    }
-  }
-  return [...found].flatMap(([name, mounts]) => (mounts ? name : [])).sort()
+export function readHooked(root: Root): string[] {
+  const scripts = RUN_LEVELS.flatMap((level) => list(root, `/etc/rc${level}.d`)).flatMap(
+    (name) => /^S\d\d([\w.@:-]{1,200}?)(?:\.sh)?$/.exec(name)?.[1] ?? [],
+  )
+  return [
+    ...new Set(['cloud-init.target', 'rc-local.service', ...scripts.map((name) => `${name}.service`)]),
+  ].sort()
 }
 
-/** Whether one of these mount units mounts something at `path`. */
-export function hasMountUnit(mountUnits: readonly string[], path: string): boolean {
-  return mountUnits.includes(unitName(path, 'mount'))
+/**
+ * A unit as its file and its drop-ins have it: all assignments in their order, without sections. Undefined if
+ * there is no such unit, or it is masked. `directories`: where to look, the first one counts.
+ */
+export function readUnit(
+  root: Root,
+  name: string,
+  directories: readonly string[] = UNIT_DIRECTORIES,
+): { path: string; assignments: [string, string][] } | undefined {
+  const path = directories.map((directory) => `${directory}/${name}`).find((path) => statLink(root, path))
+  if (path === undefined || resolveLinks(root, path) === '/dev/null') return undefined
+  const dropIns = new Map<string, string>()
+  for (const directory of directories.map((path) => `${path}/${name}.d`)) {
+    // If several directories have the same name, the first one counts.
+    for (const file of list(root, directory).filter((name) => name.endsWith('.conf')))
+      if (!dropIns.has(file)) dropIns.set(file, `${directory}/${file}`)
+  }
+  const files = [path, ...[...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path)]
+  return { path, assignments: files.flatMap((path) => readAssignments(root, path)) }
+}
+
+/** The lines `KEY=VALUE` of a file; continued lines are joined. */
+export function readAssignments(root: Root, path: string): [string, string][] {
+  const text = readText(root, path)
+  if (typeof text !== 'string') return []
+  const lines = text.replaceAll(/\\\n/g, ' ').matchAll(/^[ \t]*(\w+)[ \t]*=[ \t]*(.*)$/gm)
+  return [...lines].map(([, key, value]) => [key as string, value as string])
+}
+
+/**
+ * The names of the mount units that something of the system starts, sorted: those that another unit wants or
+ * requires through a link, themselves or as an automount. Not those that a generator makes: systemd.unit(5).
+ */
+export function readEnabledMounts(root: Root): string[] {
+  const enabled = new Set<string>()
+  for (const directory of UNIT_DIRECTORIES)
+    for (const links of list(root, directory).filter((name) => /\.(?:wants|requires|upholds)$/.test(name)))
+      for (const name of list(root, `${directory}/${links}`))
+        if (/\.(?:auto)?mount$/.test(name)) enabled.add(name.replace(/\.automount$/, '.mount'))
+  return [...enabled].sort()
+}
+
+/** The names in a directory. systemd passes over one that it cannot list, too. */
+function list(root: Root, directory: string): string[] {
+  try {
+    return listDirectory(root, directory)
+  } catch {
+    return []
+  }
 }

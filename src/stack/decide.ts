@@ -4,10 +4,11 @@ import { ESSENTIAL } from '../image/essential.js'
 import type { Extension } from '../image/extension.js'
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
-import { devicePath, isAutomatic, remountOptions } from '../machine/fstab.js'
+import { devicePath, remountOptions } from '../machine/fstab.js'
 import type { Index } from '../machine/indexes.js'
+import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
-import { hasMountUnit } from '../machine/unit-files.js'
+import { isRemote, type PlannedMount } from '../machine/planned.js'
 import type { Level, Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
@@ -19,10 +20,11 @@ import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isR
 import { describeNothing } from './nothing.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
+import { describeLost, findLowers, isDispensable, planOverlays } from './overlays.js'
 import type { Boot, Decision, Plain, Plan, Wait } from './plan.js'
 import { type Recorded, recordOn, stackText } from './record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
-import { chooseState, findCopied, hasWritableRoot, READ_ONLY_TYPES } from './state.js'
+import { chooseState, findCopied, findUsed, hasWritableRoot, READ_ONLY_TYPES } from './state.js'
 import {
   describeRollback,
   findMarks,
@@ -32,6 +34,7 @@ import {
   type Trial,
   type Verdict,
 } from './verdict.js'
+import { awaitMounts } from './wait.js'
 
 /**
  * PID 1 mounts a new ID over this file on a machine without one, until the ID can be written: machine-id(5).
@@ -53,13 +56,16 @@ export function decide(facts: Facts): Decision | { read: Reading } {
 
   const boot: Boot = {
     target: machine.commandLine.target,
-    pulledIn: machine.pulledIn,
+    pulledIn: [...machine.pulledIn, ...machine.hooked, ...(machine.commandLine.debugUnits ?? [])],
     timeout: configuration.timeout,
   }
-  const waitFor = (paths: string[]): Wait => ({
+  type Demand = { mount: PlannedMount; named: boolean }
+  const waitFor = (demands: Demand[]): Wait => ({
     ...boot,
-    paths,
-    ...{ mounting: true, preparing: [], remount: undefined },
+    ...awaitMounts(machine, demands),
+    // Several places may be on one file system.
+    paths: [...new Set(demands.map(({ mount }) => mount.mountPoint))],
+    ...{ mounting: true, preparing: [], remount: undefined, generators: machine.otherGenerators },
   })
   const { places: candidates, containerd, images, messages: problems } = facts.dataRoots
   messages.push(...problems)
@@ -67,32 +73,51 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const wanted = [...candidates.filter(({ left }) => left === undefined), ...containerd, ...images]
   const missing = new Map([...candidates, ...wanted].map(({ path }) => [path, findUnmounted(machine, path)]))
   const places = candidates.filter(({ path }) => !missing.get(path))
-  // Several places may be on one file system.
-  const paths = [...new Set(wanted.flatMap(({ path }) => missing.get(path) ?? []))]
+  const demands = wanted.flatMap((place): (Demand & { place: string })[] => {
+    const mount = missing.get(place.path)
+    const named = 'source' in place && place.source !== undefined
+    return mount ? [{ mount, named, place: place.path }] : []
+  })
+  // A place that nothing names is only waited for if it is on this machine.
+  const hoped = demands.filter(({ named, mount }) => !named && !isRemote(mount))
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
   const rootWritable = hasWritableRoot(machine)
-  const etcUnmounted = keepsEtc(machine) && findUnmounted(machine, CHANGES) !== undefined
-  if (paths.length > 0 && !machine.collected) {
+  const etcMount = keepsEtc(machine) ? findUnmounted(machine, CHANGES) : undefined
+  const etcDemand = etcMount && !isRemote(etcMount) ? [{ mount: etcMount, named: false }] : []
+  if (demands.some(({ named }) => named) && !machine.collected)
     // Everything that is missing at once: there is no third try.
-    return { wait: waitFor(etcUnmounted ? [...paths, CHANGES] : paths), messages }
-  }
-  for (const path of paths) {
-    const lost = wanted.flatMap((place) => (missing.get(place.path) === path ? place.path : []))
-    say('warning', `${path} is not mounted: whatever an engine keeps in ${lost.join(' ')} is left out`)
-  }
+    return { wait: waitFor([...demands.filter(({ named }) => named), ...hoped, ...etcDemand]), messages }
 
-  const { state, refused } = chooseState(configuration.state, rootWritable, fstab, machine.directories)
-  const mountPoints = findMountPoints(machine, [...state, ...places.map(({ path }) => path)])
+  const { state: directories, refused } = chooseState(
+    configuration.state,
+    rootWritable,
+    machine.planned,
+    machine.directories,
+  )
+  const used = rootWritable ? findUsed(machine, directories) : []
+  const state = [...directories, ...used.map(({ path }) => path)]
+  const writable = used.filter(({ kind }) => kind === 'directory').map(({ path }) => path)
+  const lowers = findLowers(machine)
+  const mountPoints = findMountPoints(machine, [
+    ...new Set([...directories, ...writable, ...places.map(({ path }) => path), ...lowers]),
+  ])
   const look = {
     essential: [...ESSENTIAL, ...configuration.essential, ...mountPoints.map((path) => `${path}/`)],
     places: mountPoints,
-    state: findCopied(configuration.state, state, fstab, machine.mountUnits),
+    state: findCopied(configuration.state, directories, machine.planned),
   }
   if (!facts.engines) return { read: { what: 'engines', engines: places, ...look } }
   const { engine, leftOut } = chooseEngine(facts.engines)
+  if (!engine && hoped.length > 0 && !machine.collected)
+    return { wait: waitFor([...hoped, ...etcDemand]), messages }
+  for (const mountPoint of new Set(demands.map(({ mount }) => mount.mountPoint))) {
+    const lost = demands.flatMap(({ mount, place }) => (mount.mountPoint === mountPoint ? place : []))
+    const text = `${mountPoint} is not mounted: whatever an engine keeps in ${lost.join(' ')} is left out`
+    say(engine && !machine.collected ? 'notice' : 'warning', text)
+  }
   for (const { messages: said } of facts.engines) messages.push(...said)
-  const changesPlace = findChangesPlace(machine, state, etcUnmounted)
-  const { etc, wait, lost } = chooseEtc(configuration.etc, rootWritable, changesPlace)
+  const changesPlace = findChangesPlace(machine, directories, etcMount)
+  const { etc, wait, lost } = chooseEtc(configuration.etc, rootWritable, changesPlace, findEtcMount(machine))
   const etcChanges = etc.mode === 'persistent' ? machine.etcChanges : undefined
   const persisted = etcChanges?.indexes ?? []
   for (const { who, why } of leftOut) say('warning', `left out: ${who}: ${why}`)
@@ -100,7 +125,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   messages.push(...findUnknown(skips, facts.engines))
 
   if (engine === undefined) {
-    if (configuration.dataRoot && paths.length === 0 && facts.engines.length === 0)
+    if (configuration.dataRoot && demands.length === 0 && facts.engines.length === 0)
       say('warning', `DataRoot=${configuration.dataRoot} holds no engine data`)
     if (leftOut.length > 0) return { plain: 'every extension is left out', messages }
     if (!facts.unread) return { read: { what: 'unread' } }
@@ -121,14 +146,19 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     isOnRoot && toPrepare.length > 0
       ? { options: remountOptions(fstabRoot?.options ?? []), check: (fstabRoot?.passno ?? 0) > 0 }
       : undefined
-  if (wait) return { wait: { ...waitFor([CHANGES]), preparing: toPrepare, remount }, messages }
+  if (wait) return { wait: { ...waitFor(etcDemand), preparing: toPrepare, remount }, messages }
   if (lost) messages.push(lost)
   for (const path of etcChanges?.shadowed ?? []) say('warning', describeShadowed(path))
 
-  if (toPrepare.length > 0 && !machine.collected)
-    return { wait: { ...boot, paths: [dataRoot], mounting: false, preparing: toPrepare, remount }, messages }
+  const { otherGenerators: generators } = machine
+  if ((toPrepare.length > 0 || generators.length > 0) && !machine.collected) {
+    const wait = { ...waitFor([]), paths: [dataRoot], mounting: false, preparing: toPrepare, remount }
+    return { wait, messages }
+  }
   const needIndexes = persisted.length > 0 || extensions.some(({ contents }) => contents.indexes.length > 0)
-  const chosen = chooseStack(extensions, MOST_EXTENSIONS - (needIndexes ? 1 : 0))
+  const newPlaces = findNewPlaces(machine, state)
+  const others = [needIndexes, newPlaces.length > 0].filter(Boolean).length
+  const chosen = chooseStack(extensions, MOST_EXTENSIONS - others)
   const notPrepared = unprepared.map(({ container, change }) => ({
     who: describeContainer(container),
     why: `it is not prepared: ${machine.unprepared[container.id] ?? ([change, closed].filter(Boolean).join('; ') || 'the preparation did not end')}`,
@@ -142,6 +172,12 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if ('plain' in safe) return { ...safe, messages }
   const { stack, safety } = safe
 
+  const isBound = !isOnRoot && isOther(mounts, dataRoot)
+  const planned = planOverlays(machine, state, stack, isBound)
+  for (const lost of planned.lost) {
+    if (!isDispensable(lost.mount)) return { plain: describeLost(lost), messages }
+    say('warning', describeLost(lost))
+  }
   const indexes = [...new Set([...stack.flatMap(({ contents }) => contents.indexes), ...persisted])].sort()
   if (indexes.length > 0 && !facts.indexes) return { read: { what: 'indexes', dataRoot } }
   const index = findIndex(facts, stack, indexes, persisted.length > 0)
@@ -161,9 +197,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const carried = foreign.filter(isUnitPath)
   for (const path of foreign.filter((path) => !isUnitPath(path)))
     say('warning', `${printable(path)} is not carried over: no unit can name it`)
-  const covered = fstab.filter(isAutomatic).map(({ mountPoint }) => mountPoint)
-  const others = [...carried, ...covered].filter(
-    (path) => !isApi(path) && path !== '/usr' && !state.includes(path),
+  const covered = machine.planned.map(({ mountPoint }) => mountPoint)
+  const overRoot = planned.overlays.map(({ mount }) => mount.mountPoint)
+  const hiding = [...carried, ...covered].filter(
+    (path) => !isApi(path) && path !== '/usr' && !state.includes(path) && !overRoot.includes(path),
   )
   for (const extension of stack) {
     const who = describeContainer(extension.container)
@@ -172,7 +209,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       if (hidden.length > 0)
         say('warning', `${who}: its files below ${hidden.join(', ')} are not visible: ${why}`)
     }
-    hide(others, 'a file system is mounted there')
+    hide(hiding, 'a file system is mounted there')
+    hide(writable, 'it stays as it is on the base root, because a mount of the machine writes to it')
     const dead = AUTOMATIC_STATE.filter(
       (path) => !look.state.includes(path) && extension.contents.top.includes(path.slice(1)),
     )
@@ -191,13 +229,17 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       ...boot,
       extensions: stack,
       state,
+      swapFiles: used.filter(({ kind }) => kind === 'swap').map(({ path }) => path),
+      overlays: planned.overlays,
+      places: newPlaces,
+      rootDevice: machine.rootDevice,
       etc,
-      bound: !isOnRoot && isOther(mounts, dataRoot),
+      bound: isBound,
       showsBase: machine.hasBase,
       carried,
       machineId,
       separateUsr: separateUsr && {
-        hasUnit: covered.includes('/usr') || hasMountUnit(machine.mountUnits, '/usr'),
+        hasUnit: covered.includes('/usr'),
       },
       indexes,
       index,
@@ -217,7 +259,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       closedBeforeSwitch: machine.inContainer
         ? []
         : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])],
-      checkedDevices: fstab.flatMap(({ source, mountPoint, passno }) =>
+      checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
         passno > 0 && dataMounts.includes(mountPoint) ? (devicePath(source) ?? []) : [],
       ),
       remount: covered.filter((path) => isRemounted(path) && !(path === '/usr' && separateUsr)),
@@ -228,6 +270,28 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       safety,
     },
   }
+}
+
+/** What mounts something at /etc: before PID 1, or later; undefined if nothing does. */
+function findEtcMount({ mounts, planned }: Machine): string | undefined {
+  const mount = planned.find(({ mountPoint }) => mountPoint === '/etc')
+  if (mount) return mount.from
+  return mounts.some(({ mountPoint }) => mountPoint === '/etc') ? 'something before systemd' : undefined
+}
+
+/** The mount points that systemd cannot create on the locked root. */
+function findNewPlaces({ absent, planned }: Machine, state: readonly string[]): string[] {
+  const others = (path: string) => planned.filter(({ mountPoint }) => mountPoint !== path)
+  return absent
+    .filter(
+      (path) =>
+        !isApi(path) &&
+        isUnitPath(path) &&
+        ![...state, ...others(path).map(({ mountPoint }) => mountPoint)].some((place) =>
+          isBelow(path, place),
+        ),
+    )
+    .sort()
 }
 
 /** The engine in use: the first one that has extensions. */

@@ -2,16 +2,20 @@ import type { EtcSetting } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, mountOf } from '../machine/mountinfo.js'
+import { isRemote, type PlannedMount } from '../machine/planned.js'
 import type { Message } from '../text/log.js'
 import { hasWritableRoot } from './state.js'
 
 /**
- * What /etc of the locked system is: part of the root, an overlay whose changes are lost at reboot, or an
- * overlay whose changes are kept. `state`: the state directory that contains the changes before the switch;
- * undefined if they are on a file system of their own. `kept`: there are changes from earlier boots.
+ * What /etc of the locked system is: part of the root, a mount of the machine's own, an overlay whose changes
+ * are lost at reboot, or an overlay whose changes are kept. `state`: the state directory that contains the
+ * changes before the switch; undefined if they are on a file system of their own. `kept`: there are changes
+ * from earlier boots.
  */
 export type Etc =
   | { mode: 'read-only' }
+  /** The machine itself mounts something there. */
+  | { mode: 'mounted' }
   | { mode: 'volatile' }
   | { mode: 'persistent'; state: string | undefined; kept: boolean }
 
@@ -27,11 +31,11 @@ export type Place = {
   kept: boolean
 }
 
-/** Finds that place. `unmounted`: the file system that it will be on is not mounted yet. */
+/** Finds that place. `unmounted`: the mount that it will be on, which is not there yet. */
 export function findChangesPlace(
   { mounts, collected, etcChanges }: Pick<Machine, 'mounts' | 'collected' | 'etcChanges'>,
   state: readonly string[],
-  unmounted: boolean,
+  unmounted: PlannedMount | undefined,
 ): Place {
   const mount = mountOf(mounts, CHANGES)
   const where = mount?.mountPoint ?? '/'
@@ -39,7 +43,7 @@ export function findChangesPlace(
     // State is bound without what is mounted below it.
     state: unmounted ? undefined : state.find((path) => isBelow(CHANGES, path) && isBelow(path, where)),
     mounted: where !== '/' && isMountedWritable(mount) && !unmounted,
-    willBeMounted: unmounted && !collected,
+    willBeMounted: unmounted !== undefined && !isRemote(unmounted) && !collected,
     type: mount?.type,
     kept: etcChanges?.kept ?? false,
   }
@@ -74,13 +78,19 @@ export function keepsEtc(
 /**
  * Chooses the mode of /etc. `auto` is persistent if the root would be writable without us, as people expect
  * of such a root. If no file system can keep the changes, /etc is volatile, and `lost` says so. `wait`: their
- * file system has to be mounted first.
+ * file system has to be mounted first. `ownMount`: what mounts something at /etc, before PID 1 or later; then
+ * that is what keeps the changes.
  */
 export function chooseEtc(
   setting: EtcSetting,
   rootWritable: boolean,
   { state, mounted, willBeMounted, type, kept }: Place,
+  ownMount?: string,
 ): { etc: Etc; wait?: true; lost?: Message } {
+  if (ownMount !== undefined) {
+    const text = `Etc=${setting}: ${ownMount} mounts /etc, which stays as it is`
+    return { etc: { mode: 'mounted' }, ...(setting !== 'auto' && { lost: { level: 'warning', text } }) }
+  }
   const mode = setting === 'auto' ? (rootWritable ? 'persistent' : 'read-only') : setting
   if (mode !== 'persistent') return { etc: { mode } }
   const etc: Etc = { mode: 'volatile' }

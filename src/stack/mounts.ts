@@ -1,10 +1,9 @@
-import { isAutomatic } from '../machine/fstab.js'
 import type { Machine } from '../machine/machine.js'
 import { mountOf } from '../machine/mountinfo.js'
-import { hasMountUnit } from '../machine/unit-files.js'
+import type { PlannedMount } from '../machine/planned.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 
-type Mounts = Pick<Machine, 'mounts' | 'fstab' | 'mountUnits'>
+type Mounts = Pick<Machine, 'mounts' | 'planned'>
 
 /** The mount points that `paths` are on, except for the root. */
 export function findDataMounts({ mounts }: Mounts, paths: readonly string[]): string[] {
@@ -13,12 +12,11 @@ export function findDataMounts({ mounts }: Mounts, paths: readonly string[]): st
   return [...new Set(places.filter((place) => place !== '/' && isUnitPath(place)))].sort()
 }
 
-/** The mount point that `path` will be on once everything is mounted; undefined if it is already mounted. */
-export function findUnmounted({ fstab, mounts, mountUnits }: Mounts, path: string): string | undefined {
-  const isMissing = (mountPoint: string): boolean => !mounts.some((mount) => mount.mountPoint === mountPoint)
+/** The mount that `path` will be on once everything is mounted; undefined if it is there already. */
+export function findUnmounted({ planned, mounts }: Mounts, path: string): PlannedMount | undefined {
   for (let place = path; place !== ''; place = place.slice(0, place.lastIndexOf('/'))) {
-    const isMounted = fstab.some((entry) => isAutomatic(entry) && entry.mountPoint === place)
-    if ((isMounted || hasMountUnit(mountUnits, place)) && isMissing(place)) return place
+    const mount = planned.find(({ mountPoint }) => mountPoint === place)
+    if (mount && !mounts.some(({ mountPoint }) => mountPoint === place)) return mount
   }
   return undefined
 }
@@ -27,14 +25,10 @@ export function findUnmounted({ fstab, mounts, mountUnits }: Mounts, path: strin
  * The mount points of the initrd that no unit would mount again after the switch. They are carried over. /usr
  * is stacked instead, because extensions have files there.
  */
-export function findForeign({ mounts, fstab, mountUnits }: Mounts): string[] {
+export function findForeign({ mounts, planned }: Mounts): string[] {
   const places = new Set(mounts.map(({ mountPoint }) => mountPoint))
   return [...places].filter(
-    (place) =>
-      !isApi(place) &&
-      place !== '/usr' &&
-      !fstab.some((entry) => isAutomatic(entry) && entry.mountPoint === place) &&
-      !hasMountUnit(mountUnits, place),
+    (place) => !isApi(place) && place !== '/usr' && !planned.some(({ mountPoint }) => mountPoint === place),
   )
 }
 
@@ -46,11 +40,8 @@ const API = ['/proc', '/sys', '/dev', '/run', '/tmp']
  * PID 1, of the initrd and of fstab. If an image had anything but a directory there, the mount would fail,
  * and with it the whole stack.
  */
-export function findMountPoints({ mounts, fstab }: Mounts, paths: readonly string[]): string[] {
-  const mountPoints = [
-    ...mounts.map(({ mountPoint }) => mountPoint),
-    ...fstab.filter(isAutomatic).map(({ mountPoint }) => mountPoint),
-  ]
+export function findMountPoints({ mounts, planned }: Mounts, paths: readonly string[]): string[] {
+  const mountPoints = [...mounts, ...planned].map(({ mountPoint }) => mountPoint)
   return [...API, ...new Set([...paths, ...mountPoints.filter((path) => !isApi(path))])]
 }
 

@@ -3,6 +3,7 @@ import type { Index } from '../machine/indexes.js'
 import type { Packages } from '../machine/packages.js'
 import type { Message } from '../text/log.js'
 import type { Etc } from './etc.js'
+import type { PlannedOverlay } from './overlays.js'
 import type { Trial } from './verdict.js'
 
 /**
@@ -21,11 +22,14 @@ export type Plain = { plain: string; rolledBack?: { line: string; target: string
 export type Boot = {
   /** The unit PID 1 boots into. */
   target: string
-  /** Units that the target pulls in through links; they wait for the second pass. */
+  /** What waits for the second pass: the links through which the target pulls in units, and units. */
   pulledIn: string[]
   /** Seconds until an unfinished first pass is given up. */
   timeout: number
 }
+
+/** How many seconds the job of a unit may take: a device, or a mount of another machine's files. */
+export type Limit = { unit: string; seconds: number }
 
 /** What has to be done before the decision. */
 export type Wait = Boot & {
@@ -33,6 +37,18 @@ export type Wait = Boot & {
   paths: string[]
   /** Whether they are on file systems that are not mounted yet. */
   mounting: boolean
+  /** How long that may take. */
+  limits: Limit[]
+  /** The mounts that are given up once all devices are found and theirs is not among them. */
+  optional: { unit: string; device: string }[]
+  /** Whether encrypted volumes are opened, because one of them may have what is missing. */
+  unlock: boolean
+  /** Whether the network is needed. */
+  online: boolean
+  /** Whether that may take long: the check of a disk, a passphrase. */
+  patient: boolean
+  /** The generators whose mounts are looked at. */
+  generators: string[]
   /** The names of the extensions whose images are to be prepared, as far as they are known. */
   preparing: string[]
   /** Set if that is on the root's own file system, which is made writable for it. */
@@ -43,8 +59,16 @@ export type Wait = Boot & {
 export type Plan = Boot & {
   /** All extensions, top first. An extension's number is its index here. */
   extensions: Extension[]
-  /** Directories of the base root that stay writable. */
+  /** Directories and files of the base root that stay writable. */
   state: string[]
+  /** The swap files among them. */
+  swapFiles: string[]
+  /** Overlays of the machine's own over directories of the root. */
+  overlays: PlannedOverlay[]
+  /** Mount points that the root does not have yet. */
+  places: string[]
+  /** The block device of the base root: systemd looks for the other partitions of its disk. */
+  rootDevice: string | undefined
   etc: Etc
   /**
    * Whether trees are bound: the data is on another file system than the root, so that no overlay is needed.

@@ -1,34 +1,54 @@
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
-import { type FstabEntry, isAutomatic } from '../machine/fstab.js'
+import type { FstabEntry } from '../machine/fstab.js'
 import type { KernelCommandLine } from '../machine/kernel-command-line.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
-import { hasMountUnit } from '../machine/unit-files.js'
+import type { PlannedMount } from '../machine/planned.js'
+import type { Use } from '../machine/uses.js'
 
 /**
  * Chooses the directories that stay writable. `auto`: if the root would be writable without us, those of
- * {@link AUTOMATIC_STATE} that are real directories; otherwise none. What fstab mounts is not part of the
+ * {@link AUTOMATIC_STATE} that are real directories; otherwise none. What is mounted there is not part of the
  * root.
  */
 export function chooseState(
   configured: 'auto' | readonly string[],
   rootWritable: boolean,
-  fstab: readonly FstabEntry[],
+  planned: readonly PlannedMount[],
   directories: readonly string[],
 ): { state: string[]; refused: { path: string; why: string }[] } {
-  const isMounted = (path: string): boolean =>
-    fstab.some((entry) => entry.mountPoint !== '/' && isAutomatic(entry) && isBelow(path, entry.mountPoint))
+  const mountAt = (path: string) => planned.find(({ mountPoint }) => isBelow(path, mountPoint))
   if (configured === 'auto') {
-    const state = AUTOMATIC_STATE.filter((path) => !isMounted(path) && directories.includes(path))
+    const state = AUTOMATIC_STATE.filter((path) => !mountAt(path) && directories.includes(path))
     return { state: rootWritable ? state : [], refused: [] }
   }
   const refused = configured.flatMap((path) => {
-    if (isMounted(path)) return { path, why: 'is on a file system that fstab mounts' }
+    const mount = mountAt(path)
+    if (mount) return { path, why: `is on a file system of its own (${mount.from})` }
     return directories.includes(path)
       ? []
       : { path, why: 'is not a directory of the root, or is behind a link' }
   })
   return { state: configured.filter((path) => !refused.some((entry) => entry.path === path)), refused }
+}
+
+/**
+ * What stays writable in addition, because a mount or swap of the machine writes to it: what is on the root
+ * and in no directory of state yet.
+ */
+export function findUsed(
+  { uses, planned, mounts }: Pick<Machine, 'uses' | 'planned' | 'mounts'>,
+  state: readonly string[],
+): Use[] {
+  const places = [...state, ...planned.map(({ mountPoint }) => mountPoint)]
+  const onRoot = uses.filter(
+    ({ path }) =>
+      !places.some((place) => isBelow(path, place)) && (mountOf(mounts, path)?.mountPoint ?? '/') === '/',
+  )
+  // One in another is there with it.
+  return onRoot.filter(
+    ({ path }) => !onRoot.some((other) => other.path !== path && isBelow(path, other.path)),
+  )
 }
 
 /** File systems that cannot be written to, and overlays, whose changes are lost on a live system. */
@@ -62,23 +82,15 @@ export function hasWritableRoot({
 
 /**
  * The directories that images' state is copied to: what stays writable, and those of the possible ones that
- * fstab or a unit mounts.
+ * are mounted.
  */
 export function findCopied(
   configured: 'auto' | readonly string[],
   state: readonly string[],
-  fstab: readonly FstabEntry[],
-  mountUnits: readonly string[],
+  planned: readonly PlannedMount[],
 ): string[] {
   const isMounted = (path: string): boolean =>
-    hasMountUnit(mountUnits, path) ||
-    fstab.some(
-      (entry) =>
-        entry.mountPoint !== '/' &&
-        isAutomatic(entry) &&
-        !entry.options.includes('ro') &&
-        isBelow(path, entry.mountPoint),
-    )
+    planned.some(({ mountPoint, options }) => !options.includes('ro') && isBelow(path, mountPoint))
   const possible = new Set([...AUTOMATIC_STATE, ...(configured === 'auto' ? [] : configured)])
   return [...possible].filter((path) => state.includes(path) || isMounted(path)).sort()
 }

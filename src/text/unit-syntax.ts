@@ -42,6 +42,18 @@ export function unitName(path: string, type: string, template = ''): string {
   return `${template}${escaped.replaceAll('/', '-')}.${type}`
 }
 
+/** The path of a mount unit: the reverse of {@link unitName}. Undefined for a name that stands for none. */
+export function mountPointOf(name: string): string | undefined {
+  const escaped = /^(.+)\.mount$/.exec(name)?.[1]
+  if (escaped === undefined) return undefined
+  if (escaped === '-') return '/'
+  const bytes = escaped
+    .replaceAll('-', '/')
+    .replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  const path = `/${Buffer.from(bytes, 'latin1').toString('utf8')}`
+  return unitName(path, 'mount') === name ? path : undefined
+}
+
 /** One word of an `ExecStart=` line: systemd.service(5), "Command lines". */
 export function execWord(text: string): string {
   const escaped = literal(text).replaceAll('$', '$$$$')

@@ -1,5 +1,5 @@
 import { MOUNT_LOG } from '../machine/run-directory.js'
-import type { Wait } from '../stack/plan.js'
+import type { Limit, Wait } from '../stack/plan.js'
 import { execWord, pathWord, type UnitFile } from '../text/unit-syntax.js'
 import { takeOver } from './first-pass.js'
 import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
@@ -8,17 +8,28 @@ import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 export const LONGEST_PREPARATION = 1800
 
 /**
+ * In seconds. If a device appears in time, the rest has no limit of its own: a disk check, a passphrase. But
+ * a machine must not wait for ever.
+ */
+function longest({ timeout, patient }: Wait): number {
+  return timeout + LONGEST_PREPARATION + (patient ? LONGEST_CHECK : 0)
+}
+
+/** Seconds that the check of a large disk may take, or the wait for a passphrase. */
+const LONGEST_CHECK = 6 * 3600
+
+/**
  * The units of a boot that has something to do before it can decide: mount the engine's data, prepare images.
  * One service requires those file systems, as fstab or a unit defines them, and the device manager, which
  * finds their disks. It prepares what is not prepared yet, and reloads systemd, so that the generators run
  * again. Then it starts what they decide.
  *
- * Only what has to be mounted counts against the timeout of the boot, so that is a service of its own.
+ * What has to be mounted is a service of its own, so that a message can say whether it was that.
  */
 export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
   const paths = wait.paths.map(pathWord).join(' ')
   const needs = wait.mounting ? [DATA_SERVICE] : []
-  const wants = wait.mounting ? ['systemd-udevd.service', 'systemd-udev-trigger.service'] : []
+  const wants = wait.mounting ? DEVICES : []
   if (wait.remount?.check) wants.push('systemd-fsck-root.service')
   const after = [...needs, ...(wait.remount?.check ? ['systemd-fsck-root.service'] : [])]
   const lines = [
@@ -59,8 +70,7 @@ DefaultDependencies=no
 RefuseManualStart=yes
 IgnoreOnIsolate=yes
 RequiresMountsFor=${paths}
-JobTimeoutSec=${wait.timeout}
-
+${wait.unlock ? 'Wants=cryptsetup.target\n' : ''}${wait.optional.length > 0 ? `Wants=${SETTLE_SERVICE}\n` : ''}
 [Service]
 Type=oneshot
 ExecStart=/bin/true
@@ -70,8 +80,49 @@ StandardError=null
           },
         ]
       : []),
-    ...takeOver(wait, 'hostext-collect.service', normalDirectory, wait.timeout + LONGEST_PREPARATION),
+    ...(wait.optional.length > 0 ? [settleUnit(wait)] : []),
+    ...wait.limits.map(limitOf),
+    ...takeOver(wait, 'hostext-collect.service', normalDirectory, longest(wait), wait.online),
   ]
 }
 
 const DATA_SERVICE = 'hostext-data.service'
+const SETTLE_SERVICE = 'hostext-settle.service'
+
+/** What finds the disks, and asks for a passphrase on the console. */
+const DEVICES = ['systemd-udevd.service', 'systemd-udev-trigger.service', 'systemd-ask-password-console.path']
+
+/**
+ * How long a device may take to appear. Not the mount: its disk may be checked first, or its passphrase asked
+ * for, which takes as long as it takes. The name is after that of systemd-fstab-generator's own drop-in.
+ */
+function limitOf({ unit, seconds }: Limit): UnitFile {
+  return {
+    path: `early/${unit}.d/60-hostext.conf`,
+    text: `# Written by hostext-generator.\n[Unit]\nJobRunningTimeoutSec=${seconds}\n`,
+  }
+}
+
+/** Gives up the mounts that the machine can do without, once it is known that their devices are not there. */
+function settleUnit({ optional, timeout }: Wait): UnitFile {
+  const words = optional.flatMap(({ unit, device }) => [unit, device])
+  return {
+    path: `normal/${SETTLE_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Look whether the disks of the engine's data are there
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+IgnoreOnIsolate=yes
+After=systemd-udev-trigger.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/settle ${[String(timeout), ...words].map(execWord).join(' ')}
+${SWITCH_ENDS}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+  }
+}

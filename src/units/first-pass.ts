@@ -1,5 +1,6 @@
 import { CHANGES } from '../machine/etc-changes.js'
 import { remountOptions } from '../machine/fstab.js'
+import { isBelow } from '../machine/mountinfo.js'
 import { BASE, INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Boot, Plan } from '../stack/plan.js'
 import { withoutTrailingSlashes } from '../text/path.js'
@@ -25,6 +26,19 @@ export function nextRoot(softReboot: boolean): string {
 }
 
 /**
+ * systemd 252 moves the old root to /mnt when it switches, and unmounts everything below that. So what is to
+ * be there is bound at another place first, and from there after the switch (units/locked.ts).
+ */
+export const ASIDE = `${RUN_DIRECTORY}/aside`
+export function isTaken({ softReboot }: Pick<Plan, 'softReboot'>, path: string): boolean {
+  return !softReboot && isBelow(path, '/mnt')
+}
+
+export const STATE = 'State of the base root'
+export const CARRIED = 'Mounted by the initrd'
+export const BOUND_DATA = "The engine's data, read-only"
+
+/**
  * The units of the first pass on the plain root, except for the layers: they mount the overlays of the new
  * root, bind the state into it, and switch. The first transaction contains nothing else, because the early
  * default target is hostext.target. So no service of the system has started when the root changes.
@@ -32,10 +46,14 @@ export function nextRoot(softReboot: boolean): string {
 export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] {
   const root = nextRoot(plan.softReboot)
   const overlays = stacks(plan, root)
+  const bind = (path: string, options: string, description: string) =>
+    isTaken(plan, path)
+      ? bindUnit(path, ASIDE, options, description)
+      : bindUnit(path, root, options, description)
   const binds = [
-    ...plan.state.map((path) => bindUnit(path, root, 'bind', 'State of the base root')),
-    ...plan.carried.map((path) => bindUnit(path, root, 'bind', 'Mounted by the initrd')),
-    ...plan.boundData.map((path) => bindUnit(path, root, 'bind,ro', "The engine's data, read-only")),
+    ...plan.state.map((path) => bind(path, 'bind', STATE)),
+    ...plan.carried.map((path) => bind(path, 'bind', CARRIED)),
+    ...plan.boundData.map((path) => bind(path, 'bind,ro', BOUND_DATA)),
     // It has set-uid programs that the root may hide.
     ...basePlaces(plan).map((path) => bindUnit(path, root, 'bind,ro,nosuid,nodev', 'Base root', BASE + path)),
   ]
@@ -104,6 +122,7 @@ export function takeOver(
   service: string,
   normalDirectory: string,
   timeout = boot.timeout,
+  isOnline = false,
 ): UnitFile[] {
   return [
     {
@@ -123,17 +142,59 @@ JobTimeoutSec=${timeout}
 `,
     },
     awakeUnit(),
+    takenUnit(boot.target),
+    { path: `normal/basic.target.wants/${TAKEN_SERVICE}`, link: `../${TAKEN_SERVICE}` },
     ...quiet(),
     ...boot.pulledIn.map((path) => ({ path: `early/${path}`, link: '/dev/null' })),
-    // Last: once this link exists, the boot starts hostext.target.
+    // Once this link exists, the boot starts hostext.target.
     { path: `early/${boot.target}`, link: `${normalDirectory}/hostext.target` },
+    // Without that link, PID 1 could not boot with this one.
+    ...standStill(boot, isOnline),
   ]
+}
+
+/**
+ * What keeps the rest of the system from starting with a target that the kernel command line names. Another
+ * generator may link any unit to that target, and its links are links of hostext.target then. (Those that are
+ * known are masked by their names; systemd 252 starts a unit even if what it requires cannot start.) All but
+ * a few units require sysinit.target, unless they say otherwise (systemd.unit(5), DefaultDependencies=);
+ * while it is masked, they cannot start. Not for default.target, to which nobody links units: if another
+ * generator took its place then, PID 1 would find nothing that it can boot. `isOnline`: the network, which is
+ * made of such units, has to start before the switch.
+ */
+function standStill({ target }: Boot, isOnline: boolean): UnitFile[] {
+  return target === 'default.target' || isOnline ? [] : [{ path: 'early/sysinit.target', link: '/dev/null' }]
 }
 
 /** What the locked system shows of the base root: the root, and a /usr that is mounted on it. */
 export function basePlaces({ showsBase, separateUsr }: Pick<Plan, 'showsBase' | 'separateUsr'>): string[] {
   if (!showsBase) return []
   return separateUsr ? ['/', '/usr'] : ['/']
+}
+
+const TAKEN_SERVICE = 'hostext-taken.service'
+
+/**
+ * Says that another generator has taken the place of the early target: then the normal boot starts at once,
+ * and nothing else would say why nothing is stacked.
+ */
+function takenUnit(target: string): UnitFile {
+  return {
+    path: `normal/${TAKEN_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Say that host extensions are not stacked
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+ConditionPathExists=!${RUN_DIRECTORY}/attempted
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/taken ${execWord(target)}
+StandardOutput=null
+`,
+  }
 }
 
 /** Wakes PID 1 while it makes the mounts: generators/steps/awake says why. */

@@ -1,13 +1,14 @@
 import { CONTAINER_LISTS, DEFAULT_DATA_ROOTS } from '../engine/places.js'
 import { remountOptions } from '../machine/fstab.js'
 import { BASE, RUN_DIRECTORY } from '../machine/run-directory.js'
+import type { PlannedOverlay } from '../stack/overlays.js'
 import type { Plan } from '../stack/plan.js'
 import { withoutTrailingSlashes } from '../text/path.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { dropIn } from './drop-in.js'
-import { AWAKE_SERVICE, basePlaces } from './first-pass.js'
-import { DOCUMENTATION, layerUnitName, OVER_FILES, SWITCH_ENDS } from './layer.js'
+import { ASIDE, AWAKE_SERVICE, BOUND_DATA, basePlaces, CARRIED, isTaken, STATE } from './first-pass.js'
+import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, OVER_FILES, SWITCH_ENDS } from './layer.js'
 import { packageUnits } from './packages.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
@@ -50,9 +51,17 @@ ConditionPathExists=!/run/hostext
     ),
     ...growDropIns(plan),
     ...updateDropIns(plan),
-    ...plan.state.map((path) => stateUnit(path)),
+    ...plan.state.map((path) => stateUnit(plan, path)),
+    ...takenUnits(plan),
+    ...plan.overlays.map((overlay) => plannedOverlay(overlay, plan)),
+    ...plan.swapFiles.map((path) =>
+      dropIn(
+        unitName(path, 'swap'),
+        '[Unit]\n# It is on the file system that is made writable there.\nAfter=systemd-remount-fs.service\n',
+      ),
+    ),
     ...basePlaces(plan).map((path) =>
-      stateUnit(path, withoutTrailingSlashes(BASE + path), 'bind,ro,nosuid,nodev'),
+      stateUnit(plan, path, withoutTrailingSlashes(BASE + path), 'bind,ro,nosuid,nodev'),
     ),
     ...overlayUnits(plan),
     ...firstPassServices(plan),
@@ -80,10 +89,13 @@ ConditionPathExists=!/run/hostext
   return files
 }
 
+/** generators/steps/hostext-prepare.path says why. */
+const WATCHED = '/proc/1/root'
+
 /** The shipped path unit watches the usual data roots only. */
 function watchedUnits({ enginePlace }: Pick<Plan, 'enginePlace'>): UnitFile[] {
   if (DEFAULT_DATA_ROOTS.includes(enginePlace)) return []
-  const watched = CONTAINER_LISTS.map((name) => `PathChanged=${literal(enginePlace)}/${name}\n`)
+  const watched = CONTAINER_LISTS.map((name) => `PathChanged=${WATCHED}${literal(enginePlace)}/${name}\n`)
   return [dropIn('hostext-prepare.path', `[Path]\n${watched.join('')}`)]
 }
 
@@ -133,24 +145,66 @@ function names({ extensions }: Pick<Plan, 'extensions'>): string {
  * Describes the bind mount that the first pass made. A unit file and not a drop-in, because systemd (252,
  * 257) reads no drop-ins for a mount that it only knows from mountinfo.
  */
-function stateUnit(path: string, where = path, options = 'bind'): UnitFile {
+function stateUnit(
+  plan: Pick<Plan, 'softReboot'>,
+  path: string,
+  where = path,
+  options = 'bind',
+  description = STATE,
+): UnitFile {
+  const isAgain = isTaken(plan, where)
   return {
     path: `normal/${unitName(where, 'mount')}`,
     text: `# Written by hostext-generator.
 [Unit]
-Description=${literal(path === where ? `State of the base root: ${path}` : `Base root: ${path}`)}
+Description=${literal(`${path === where ? description : 'Base root'}: ${path}`)}
 Documentation=${DOCUMENTATION}
 # Stays mounted until the last step of the shutdown, which remounts it read-only: the overlay holds the
 # file system, and unmounting it earlier would leave it dirty.
 DefaultDependencies=no
-
+${isAgain ? 'Before=local-fs-pre.target systemd-remount-fs.service\n' : ''}
 [Mount]
-What=${literal(path)}
+What=${literal(isAgain ? ASIDE + path : path)}
 Where=${literal(where)}
 Type=none
 Options=${options}
 `,
   }
+}
+
+/** What the switch of systemd 252 takes away is bound again: see isTaken(). */
+function takenUnits(plan: Plan): UnitFile[] {
+  const others = [
+    ...plan.carried.map((path) => ({ path, options: 'bind', description: CARRIED })),
+    ...plan.boundData.map((path) => ({ path, options: 'bind,ro', description: BOUND_DATA })),
+  ].filter(({ path }) => isTaken(plan, path))
+  const taken = [...plan.state.filter((path) => isTaken(plan, path)), ...others.map(({ path }) => path)]
+  return [
+    ...others.map(({ path, options, description }) => stateUnit(plan, path, path, options, description)),
+    ...taken
+      .map((path) => unitName(path, 'mount'))
+      .map((name) => ({
+        path: `normal/local-fs.target.wants/${name}`,
+        link: `../${name}`,
+      })),
+  ]
+}
+
+/** The layers of an overlay of the machine's own: see PlannedOverlay. */
+function plannedOverlay({ mount, options }: PlannedOverlay, plan: Plan): UnitFile {
+  const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
+  return dropIn(
+    unitName(mount.mountPoint, 'mount'),
+    `[Unit]
+# The stacked root is two overlays deep, so its layers take its place: ${literal(printable(mount.from))}
+Wants=${layers}
+After=${layers}
+
+[Mount]
+Options=${literal(options.join(','))}
+${MOUNT_ENVIRONMENT}
+`,
+  )
 }
 
 /** Describes /etc and /usr if they are overlays of their own; the first pass has mounted them. */
@@ -289,12 +343,13 @@ Slice=system.slice
  * x-systemd.growfs on the root: the file system is grown through the state, which is on it. The unit has two
  * names: the systemd-fstab-generator of 252 makes it an instance of the template for other file systems.
  */
-function growDropIns({ state }: Pick<Plan, 'state'>): UnitFile[] {
+function growDropIns({ state, swapFiles }: Pick<Plan, 'state' | 'swapFiles'>): UnitFile[] {
+  const directory = state.find((path) => !swapFiles.includes(path))
   const text =
-    state[0] !== undefined
+    directory !== undefined
       ? `[Service]
 ExecStart=
-ExecStart=/usr/lib/systemd/systemd-growfs ${execWord(state[0])}
+ExecStart=/usr/lib/systemd/systemd-growfs ${execWord(directory)}
 `
       : `[Unit]
 # No part of the file system is mounted writable.

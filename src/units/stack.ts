@@ -3,6 +3,8 @@ import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import { countAbove } from '../stack/order.js'
 import type { Plan } from '../stack/plan.js'
 
+/** The lowest layer of the root: mount points that it does not have, below the run directory. */
+const PLACES = 'places'
 /** Where the changes to a volatile /etc are kept. */
 const VOLATILE = `${RUN_DIRECTORY}/etc`
 
@@ -51,7 +53,7 @@ export function changesBeforeSwitch({ etc }: Pick<Plan, 'etc'>, nextRoot: string
 }
 
 function makeStack(
-  { extensions, indexes }: Pick<Plan, 'extensions' | 'indexes'>,
+  { extensions, indexes, places }: Pick<Plan, 'extensions' | 'indexes' | 'places'>,
   path: string,
   upper?: string,
 ): Stack {
@@ -63,6 +65,7 @@ function makeStack(
   const numbers = [...extensions.keys()]
   const above = countAbove(extensions)
   const lower = [...numbers.slice(0, above).flatMap(part), path, ...numbers.slice(above).flatMap(part)]
+  if (path === '/' && places.length > 0) lower.push(PLACES)
   const index = indexes.length > 0 ? `index/${name || 'root'}` : undefined
   // An overlay without an upper directory needs two lower ones.
   if (lower.length === 1 && !upper && !index) lower.unshift('empty')
@@ -82,6 +85,11 @@ export function stackDirectories(plan: Plan): string[] {
   if (plan.indexes.length > 0) directories.push('merged')
   if (plan.etc.mode === 'volatile') directories.push('etc/upper', 'etc/work')
   return directories
+}
+
+/** The directories below the run directory that everybody may see in the root. */
+export function newPlaces({ places }: Pick<Plan, 'places'>): string[] {
+  return places.map((path) => PLACES + path)
 }
 
 /** The name that findmnt(8) shows: `hostext`, `hostext-usr`, `hostext-etc`. */

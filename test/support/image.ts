@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { withMerged } from '../../src/image/merged.js'
-import { type MadeTree, makeTree as makeKeptTree, type Owners } from '../../src/image/tree.js'
+import { type MadeTree, makeTree as makeKeptTree, type Owners, type TreeInput } from '../../src/image/tree.js'
 import { makeTree, walk } from './tree.js'
 
 /** The directories of state of most machines. */
@@ -20,7 +20,13 @@ export function sh(directory: string, script: string): void {
 }
 
 /** `view`: a script that makes what the kernel would show, where this one does not know how. */
-type Options = { state?: string[]; owners?: Owners; progress?: (entries: number) => void; view?: string }
+type Options = {
+  state?: string[]
+  owners?: Owners
+  progress?: (entries: number) => void
+  sizes?: TreeInput['sizes']
+  view?: string
+}
 
 export type Made = {
   made: MadeTree
@@ -40,7 +46,7 @@ export async function treeOf(
   t: Test,
   layers: string[],
   base = ':',
-  { state = STATE, owners = NO_OWNERS, progress, view: script }: Options = {},
+  { state = STATE, owners = NO_OWNERS, progress, sizes, view: script }: Options = {},
 ): Promise<Made> {
   const work = makeTree(t)
   for (const [index, script] of layers.entries()) sh(join(work, 'layers', String(index)), script)
@@ -58,6 +64,7 @@ export async function treeOf(
       state,
       owners,
       ...(progress && { progress }),
+      ...(sizes && { sizes }),
     })
   const layered = { directory: '/layers', lower, key: 'KEY', chain: lower.join(':') }
   const made =

@@ -46,6 +46,10 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
   return {
     extensions: makeStack(['one', 'two'], 1),
     state: ['/var'],
+    swapFiles: [],
+    overlays: [],
+    places: [],
+    rootDevice: undefined,
     etc: { mode: 'read-only' },
     bound: false,
     showsBase: false,

@@ -85,3 +85,24 @@ t.test('the order of directory entries plays no part', async (t) => {
   }
   t.same(run(other), run(one))
 })
+
+t.test('a target that another generator has taken stays its own', async (t) => {
+  const machine = await prepareCase(t, 'soft-reboot')
+  const taken = { 'early/default.target': '-> /usr/lib/systemd/system/other.target' }
+  writeTree(machine.work, taken)
+  const written = run(machine)
+  const line = 'plain root: another generator boots into other.target in the place of default.target\n'
+  t.ok(written['run/hostext.decision']?.endsWith(line))
+  t.same(
+    Object.keys(written).filter((path) => !path.startsWith('run/')),
+    ['early/default.target'],
+  )
+})
+
+t.test('systemd itself may mask the same unit', async (t) => {
+  const machine = await prepareCase(t, 'soft-reboot')
+  writeTree(machine.root, { 'etc/systemd/system/default.target.wants/a.service': '-> ../a.service' })
+  const mask = { 'early/default.target.wants/a.service': '-> /dev/null' }
+  writeTree(machine.work, mask)
+  t.match(run(machine), { ...mask, 'early/default.target': `-> ${NORMAL}/hostext.target` })
+})

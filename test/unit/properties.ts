@@ -452,7 +452,10 @@ function planOf(
 
 const waitOf = (plan: Plan, mounting: boolean): Wait => ({
   ...plan,
-  ...{ paths: [plan.dataRoot], mounting, preparing: [] },
+  ...{ paths: [plan.dataRoot], mounting, preparing: [], generators: [] },
+  ...{ unlock: plan.bound, online: plan.tmp, patient: plan.checkRoot },
+  limits: [{ unit: unitName(plan.dataRoot, 'device'), seconds: 60 }],
+  optional: [{ unit: unitName(plan.dataRoot, 'mount'), device: plan.dataRoot }],
   // Anything may be an option in fstab.
   remount: mounting ? undefined : { options: plan.dataRoot, check: plan.bound },
 })
@@ -475,7 +478,7 @@ const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]', '[Path]']
 const DIRECTIVES = new Set(
   `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists
   ConditionPathIsDirectory ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment ExecStart
-  ExecStopPost IgnoreOnIsolate JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options PathChanged
+  ExecStopPost IgnoreOnIsolate JobRunningTimeoutSec JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options PathChanged
   PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
   SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where
   WorkingDirectory`.split(/\s+/),

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, said } from '../checks.js'
@@ -441,6 +441,30 @@ function engineFaultCases(): Case[] {
         // On a plain root this engine's data is locked, and the other one's data is not ours to write to.
         t.match(reported(outcome, 'decision'), 'rollback is off: /mnt/data/docker is on the root')
         t.not(outcome.reports.get('other.status'), '0')
+      },
+    },
+    {
+      name: 'faults: a file of an image without its contents, after a power cut',
+      boot: 'container',
+      machine: {
+        dataRoot: standard,
+        files: FILES,
+        script: script(ON_ROOT),
+        prepare(root) {
+          const layers = join(root, 'var/lib/docker/overlay2')
+          const file = (name: string) => join(layers, name, 'diff/usr/share/one-layer/one.txt')
+          const layer = readdirSync(layers).find((name) => existsSync(file(name)))
+          writeFileSync(file(layer as string), '')
+        },
+      },
+      check(t, outcome) {
+        t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
+        t.match(
+          reported(outcome, 'decision'),
+          /left out: one-layer \(.*\): it is not prepared: \/usr\/share\/one-layer\/one\.txt is empty, and had \d+ bytes when the engine unpacked it/,
+        )
+        t.equal(reported(outcome, 'replaced'), 'from override', 'the others are stacked')
+        t.not(outcome.reports.get('one.status'), '0')
       },
     },
     {

@@ -17,8 +17,8 @@ import { standardDataRoot } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 
 /** Each machine boots plain first, then extended. Except for ours, its mounts must be the same. */
-const PLAIN_THEN_EXTENDED = [{ commandLine: ['balena.nohostext'] }, {}]
-const SCRIPT = `${BASE_REPORT}
+export const PLAIN_THEN_EXTENDED = [{ commandLine: ['balena.nohostext'] }, {}]
+export const SCRIPT = `${BASE_REPORT}
 report mounts findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS
 report swap sh -c 'tail -n +2 /proc/swaps | cut -f1'
 report one cat /usr/share/one-layer/one.txt
@@ -36,7 +36,7 @@ if [ "$boot" = 3 ] && [ -e /usr/lib/systemd/system/soft-reboot.target ] && mkdir
 fi
 `
 
-const disk = (label: string, from?: string, more: Partial<Disk> = {}): Disk => ({
+export const disk = (label: string, from?: string, more: Partial<Disk> = {}): Disk => ({
   filesystem: 'ext4',
   label,
   uuid: `00000000-0000-4000-8000-${Buffer.from(label.padEnd(6, '-')).toString('hex')}`,
@@ -46,7 +46,7 @@ const disk = (label: string, from?: string, more: Partial<Disk> = {}): Disk => (
 })
 
 /** Moves the engine's data to its place on balenaOS, with the file that says that it must not be wiped. */
-function moveToDataPartition(root: string): void {
+export function moveToDataPartition(root: string): void {
   mkdirSync(join(root, 'mnt/data'), { recursive: true })
   renameSync(join(root, 'var/lib/docker'), join(root, 'mnt/data/docker'))
   writeFileSync(join(root, 'mnt/data/remove_me_to_reset'), '')
@@ -72,7 +72,7 @@ export function immutableRoot(rootFilesystem: 'squashfs' | 'erofs'): Partial<Cas
 const VAR_ON_DATA =
   'LABEL=data /mnt/data ext4 defaults 0 2\n/mnt/data/var /var none bind,x-systemd.requires-mounts-for=/mnt/data 0 0\n'
 
-function isExtendedAsPlain(t: Test, outcome: Outcome, ours: string[]): void {
+export function isExtendedAsPlain(t: Test, outcome: Outcome, ours: string[]): void {
   isClean(t, outcome)
   const [plain, extended] = [bootOf(outcome, 1), bootOf(outcome, 2)]
   t.notMatch(reported(plain, 'root'), /^hostext/)
@@ -89,10 +89,10 @@ function isExtendedAsPlain(t: Test, outcome: Outcome, ours: string[]): void {
 }
 
 /** A timeout for emulated machines, which take half a minute to find their disks. */
-const PATIENT = { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' }
+export const PATIENT = { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' }
 
 /** The mounts of hostext on a machine with a writable ext4 root. */
-const WRITABLE = ['/etc', '/tmp', '/var', '/home', '/root', '/srv']
+export const WRITABLE = ['/etc', '/tmp', '/var', '/home', '/root', '/srv']
 
 /** Common layouts of disks. A container has no disks. */
 export function cases(): Case[] {

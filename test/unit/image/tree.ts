@@ -51,6 +51,17 @@ t.test('an image of one layer', async (t) => {
   t.same(tree, { etc: 'directory', 'etc/x': 'x' }, 'a whiteout of nothing is nothing')
 })
 
+t.test('a file whose contents a power cut has taken is no file of the image', async (t) => {
+  const sizes = () => new Map([['/usr/lib/tool', 7]])
+  await t.rejects(treeOf(t, ['mkdir -p usr/lib; : >usr/lib/tool'], ':', { sizes }), {
+    message: /^\/usr\/lib\/tool is empty, and had 7 bytes when the engine unpacked it: /,
+  })
+  const others = 'mkdir -p usr/lib; echo longer >usr/lib/tool; : >usr/lib/empty'
+  const { tree } = await treeOf(t, [others], ':', { sizes })
+  t.same(tree['usr/lib/empty'], '', 'one that was always empty')
+  await t.resolves(treeOf(t, ['mkdir -p usr/lib; : >usr/lib/tool'], ':', { sizes: () => undefined }))
+})
+
 t.test('hard links between files stay, set-uid bits and capabilities too', async (t) => {
   const { tree, out } = await treeOf(t, [
     `mkdir -p usr/bin; echo x >usr/bin/a; ln usr/bin/a usr/bin/b; chmod 4755 usr/bin/a

@@ -120,3 +120,16 @@ t.test('the hash of the image', async (t) => {
   t.same(verity('ro usrhash=12ab roothash=34cd'), ['usrhash=12ab', 'roothash=34cd'])
   t.equal(verity('ro roothash= systemd.roothash=1'), undefined)
 })
+
+t.test('what the boot mounts and starts in addition', async (t) => {
+  const read = (text: string) => readCommandLine(splitCommandLine(text))
+  t.same(read('systemd.mount-extra=a:/b systemd.mount_extra="c:/d e"').mountExtra, ['a:/b', 'c:/d e'])
+  t.equal(read('systemd.gpt_auto=0').gptAuto, false)
+  t.equal(read('systemd.gpt-auto=0 systemd.gpt-auto=1').gptAuto, undefined)
+  t.same(read('systemd.debug_shell systemd.break=pre-udev').debugUnits, [
+    'debug-shell.service',
+    'breakpoint-pre-udev.service',
+  ])
+  t.equal(read('systemd.break').debugUnits?.length, 4)
+  t.equal(read('systemd.debug-shell=no rd.systemd.debug_shell').debugUnits, undefined)
+})

@@ -88,13 +88,14 @@ t.test('what of the root matters for the decision', async (t) => {
     'sbin/x': '',
     'mnt/data/remove_me_to_reset': '',
     'etc/systemd/system/x.mount': '',
+    'etc/systemd/system/local-fs.target.wants/x.mount': '-> ../x.mount',
     'etc/systemd/system/default.target.wants/a.service': '',
   }
   t.match(machine(t, tree), {
     directories: ['/var', '/srv', '/tmp'],
     links: ['/lib'],
     hasPurgeMarker: true,
-    mountUnits: ['x.mount'],
+    planned: [{ mountPoint: '/x' }],
     pulledIn: ['default.target.wants/a.service'],
     etcChanges: { kept: false },
   })

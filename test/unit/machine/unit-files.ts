@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hasMountUnit, readMountUnits, readPulledIn } from '../../../src/machine/unit-files.js'
+import { readEnabledMounts, readHooked, readPulledIn, readUnit } from '../../../src/machine/unit-files.js'
 import { makeTree } from '../../support/tree.js'
 
 t.test('what a target pulls in, from wherever units are', async (t) => {
@@ -20,21 +20,50 @@ t.test('what a target pulls in, from wherever units are', async (t) => {
   ])
 })
 
-t.test('mount units of the system', async (t) => {
+t.test('a unit, its drop-ins, and what masks it', async (t) => {
   const prefix = makeTree(t, {
-    'usr/lib/systemd/system/mnt-data.mount': '',
-    'etc/systemd/system/my\\x2ddisk.mount': '',
-    'run/systemd/generator/var.mount': '',
+    'usr/lib/systemd/system/mnt-data.mount': '[Mount]\nWhat=/dev/sda\nOptions=a,\\\nb\n',
+    'usr/lib/systemd/system/mnt-data.mount.d/20.conf': 'What=/dev/not-this\n',
+    'etc/systemd/system/mnt-data.mount.d/20.conf': 'What=/dev/sdb\n',
+    'usr/lib/systemd/system/mnt-data.mount.d/10.conf': 'What=/dev/nor-this\nType=ext4\n',
     'etc/systemd/system/masked.mount': '-> /dev/null',
-    'usr/lib/systemd/system/masked.mount': '',
+    'usr/lib/systemd/system/masked.mount': '[Mount]\nWhat=/dev/sda\n',
   })
-  const units = readMountUnits({ prefix })
-  t.same(units, ['mnt-data.mount', 'my\\x2ddisk.mount'])
-  t.ok(hasMountUnit(units, '/mnt/data'))
-  t.ok(hasMountUnit(units, '/my-disk'))
-  t.notOk(hasMountUnit(units, '/mnt'))
-  t.notOk(hasMountUnit(units, '/masked'), 'a masked unit mounts nothing, whatever stands behind it')
-  t.notOk(hasMountUnit(units, '/var'), 'one of a generator is of fstab, or of an earlier run')
+  t.same(readUnit({ prefix }, 'mnt-data.mount'), {
+    path: '/usr/lib/systemd/system/mnt-data.mount',
+    assignments: [
+      ['What', '/dev/sda'],
+      ['Options', 'a, b'],
+      ['What', '/dev/nor-this'],
+      ['Type', 'ext4'],
+      ['What', '/dev/sdb'],
+    ],
+  })
+  t.equal(readUnit({ prefix }, 'masked.mount'), undefined, 'whatever stands behind it')
+  t.equal(readUnit({ prefix }, 'none.mount'), undefined)
 })
 
-t.test('no units at all', async (t) => t.same(readMountUnits({ prefix: '/nonexistent' }), []))
+t.test('mount units that something starts', async (t) => {
+  const prefix = makeTree(t, {
+    'usr/lib/systemd/system/not-enabled.mount': '',
+    'usr/lib/systemd/system/local-fs.target.wants/mnt-data.mount': '-> ../mnt-data.mount',
+    'etc/systemd/system/docker.service.requires/my\\x2ddisk.mount': '-> ../x',
+    'etc/systemd/system/multi-user.target.wants/usb.automount': '-> ../usb.automount',
+    'etc/systemd/system/multi-user.target.wants/ssh.service': '-> ../ssh.service',
+    'run/systemd/generator/local-fs.target.wants/var.mount': '-> ../var.mount',
+  })
+  t.same(readEnabledMounts({ prefix }), ['mnt-data.mount', 'my\\x2ddisk.mount', 'usb.mount'])
+  t.same(readEnabledMounts({ prefix: '/nonexistent' }), [])
+})
+
+t.test('what generators link to a target', async (t) => {
+  const prefix = makeTree(t, {
+    'etc/rc2.d/S01cron': '',
+    'etc/rc3.d/S20old.sh': '',
+    'etc/rc3.d/S01cron': '',
+    'etc/rc5.d/K01off': '',
+    'etc/rc1.d/S01single': '',
+    'etc/rc4.d/S01odd name': '',
+  })
+  t.same(readHooked({ prefix }), ['cloud-init.target', 'cron.service', 'old.service', 'rc-local.service'])
+})

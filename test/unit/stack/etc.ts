@@ -1,5 +1,6 @@
 import t from 'tap'
 import { parseMountinfo } from '../../../src/machine/mountinfo.js'
+import type { PlannedMount } from '../../../src/machine/planned.js'
 import { chooseEtc, describeShadowed, findChangesPlace, type Place } from '../../../src/stack/etc.js'
 
 const nowhere: Place = {
@@ -73,12 +74,15 @@ t.test('what forgets, or cannot be the upper layer of an overlay, keeps nothing'
 })
 
 t.test('the place of the changes', async (t) => {
-  const find = (state: string[], paths: string[], unmounted = false, collected = false) => {
+  const var_: PlannedMount = {
+    ...{ source: '/dev/sdb', mountPoint: '/var', type: 'ext4', options: [], passno: 2, from: '/etc/fstab' },
+  }
+  const find = (state: string[], paths: string[], isPlanned = false, collected = false) => {
     const lines = ['/', ...paths].map(
       (path, index) => `${index} 1 8:${index} / ${path} ro - ${path === '/' ? 'ext4' : 'xfs'} /dev/sda rw\n`,
     )
     const machine = { mounts: parseMountinfo(lines.join('')), collected, etcChanges: undefined }
-    return findChangesPlace(machine, state, unmounted)
+    return findChangesPlace(machine, state, isPlanned ? var_ : undefined)
   }
   const place = { ...nowhere, state: '/var' }
   t.same(find(['/home', '/var'], []), place, 'state')
@@ -91,6 +95,16 @@ t.test('the place of the changes', async (t) => {
   t.same(find(['/var'], [], true), { ...nowhere, willBeMounted: true }, '/var/lib will be mounted')
   t.same(find(['/var'], [], true, true), nowhere, 'it should have been')
   t.same(find([], ['/var'], true, true), { ...nowhere, type: 'xfs' }, 'the same, below /var')
+})
+
+t.test('what the machine itself mounts at /etc stays', async (t) => {
+  const place = { ...nowhere, state: '/var' }
+  t.same(chooseEtc('auto', true, place, '/etc/fstab'), { etc: { mode: 'mounted' } })
+  for (const setting of ['persistent', 'volatile', 'read-only'] as const)
+    t.same(chooseEtc(setting, true, place, '/etc/fstab'), {
+      etc: { mode: 'mounted' },
+      lost: { level: 'warning', text: `Etc=${setting}: /etc/fstab mounts /etc, which stays as it is` },
+    })
 })
 
 t.match(

@@ -1,13 +1,20 @@
 import t from 'tap'
-import { parseFstab } from '../../../src/machine/fstab.js'
-import { chooseState, isRootWritable } from '../../../src/stack/state.js'
+import { isAutomatic, parseFstab } from '../../../src/machine/fstab.js'
+import { parseMountinfo } from '../../../src/machine/mountinfo.js'
+import type { PlannedMount } from '../../../src/machine/planned.js'
+import { chooseState, findUsed, isRootWritable } from '../../../src/stack/state.js'
+
+const planned = (text: string): PlannedMount[] =>
+  parseFstab(text)
+    .filter(isAutomatic)
+    .map((entry) => ({ ...entry, from: '/etc/fstab' }))
 
 t.test('State=auto', async (t) => {
   const everything = ['/var', '/home', '/root', '/srv', '/tmp']
   t.same(chooseState('auto', false, [], everything), { state: [], refused: [] })
   t.same(chooseState('auto', true, [], everything).state, ['/var', '/home', '/root', '/srv'])
   t.same(chooseState('auto', true, [], ['/var', '/tmp']).state, ['/var'], 'real directories')
-  t.same(chooseState('auto', true, parseFstab('x /home ext4\nx /srv/data ext4'), everything).state, [
+  t.same(chooseState('auto', true, planned('x /home ext4\nx /srv/data ext4'), everything).state, [
     '/var',
     '/root',
     '/srv',
@@ -21,11 +28,22 @@ t.test('State= with a list', async (t) => {
   })
   t.same(chooseState([], true, [], []), { state: [], refused: [] })
   t.same(
-    chooseState(['/data/x', '/var'], true, parseFstab('x /data ext4\ny /var ext4 noauto'), [
-      '/data/x',
-      '/var',
-    ]),
-    { state: ['/var'], refused: [{ path: '/data/x', why: 'is on a file system that fstab mounts' }] },
+    chooseState(['/data/x', '/var'], true, planned('x /data ext4\ny /var ext4 noauto'), ['/data/x', '/var']),
+    { state: ['/var'], refused: [{ path: '/data/x', why: 'is on a file system of its own (/etc/fstab)' }] },
+  )
+})
+
+t.test('what a mount or swap writes to stays writable, where it is on the root', async (t) => {
+  const use = (path: string) => ({ path, kind: 'directory' as const })
+  const mounts = parseMountinfo(
+    '1 0 8:1 / / ro - ext4 /dev/sda1 ro\n2 1 8:2 / /media/disk ro - ext4 /dev/sdb rw\n',
+  )
+  const paths = ['/data', '/data/inner', '/database', '/media/disk/x', '/opt/app', '/var/x']
+  t.same(
+    findUsed({ uses: paths.map(use), planned: planned('x /opt ext4'), mounts }, ['/var']).map(
+      ({ path }) => path,
+    ),
+    ['/data', '/database'],
   )
 })
 

@@ -9,6 +9,10 @@ const wait: Wait = {
   timeout: 30,
   paths: [],
   mounting: true,
+  limits: [],
+  optional: [],
+  ...{ unlock: false, online: false, patient: false },
+  generators: [],
   preparing: [],
   remount: undefined,
 }
@@ -22,7 +26,10 @@ const preparing = (remount?: Wait['remount']) =>
 t.test('one service needs the file systems and the device manager', async (t) => {
   const service = textOf(units('/mnt/data/docker', '/var/lib/docker'), 'normal/hostext-collect.service')
   t.match(service, '\nRequiresMountsFor=/mnt/data/docker /var/lib/docker\n')
-  t.match(service, '\nWants=systemd-udevd.service systemd-udev-trigger.service\n')
+  t.match(
+    service,
+    '\nWants=systemd-udevd.service systemd-udev-trigger.service systemd-ask-password-console.path\n',
+  )
   t.match(service, '\nExecStart=/usr/lib/hostext/collect\n')
   t.match(service, '\nRequires=hostext-data.service\n')
   t.match(service, '\nAfter=hostext-data.service\n')
@@ -44,10 +51,18 @@ t.test('hostext.target stands in for the default target, with nothing else, for 
   t.equal(files.at(-1)?.path, 'early/default.target', 'the early target is written last')
 })
 
-t.test('only the mounts count against the timeout', async (t) => {
+t.test('only devices count against the timeout', async (t) => {
   const data = textOf(units('/my data', '/etc/changes'), 'normal/hostext-data.service')
   t.match(data, '\nRequiresMountsFor="/my data" /etc/changes\n')
-  t.match(data, '\nJobTimeoutSec=30\n')
+  t.notMatch(data, 'Timeout')
+  const limits = [{ unit: 'dev-sda.device', seconds: 30 }]
+  const files = collectUnits({ ...wait, limits, patient: true }, '/run/systemd/generator')
+  t.match(textOf(files, 'early/dev-sda.device.d/60-hostext.conf'), '[Unit]\nJobRunningTimeoutSec=30\n')
+  t.match(
+    textOf(files, 'normal/hostext.target'),
+    `\nJobTimeoutSec=${30 + 1800 + 6 * 3600}\n`,
+    'a disk may be checked, and nothing waits for ever',
+  )
   t.notMatch(textOf(units('/data'), 'normal/hostext-collect.service'), 'Timeout')
   t.equal(LONGEST_PREPARATION, 1800, 'as generators/steps/collect has it')
 })
@@ -71,4 +86,28 @@ t.test('on the root, which is made writable, after its check', async (t) => {
   t.match(checked, '\nWants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n')
   t.match(checked, '\nExecStart=/usr/lib/hostext/collect "remount,rw,x=50%%,y=a b"\n')
   t.notMatch(textOf(preparing({ options, check: false }), 'normal/hostext-collect.service'), 'fsck')
+})
+
+t.test('what the machine can do without is given up once all devices are known', async (t) => {
+  const optional = [{ unit: 'mnt-data.mount', device: '/dev/disk/by-label/my\\x20data' }]
+  const files = collectUnits({ ...wait, optional }, '/run/systemd/generator')
+  t.match(textOf(files, 'normal/hostext-data.service'), '\nWants=hostext-settle.service\n')
+  t.match(
+    textOf(files, 'normal/hostext-settle.service'),
+    '\nExecStart=/usr/lib/hostext/settle 30 mnt-data.mount "/dev/disk/by-label/my\\\\x20data"\n',
+  )
+  t.notOk(units('/data').some(({ path }) => path.includes('settle')))
+})
+
+t.test('encrypted volumes are opened, and the network is started, only if something needs it', async (t) => {
+  const files = collectUnits({ ...wait, unlock: true, online: true }, '/run/systemd/generator')
+  t.match(textOf(files, 'normal/hostext-data.service'), '\nWants=cryptsetup.target\n')
+  t.notMatch(textOf(units('/data'), 'normal/hostext-data.service'), 'cryptsetup')
+  const isStill = (online: boolean, target = 'multi-user.target') =>
+    collectUnits({ ...wait, target, online }, '/run/systemd/generator').at(-1)?.path ===
+    'early/sysinit.target'
+  t.ok(isStill(false))
+  t.notOk(isStill(true), 'the network is made of services of the system')
+  t.notOk(isStill(false, 'default.target'))
+  t.equal(files.at(-1)?.path, 'early/default.target')
 })

@@ -78,7 +78,7 @@ t.test('the early target, and what it must not pull in yet', async (t) => {
   const files = units({ target: 'kiosk.target', pulledIn: ['kiosk.target.wants/a.service'] })
   t.equal(textOf(files, 'early/kiosk.target'), '-> /run/systemd/generator/hostext.target')
   t.equal(textOf(files, 'early/kiosk.target.wants/a.service'), '-> /dev/null')
-  t.equal(files.at(-1)?.path, 'early/kiosk.target', 'last, because it starts everything')
+  t.equal(files.at(-2)?.path, 'early/kiosk.target', 'after all units, because it starts everything')
 })
 
 t.test('/etc, /usr and what the initrd has mounted', async (t) => {
@@ -189,4 +189,35 @@ t.test('the ID of a machine without one is written before the overlay is over it
   t.match(textOf(units(change), 'normal/run-nextroot.mount'), /^After=.* hostext-machine-id\.service/m)
   const open = textOf(units({ machineId: { closeRoot: false } }), 'normal/hostext-machine-id.service')
   t.notMatch(open, 'ExecStopPost', 'what was writable before stays so')
+})
+
+t.test('nothing of the system starts', async (t) => {
+  const files = firstPassUnits(
+    makePlan({ target: 'multi-user.target', pulledIn: ['debug-shell.service'] }),
+    '/generator',
+  )
+  t.equal(files.at(-1)?.path, 'early/sysinit.target', 'what almost everything else requires, masked last')
+  t.equal(files.at(-2)?.path, 'early/multi-user.target')
+  t.equal(textOf(files, 'early/debug-shell.service'), '-> /dev/null')
+})
+
+t.test('somebody says so if another generator takes the target', async (t) => {
+  const files = firstPassUnits(makePlan({ target: 'my.target' }), '/generator')
+  t.match(textOf(files, 'normal/hostext-taken.service'), '\nExecStart=/usr/lib/hostext/taken my.target\n')
+  t.match(textOf(files, 'normal/hostext-taken.service'), '\nConditionPathExists=!/run/hostext/attempted\n')
+  t.equal(
+    textOf(files, 'normal/basic.target.wants/hostext-taken.service'),
+    '-> ../hostext-taken.service',
+    'only a normal boot gets there',
+  )
+})
+
+t.test('below /mnt, systemd 252 would unmount it', async (t) => {
+  const units = (softReboot: boolean) =>
+    firstPassUnits(makePlan({ softReboot, state: ['/mnt/x', '/srv'] }), '/generator')
+  const old = units(false)
+  t.match(textOf(old, 'normal/run-hostext-aside-mnt-x.mount'), '\nWhere=/run/hostext/aside/mnt/x\n')
+  t.match(textOf(old, 'normal/usr-lib-hostext-nextroot-srv.mount'), '\nWhat=/srv\n')
+  t.match(textOf(old, 'normal/hostext-switch.service'), 'run-hostext-aside-mnt-x.mount')
+  t.match(textOf(units(true), 'normal/run-nextroot-mnt-x.mount'), '\nWhere=/run/nextroot/mnt/x\n')
 })

@@ -98,3 +98,42 @@ t.test(
       )
   },
 )
+
+t.test('an overlay of the machine has the layers of the root', async (t) => {
+  const mount = {
+    ...{ source: 'overlay', mountPoint: '/srv/my app', type: 'overlay', passno: 0 },
+    ...{ options: [], from: '/etc/fstab' },
+  }
+  const overlay = { mount, lower: [], options: ['lowerdir=/run/hostext/0/x:/usr/lib/hostext/base/100%'] }
+  const text = textOf(units({ overlays: [overlay] }), 'normal/srv-my\\x20app.mount.d/50-hostext.conf')
+  t.match(text, '\nOptions=lowerdir=/run/hostext/0/x:/usr/lib/hostext/base/100%%\n')
+  t.match(text, '\nAfter=run-hostext-0.mount run-hostext-1.mount\n')
+})
+
+t.test('a swap file is used when its file system can be written to', async (t) => {
+  const files = units({ state: ['/swapfile', '/var'], swapFiles: ['/swapfile'] })
+  t.match(textOf(files, 'normal/swapfile.swap.d/50-hostext.conf'), '\nAfter=systemd-remount-fs.service\n')
+  t.match(textOf(files, 'normal/swapfile.mount'), '\nWhere=/swapfile\nType=none\nOptions=bind\n')
+  t.match(textOf(files, 'normal/systemd-growfs-root.service.d/50-hostext.conf'), 'systemd-growfs /var\n')
+})
+
+t.test('what systemd 252 takes away below /mnt is there again', async (t) => {
+  const change = { state: ['/mnt/state', '/var'], carried: ['/mnt/data'], boundData: ['/mnt/engine'] }
+  const files = units({ ...change, softReboot: false })
+  for (const [name, options] of [
+    ['state', 'bind'],
+    ['data', 'bind'],
+    ['engine', 'bind,ro'],
+  ]) {
+    const text = textOf(files, `normal/mnt-${name}.mount`)
+    t.match(
+      text,
+      `\nWhat=/run/hostext/aside/mnt/${name}\nWhere=/mnt/${name}\nType=none\nOptions=${options}\n`,
+    )
+    t.equal(textOf(files, `normal/local-fs.target.wants/mnt-${name}.mount`), `-> ../mnt-${name}.mount`)
+  }
+  const later = units({ ...change, softReboot: true })
+  t.match(textOf(later, 'normal/mnt-state.mount'), '\nWhat=/mnt/state\n')
+  for (const name of ['data', 'engine'])
+    t.throws(() => textOf(later, `normal/mnt-${name}.mount`), /^no /, 'the switch of others leaves it alone')
+})

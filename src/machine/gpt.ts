@@ -1,0 +1,146 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+import { sha256 } from '../text/sha256.js'
+import { at, listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
+import type { MountPoint } from './mountinfo.js'
+
+/** A partition of the root's disk that systemd mounts because of its type. */
+export type GptPartition = { mountPoint: string; device: string; readOnly: boolean }
+
+/**
+ * The types that are mounted: The Discoverable Partitions Specification
+ * (https://uapi-group.org/specifications/specs/discoverable_partitions_specification/).
+ */
+const TYPES: Record<string, string> = {
+  '933ac7e1-2eb4-4f13-b844-0e14e2aef915': '/home',
+  '3b8f8425-20e0-4f3b-907f-1a25a76f98e8': '/srv',
+  '4d21b016-b534-45c2-a9fb-5c16e091fd2d': '/var',
+  '7ec6f557-3bc5-4aca-b293-16ef5df639d1': '/var/tmp',
+}
+/**
+ * Those whose unique ID must be the one that is made from the machine's, so that no other system's counts.
+ */
+const OWN = ['/var', '/var/tmp']
+
+const GENERATOR = '/usr/lib/systemd/system-generators/systemd-gpt-auto-generator'
+
+/** UEFI specification, "GPT Header" and "GPT Partition Entry Array": sizes in bytes. */
+const ENTRY = 128
+const MOST_ENTRIES = 128
+
+/**
+ * The partitions of the root's disk that systemd-gpt-auto-generator(8) mounts: of a type that has a place,
+ * and at a place that is an empty directory. None where there is no partition table, or none that can be
+ * read: the generator finds nothing there either.
+ */
+export function readGptPartitions(root: Root, base: MountPoint | undefined): GptPartition[] {
+  if (!base || !statLink(root, GENERATOR)) return []
+  // A file system on several devices has a number of its own, and the first device as its source.
+  const name = base.device.startsWith('0:') ? /^\/dev\/([a-z0-9]+)$/.exec(base.source)?.[1] : undefined
+  const link = name === undefined ? `/sys/dev/block/${base.device}` : `/sys/class/block/${name}`
+  const own = resolveLinks(root, link)
+  if (!statLink(root, `${own}/partition`)) return []
+  const disk = own.slice(0, own.lastIndexOf('/'))
+  const size = Number(text(root, `${disk}/queue/logical_block_size`)) || 512
+  const table = readTable(root, `/dev/${disk.slice(disk.lastIndexOf('/') + 1)}`, size)
+  const nodes = new Map(
+    names(root, disk).flatMap((name): [number, string][] => {
+      const number = Number(text(root, `${disk}/${name}/partition`))
+      return number > 0 ? [[number, `/dev/${name}`]] : []
+    }),
+  )
+  const found = table.flatMap(({ number, type, id, noAuto, readOnly }): GptPartition[] => {
+    const mountPoint = TYPES[type]
+    const device = nodes.get(number)
+    if (mountPoint === undefined || device === undefined || noAuto || !isEmpty(root, mountPoint)) return []
+    if (OWN.includes(mountPoint) && id !== ownId(root, type)) return []
+    return [{ mountPoint, device, readOnly }]
+  })
+  // Of two with the same type the first one counts.
+  return found.filter(
+    ({ mountPoint }, index) => found.findIndex((other) => other.mountPoint === mountPoint) === index,
+  )
+}
+
+type Entry = { number: number; type: string; id: string; noAuto: boolean; readOnly: boolean }
+
+/** The entries of the table on a disk whose sectors have `size` bytes. */
+function readTable(root: Root, path: string, size: number): Entry[] {
+  const stat = statLink(root, path)
+  if (!stat?.isBlockDevice() && !stat?.isFile()) return []
+  let file: number
+  try {
+    file = openSync(at(root, path), 'r')
+  } catch {
+    return []
+  }
+  try {
+    const header = Buffer.alloc(92)
+    if (readSync(file, header, 0, header.length, size) !== header.length) return []
+    if (header.toString('latin1', 0, 8) !== 'EFI PART' || header.readUInt32LE(84) !== ENTRY) return []
+    const count = Math.min(header.readUInt32LE(80), MOST_ENTRIES)
+    const entries = Buffer.alloc(count * ENTRY)
+    const start = Number(header.readBigUInt64LE(72)) * size
+    if (readSync(file, entries, 0, entries.length, start) !== entries.length) return []
+    return Array.from({ length: count }, (_, index) => {
+      const entry = entries.subarray(index * ENTRY, (index + 1) * ENTRY)
+      const flags = entry.readBigUInt64LE(48)
+      return {
+        number: index + 1,
+        type: guid(entry.subarray(0, 16)),
+        id: guid(entry.subarray(16, 32)),
+        noAuto: (flags & (1n << 63n)) !== 0n,
+        readOnly: (flags & (1n << 60n)) !== 0n,
+      }
+    })
+  } catch {
+    // The disk does not answer, or the numbers in the header make no sense.
+    return []
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** A GUID as it is written: its first three fields are in little-endian order. */
+function guid(bytes: Buffer): string {
+  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
+  const hex = Buffer.from(order.map((index) => bytes[index] as number)).toString('hex')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
+
+/**
+ * The ID of this machine's own partition of a type: sd_id128_get_machine_app_specific(3), which is an HMAC
+ * (RFC 2104) of the type with the machine's ID as the key, as a UUID of version 4. Undefined without an ID.
+ */
+function ownId(root: Root, type: string): string | undefined {
+  const machine = text(root, '/etc/machine-id')
+  if (!/^[0-9a-f]{32}$/.test(machine)) return undefined
+  const key = Buffer.alloc(64)
+  Buffer.from(machine, 'hex').copy(key)
+  const message = Buffer.from(type.replaceAll('-', ''), 'hex')
+  const hash = (pad: number, rest: Buffer): Buffer =>
+    Buffer.from(sha256(Buffer.concat([key.map((byte) => byte ^ pad), rest]).toString('latin1')), 'hex')
+  const id = hash(0x5c, hash(0x36, message)).subarray(0, 16)
+  id[6] = ((id[6] as number) & 0x0f) | 0x40
+  id[8] = ((id[8] as number) & 0x3f) | 0x80
+  return id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
+
+/** Whether something can be mounted there unseen: an empty directory, or nothing. */
+function isEmpty(root: Root, path: string): boolean {
+  const stat = statLink(root, path)
+  return stat === undefined || (stat.isDirectory() && names(root, path).length === 0)
+}
+
+/** The names in a directory; one for a directory that cannot be read, which is none that can be used. */
+function names(root: Root, path: string): string[] {
+  try {
+    return listDirectory(root, path)
+  } catch {
+    return ['']
+  }
+}
+
+function text(root: Root, path: string): string {
+  const read = readText(root, path, 4096)
+  return typeof read === 'string' ? read.trim() : ''
+}

@@ -1,0 +1,114 @@
+import { simplifyPath } from '../text/path.js'
+import { mountPointOf } from '../text/unit-syntax.js'
+import { listDirectory, type Root, resolveLinks } from './files.js'
+import { type FstabEntry, isAutomatic } from './fstab.js'
+import type { GptPartition } from './gpt.js'
+import { GENERATED } from './run-directory.js'
+import { readEnabledMounts, readUnit } from './unit-files.js'
+
+/** A mount that a boot makes without being asked, at once or at the first access. */
+export type PlannedMount = FstabEntry & {
+  /** What says so, for messages: `/etc/fstab`, a unit, a word of the kernel command line. */
+  from: string
+}
+
+/**
+ * What systemd will mount besides the root, by each of the ways to say so: fstab(5), the kernel command line
+ * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), partitions by their type
+ * (systemd-gpt-auto-generator(8)), and the units of other generators, if this boot has seen them
+ * (generators/steps/collect). The first one for a mount point counts. Symbolic links in mount points are
+ * followed, as systemd does. `extra`: the values of `systemd.mount-extra=`.
+ */
+export function readPlanned(
+  root: Root,
+  fstab: readonly FstabEntry[],
+  extra: readonly string[],
+  partitions: readonly GptPartition[],
+): PlannedMount[] {
+  const planned = new Map<string, PlannedMount>()
+  const add = (mount: PlannedMount | undefined): void => {
+    if (mount && mount.mountPoint !== '/' && !planned.has(mount.mountPoint))
+      planned.set(mount.mountPoint, mount)
+  }
+  for (const entry of fstab.filter(isAutomatic))
+    add({ ...entry, mountPoint: resolveLinks(root, entry.mountPoint), from: '/etc/fstab' })
+  for (const word of extra) {
+    const entry = parseMountExtra(word)
+    if (!entry || !isAutomatic(entry)) continue
+    const mountPoint = resolveLinks(root, entry.mountPoint)
+    add({ ...entry, mountPoint, from: 'systemd.mount-extra= on the kernel command line' })
+  }
+  for (const name of readEnabledMounts(root)) add(readMountUnit(root, name))
+  for (const { mountPoint, device, readOnly } of partitions)
+    add({
+      source: device,
+      mountPoint,
+      type: 'auto',
+      options: readOnly ? ['ro'] : [],
+      passno: 1,
+      from: `the type of the partition ${device}`,
+    })
+  for (const name of names(root, GENERATED)) add(readMountUnit(root, name, [GENERATED]))
+  return [...planned.values()]
+}
+
+/** Undefined if there is no such unit, or it is masked. */
+function readMountUnit(root: Root, name: string, directories?: readonly string[]): PlannedMount | undefined {
+  const unit = readUnit(root, name, directories)
+  const mountPoint = mountPointOf(name)
+  if (!unit || mountPoint === undefined) return undefined
+  const values = new Map(unit.assignments)
+  return {
+    source: values.get('What') ?? '',
+    mountPoint,
+    type: values.get('Type') || 'auto',
+    options: (values.get('Options') ?? '').split(',').filter(Boolean),
+    passno: 0,
+    from: directories ? `another generator (${name})` : unit.path,
+  }
+}
+
+/**
+ * `WHAT:WHERE[:TYPE[:OPTIONS]]` with the escapes of systemd.syntax(7). Undefined if it is something else,
+ * which systemd ignores too.
+ */
+function parseMountExtra(word: string): FstabEntry | undefined {
+  const plain = (field: string): string =>
+    field.replace(/\\(?:x([0-9a-f]{2})|(.))/gis, (_, hex: string | undefined, other: string) =>
+      hex === undefined ? other : String.fromCharCode(Number.parseInt(hex, 16)),
+    )
+  const fields = word.split(/(?<!\\):/).map(plain)
+  const [source, mountPoint, type, ...options] = fields
+  if (!source || !mountPoint?.startsWith('/')) return undefined
+  return {
+    source,
+    mountPoint: simplifyPath(mountPoint),
+    type: type || 'auto',
+    options: options.join(':').split(',').filter(Boolean),
+    passno: 1,
+  }
+}
+
+function names(root: Root, directory: string): string[] {
+  try {
+    return listDirectory(root, directory).filter((name) => name.endsWith('.mount'))
+  } catch {
+    return []
+  }
+}
+
+/** File systems that are on another machine: fstab(5), systemd.mount(5) ("_netdev"). */
+const NETWORK_TYPES = [
+  ...['afs', 'ceph', 'cifs', 'fuse.ceph', 'fuse.glusterfs', 'fuse.sshfs', 'gfs', 'gfs2', 'glusterfs'],
+  ...['lustre', 'ncp', 'ncpfs', 'nfs', 'nfs4', 'ocfs2', 'orangefs', 'pvfs2', 'smb3', 'smbfs', 'davfs'],
+]
+
+/** Whether a mount needs the network. */
+export function isRemote({ type, options }: Pick<PlannedMount, 'type' | 'options'>): boolean {
+  return options.includes('_netdev') || NETWORK_TYPES.includes(type)
+}
+
+/** A planned mount as a message names it: `/etc/fstab: /srv/app (overlay)`. */
+export function describePlanned({ from, mountPoint, type }: PlannedMount): string {
+  return `${from}: ${mountPoint}${type === 'auto' ? '' : ` (${type})`}`
+}

@@ -1,0 +1,89 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { readGptPartitions } from '../../../src/machine/gpt.js'
+import { makeTree, type Tree } from '../../support/tree.js'
+
+const MACHINE_ID = '0123456789abcdef0123456789abcdef'
+const HOME = '933AC7E1-2EB4-4F13-B844-0E14E2AEF915'
+const SRV = '3B8F8425-20E0-4F3B-907F-1A25A76F98E8'
+const VAR = '4D21B016-B534-45C2-A9FB-5C16E091FD2D'
+/** `systemd-id128 machine-id --app-specific=4d21b016b53445c2a9fb5c16e091fd2d` on that machine, trixie. */
+const OWN_VAR = 'c0c46eff-e386-4746-a2bd-0962cd326ea2'
+
+const ROOT = { mountPoint: '/', root: '/', type: 'ext4', source: '/dev/vda1', superOptions: ['rw'] }
+const skip = spawnSync('sfdisk', ['--version']).error ? 'no sfdisk' : false
+
+/** A machine whose root is the first partition of a disk with this table, as sfdisk(8) takes it. */
+function machine(t: Test, lines: string[], files: Tree = {}): string {
+  const disk = '/sys/devices/pci0/block/vda'
+  const prefix = makeTree(t, {
+    'usr/lib/systemd/system-generators/systemd-gpt-auto-generator': '',
+    'sys/dev/block/254:1': `-> ../../devices/pci0/block/vda/vda1`,
+    [`${disk.slice(1)}/queue/logical_block_size`]: '512\n',
+    ...Object.fromEntries(
+      lines.map((_, index) => [`${disk.slice(1)}/vda${index + 1}/partition`, `${index + 1}\n`]),
+    ),
+    'etc/machine-id': `${MACHINE_ID}\n`,
+    'dev/null': '',
+    ...files,
+  })
+  const file = join(prefix, 'dev/vda')
+  writeFileSync(file, '')
+  execFileSync('truncate', ['-s', '64M', file])
+  execFileSync('sfdisk', ['-q', file], {
+    input: `label: gpt\n${lines.join('\n')}\n`,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  return prefix
+}
+
+t.test('partitions by their types', { skip }, async (t) => {
+  const lines = [
+    'size=4M, type=linux',
+    `size=4M, type=${HOME}`,
+    `size=4M, type=${SRV}, attrs="GUID:60"`,
+    `size=4M, type=${HOME}`,
+    'size=4M, type=swap',
+  ]
+  const found = (prefix: string, device = '254:1') =>
+    readGptPartitions({ prefix }, { ...ROOT, device }).map(({ mountPoint, device, readOnly }) =>
+      [mountPoint, device, readOnly ? 'ro' : 'rw'].join(' '),
+    )
+  t.same(found(machine(t, lines)), ['/home /dev/vda2 rw', '/srv /dev/vda3 ro'], 'the first of a type')
+  t.same(found(machine(t, lines, { 'home/user/x': '' })), ['/srv /dev/vda3 ro'], 'nothing is hidden')
+  const noAuto = `size=4M, type=${SRV}, attrs="GUID:63"`
+  t.same(found(machine(t, ['size=4M, type=linux', noAuto])), [])
+  t.same(found(machine(t, lines), '254:7'), [], 'another disk')
+  t.same(readGptPartitions({ prefix: machine(t, lines) }, undefined), [])
+})
+
+t.test('/var is only mounted where it is that of this machine', { skip }, async (t) => {
+  const found = (id: string, files?: Tree) =>
+    readGptPartitions(
+      { prefix: machine(t, ['size=4M, type=linux', `size=4M, type=${VAR}, uuid=${id}`], files) },
+      { ...ROOT, device: '254:1' },
+    ).map(({ mountPoint }) => mountPoint)
+  t.same(found(OWN_VAR), ['/var'])
+  t.same(found('11111111-2222-4333-8444-555555555555'), [])
+  t.same(found(OWN_VAR, { 'etc/machine-id': 'uninitialized\n' }), [], 'no ID yet')
+})
+
+t.test('a root that is on no disk with such a table', async (t) => {
+  const generator = { 'usr/lib/systemd/system-generators/systemd-gpt-auto-generator': '' }
+  const partition = { 'sys/dev/block/8:1': '-> ../../b/sda/sda1', 'sys/b/sda/sda1/partition': '1\n' }
+  for (const [what, files] of Object.entries({
+    'no generator': { ...partition, 'dev/sda': 'x'.repeat(2000) },
+    'no partition': generator,
+    'no disk': { ...generator, ...partition },
+    'no table': { ...generator, ...partition, 'dev/sda': 'x'.repeat(20000) },
+    'a table that ends': { ...generator, ...partition, 'dev/sda': `${'x'.repeat(512)}EFI PART` },
+    'a table elsewhere': {
+      ...generator,
+      ...partition,
+      'dev/sda': `${'x'.repeat(512)}EFI PART${'\x7f'.repeat(76)}\x80\0\0\0${'x'.repeat(2000)}`,
+    },
+  } as Record<string, Tree>))
+    t.same(readGptPartitions({ prefix: makeTree(t, files) }, { ...ROOT, device: '8:1' }), [], what)
+})

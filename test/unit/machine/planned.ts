@@ -1,0 +1,74 @@
+import t, { type Test } from 'tap'
+import { parseFstab } from '../../../src/machine/fstab.js'
+import { describePlanned, isRemote, readPlanned } from '../../../src/machine/planned.js'
+import { makeTree, type Tree } from '../../support/tree.js'
+
+const planned = (t: Test, files: Tree, fstab = '', extra: string[] = []) =>
+  readPlanned({ prefix: makeTree(t, files) }, parseFstab(fstab), extra, [])
+const places = (...words: Parameters<typeof planned>) => planned(...words).map(({ mountPoint }) => mountPoint)
+const enabled = (name: string): Tree => ({
+  [`etc/systemd/system/local-fs.target.wants/${name}`]: `-> ../${name}`,
+})
+
+t.test('what fstab mounts, where systemd mounts it', async (t) => {
+  const fstab = 'x / ext4\nx /data ext4\nx //srv/./x/ ext4\nx /no ext4 noauto\nx none swap\n'
+  t.same(places(t, { data: '-> mnt/data' }, fstab), ['/mnt/data', '/srv/x'])
+})
+
+t.test('the kernel command line', async (t) => {
+  const words = [
+    '/dev/sdb:/mnt/data:ext4:ro,noatime',
+    'tmpfs\\x3ax:/mnt/b\\:c',
+    '/dev/sdc:relative',
+    'nothing',
+    '/dev/sdd:/no:ext4:noauto',
+  ]
+  const rest = { passno: 1, from: 'systemd.mount-extra= on the kernel command line' }
+  t.same(planned(t, {}, '', words), [
+    { source: '/dev/sdb', mountPoint: '/mnt/data', type: 'ext4', options: ['ro', 'noatime'], ...rest },
+    { source: 'tmpfs:x', mountPoint: '/mnt/b:c', type: 'auto', options: [], ...rest },
+  ])
+})
+
+t.test('units that are enabled', async (t) => {
+  const unit = '[Mount]\nWhat=/dev/sdb\nWhere=/mnt/data\nType=ext4\nOptions=noatime,_netdev\n'
+  const files = { 'etc/systemd/system/mnt-data.mount': unit }
+  t.same(places(t, files), [], 'one that is not')
+  t.same(planned(t, { ...files, ...enabled('mnt-data.mount') }), [
+    {
+      source: '/dev/sdb',
+      mountPoint: '/mnt/data',
+      type: 'ext4',
+      options: ['noatime', '_netdev'],
+      passno: 0,
+      from: '/etc/systemd/system/mnt-data.mount',
+    },
+  ])
+  t.same(places(t, { ...files, ...enabled('mnt-data.automount') }), ['/mnt/data'], 'at the first access')
+  t.same(places(t, enabled('gone.mount')), [])
+  t.same(places(t, { 'etc/systemd/system/m.mount': '-> /dev/null', ...enabled('m.mount') }), [], 'masked')
+})
+
+t.test('the first one for a place counts', async (t) => {
+  const files = { 'etc/systemd/system/data.mount': '[Mount]\nWhat=/dev/unit\n', ...enabled('data.mount') }
+  t.match(planned(t, files, '/dev/fstab /data ext4\n'), [{ source: '/dev/fstab' }])
+})
+
+t.test('what other generators mount, once it is seen', async (t) => {
+  const found = planned(t, { 'run/hostext/generated/srv-x.mount': '[Mount]\nWhat=pool/x\nType=zfs\n' })
+  t.match(found, [{ source: 'pool/x', mountPoint: '/srv/x', type: 'zfs' }])
+  t.equal(found.map(describePlanned)[0], 'another generator (srv-x.mount): /srv/x (zfs)')
+})
+
+t.test('partitions by type', async (t) => {
+  const partition = { mountPoint: '/home', device: '/dev/vda2', readOnly: true }
+  t.match(readPlanned({ prefix: '/nonexistent' }, [], [], [partition]), [
+    { source: '/dev/vda2', mountPoint: '/home', options: ['ro'] },
+  ])
+})
+
+t.test('what needs the network', async (t) => {
+  t.ok(isRemote({ type: 'nfs4', options: [] }))
+  t.ok(isRemote({ type: 'ext4', options: ['_netdev'] }))
+  t.notOk(isRemote({ type: 'ext4', options: ['noatime'] }))
+})
