@@ -33,9 +33,9 @@ export function generate(
   const decision = yieldTo(early, readAndDecide(root, environment).decision)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {
-    const { paths, mounting, preparing, generators } = decision.wait
+    const { paths, hoped, mounting, preparing, generators } = decision.wait
     const what = mounting
-      ? `mounting ${printable(paths.join(', '))}`
+      ? `mounting ${printable([...paths, ...hoped].join(', '))}`
       : preparing.length > 0
         ? `preparing ${printableList(preparing)}`
         : `looking at what ${printableList(generators)} mounts`

@@ -14,9 +14,9 @@ export function showPlan(root: Root, environment: NodeJS.ProcessEnv): string[] {
   const lines = decision.messages.map(({ level, text }) => `${level}: ${oneLine(text)}`)
   if ('plain' in decision) return [...lines, `plain root: ${oneLine(decision.plain)}`]
   if ('wait' in decision) {
-    const { paths, mounting, preparing } = decision.wait
+    const { paths, hoped, mounting, preparing } = decision.wait
     const first = mounting
-      ? `not mounted yet: ${oneLine(paths.join(' '))}`
+      ? `not mounted yet: ${oneLine([...paths, ...hoped].join(' '))}`
       : `not prepared yet: ${printableList(preparing)}: "hostext prepare" does it now, otherwise the next boot`
     return [...lines, first]
   }

@@ -66,7 +66,7 @@ type Prepared = { lines: string[]; done: boolean }
 function whyNothing(decision: Decision): string {
   if ('plain' in decision) return decision.plain
   return 'wait' in decision && decision.wait.mounting
-    ? `the engine's data is on a file system that is not mounted: ${decision.wait.paths.join(' ')}`
+    ? `the engine's data is on a file system that is not mounted: ${[...decision.wait.paths, ...decision.wait.hoped].join(' ')}`
     : 'the engine has no data here'
 }
 

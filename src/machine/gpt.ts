@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { sha256 } from '../text/sha256.js'
 import { at, listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
-import type { MountPoint } from './mountinfo.js'
+import { type MountPoint, mountOf } from './mountinfo.js'
 
 /** A partition of the root's disk that systemd mounts because of its type. */
 export type GptPartition = { mountPoint: string; device: string; readOnly: boolean }
@@ -29,10 +29,11 @@ const MOST_ENTRIES = 128
 
 /**
  * The partitions of the root's disk that systemd-gpt-auto-generator(8) mounts: of a type that has a place,
- * and at a place that is an empty directory. None where there is no partition table, or none that can be
- * read: the generator finds nothing there either.
+ * and at a place that is an empty directory or mounted already. None where there is no partition table, or
+ * none that can be read: the generator finds nothing there either.
  */
-export function readGptPartitions(root: Root, base: MountPoint | undefined): GptPartition[] {
+export function readGptPartitions(root: Root, mounts: readonly MountPoint[]): GptPartition[] {
+  const base = mountOf(mounts, '/')
   if (!base || !statLink(root, GENERATOR)) return []
   // A file system on several devices has a number of its own, and the first device as its source.
   const name = base.device.startsWith('0:') ? /^\/dev\/([a-z0-9]+)$/.exec(base.source)?.[1] : undefined
@@ -51,7 +52,9 @@ export function readGptPartitions(root: Root, base: MountPoint | undefined): Gpt
   const found = table.flatMap(({ number, type, id, noAuto, readOnly }): GptPartition[] => {
     const mountPoint = TYPES[type]
     const device = nodes.get(number)
-    if (mountPoint === undefined || device === undefined || noAuto || !isEmpty(root, mountPoint)) return []
+    if (mountPoint === undefined || device === undefined || noAuto) return []
+    // It is asked again when the machine runs.
+    if (mountOf(mounts, mountPoint)?.mountPoint !== mountPoint && !isEmpty(root, mountPoint)) return []
     if (OWN.includes(mountPoint) && id !== ownId(root, type)) return []
     return [{ mountPoint, device, readOnly }]
   })

@@ -20,7 +20,7 @@ import { readOtherGenerators } from './other-generators.js'
 import { type Packages, readPackages } from './packages.js'
 import { type PlannedMount, readPlanned } from './planned.js'
 import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
-import { readHooked, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
+import { readHooked, readMerging, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
 import { readUses, type Use } from './uses.js'
 
 /**
@@ -68,6 +68,8 @@ export type Machine = {
   otherGenerators: string[]
   /** Which of /tmp and the possible state directories are real directories. */
   directories: string[]
+  /** The services that will merge system extensions of systemd's own kind. */
+  merging: string[]
   /** The top-level directories that are links on a usr-merged root: file-hierarchy(7). */
   links: string[]
   /** Whether the root has applied the last change of its /usr to its /etc. */
@@ -123,7 +125,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     root,
     fstab,
     softReboot ? (commandLine.mountExtra ?? []) : [],
-    commandLine.gptAuto === false || inContainer ? [] : readGptPartitions(root, mountOf(mounts, '/')),
+    commandLine.gptAuto === false || inContainer ? [] : readGptPartitions(root, mounts),
   )
   return {
     commandLine,
@@ -150,6 +152,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     crypttab: readCrypttab(read('/etc/crypttab')),
     rootDevice: inContainer ? undefined : blockDevice(root, mountOf(mounts, '/')),
     otherGenerators: readOtherGenerators(root),
+    merging: readMerging(root),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
     links: USR_MERGED.map((name) => `/${name}`).filter((path) => statLink(root, path)?.isSymbolicLink()),
     upToDate: isUpToDate(root),

@@ -14,9 +14,9 @@ export type PlannedMount = FstabEntry & {
 
 /**
  * What systemd will mount besides the root, by each of the ways to say so: fstab(5), the kernel command line
- * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), partitions by their type
- * (systemd-gpt-auto-generator(8)), and the units of other generators, if this boot has seen them
- * (generators/steps/collect). The first one for a mount point counts. Symbolic links in mount points are
+ * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), the units of other generators, if this
+ * boot has seen them (generators/steps/collect), and partitions by their type
+ * (systemd-gpt-auto-generator(8)). The first one for a mount point counts. Symbolic links in mount points are
  * followed, as systemd does. `extra`: the values of `systemd.mount-extra=`.
  */
 export function readPlanned(
@@ -39,6 +39,7 @@ export function readPlanned(
     add({ ...entry, mountPoint, from: 'systemd.mount-extra= on the kernel command line' })
   }
   for (const name of readEnabledMounts(root)) add(readMountUnit(root, name))
+  for (const name of names(root, GENERATED)) add(readMountUnit(root, name, [GENERATED]))
   for (const { mountPoint, device, readOnly } of partitions)
     add({
       source: device,
@@ -48,7 +49,6 @@ export function readPlanned(
       passno: 1,
       from: `the type of the partition ${device}`,
     })
-  for (const name of names(root, GENERATED)) add(readMountUnit(root, name, [GENERATED]))
   return [...planned.values()]
 }
 
@@ -63,7 +63,10 @@ function readMountUnit(root: Root, name: string, directories?: readonly string[]
     mountPoint,
     type: values.get('Type') || 'auto',
     options: (values.get('Options') ?? '').split(',').filter(Boolean),
-    passno: 0,
+    // What fstab says by a number.
+    passno: unit.assignments.some(([key, value]) => key === 'Requires' && /\bsystemd-fsck@/.test(value))
+      ? 1
+      : 0,
     from: directories ? `another generator (${name})` : unit.path,
   }
 }

@@ -73,12 +73,36 @@ export function readAssignments(root: Root, path: string): [string, string][] {
  * requires through a link, themselves or as an automount. Not those that a generator makes: systemd.unit(5).
  */
 export function readEnabledMounts(root: Root): string[] {
-  const enabled = new Set<string>()
-  for (const directory of UNIT_DIRECTORIES)
-    for (const links of list(root, directory).filter((name) => /\.(?:wants|requires|upholds)$/.test(name)))
-      for (const name of list(root, `${directory}/${links}`))
-        if (/\.(?:auto)?mount$/.test(name)) enabled.add(name.replace(/\.automount$/, '.mount'))
-  return [...enabled].sort()
+  const mounts = readEnabled(root).filter((name) => /\.(?:auto)?mount$/.test(name))
+  return [...new Set(mounts.map((name) => name.replace(/\.automount$/, '.mount')))].sort()
+}
+
+/** The names of all links through which one unit pulls in another. */
+function readEnabled(root: Root): string[] {
+  return UNIT_DIRECTORIES.flatMap((directory) =>
+    list(root, directory)
+      .filter((name) => /\.(?:wants|requires|upholds)$/.test(name))
+      .flatMap((links) => list(root, `${directory}/${links}`)),
+  )
+}
+
+/** What systemd merges into the running system, and where its images are: systemd-sysext(8). */
+const MERGED: Record<string, string[]> = {
+  'systemd-sysext.service': ['/etc', '/run', '/var/lib', '/usr/local/lib', '/usr/lib'].map(
+    (path) => `${path}/extensions`,
+  ),
+  'systemd-confext.service': ['/run', '/var/lib', '/usr/local/lib', '/usr/lib'].map(
+    (path) => `${path}/confexts`,
+  ),
+}
+
+/** The services that are enabled and will mount overlays of images over /usr, /opt or /etc. */
+export function readMerging(root: Root): string[] {
+  const units = Object.entries(MERGED).flatMap(([unit, places]) =>
+    places.some((path) => list(root, path).length > 0) ? unit : [],
+  )
+  const enabled = units.length > 0 ? readEnabled(root) : []
+  return units.filter((unit) => enabled.includes(unit))
 }
 
 /** The names in a directory. systemd passes over one that it cannot list, too. */

@@ -63,8 +63,6 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const waitFor = (demands: Demand[]): Wait => ({
     ...boot,
     ...awaitMounts(machine, demands),
-    // Several places may be on one file system.
-    paths: [...new Set(demands.map(({ mount }) => mount.mountPoint))],
     ...{ mounting: true, preparing: [], remount: undefined, generators: machine.otherGenerators },
   })
   const { places: candidates, containerd, images, messages: problems } = facts.dataRoots
@@ -173,6 +171,9 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const { stack, safety } = safe
 
   const isBound = !isOnRoot && isOther(mounts, dataRoot)
+  if (!isBound || mountOf(mounts, '/')?.type === 'overlay')
+    for (const unit of machine.merging)
+      say('warning', `${unit} will fail, and its images are missing: the root is two overlays deep`)
   const planned = planOverlays(machine, state, stack, isBound)
   for (const lost of planned.lost) {
     if (!isDispensable(lost.mount)) return { plain: describeLost(lost), messages }

@@ -15,9 +15,14 @@ export function findObstacle(machine: Machine): string | undefined {
   // `lowerdir+=` names one layer. Linux 6.8 lists layers like this if they were added one by one.
   const lower =
     base?.superOptions.flatMap((option) => /^lowerdir\+?=(.*)/.exec(option)?.[1]?.split(':') ?? []) ?? []
-  // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h. Lower directories that only the initrd could see are
-  // not found here. Then the kernel refuses the mount, and the machine boots plain as well.
-  if (base?.type === 'overlay' && lower.some((path) => mountOf(mounts, path)?.type === 'overlay'))
+  const isOverlay = (path: string): boolean => {
+    const mount = mountOf(mounts, path)
+    // A directory that would be on this root itself is one that only the initrd could see. If that is an
+    // overlay, the kernel refuses the mount, and the machine boots plain as well.
+    return mount !== base && mount?.type === 'overlay'
+  }
+  // FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h.
+  if (base?.type === 'overlay' && lower.some(isOverlay))
     return 'the root is already an overlay on an overlay, and the kernel stacks no deeper'
   return undefined
 }

@@ -35,6 +35,8 @@ export type Limit = { unit: string; seconds: number }
 export type Wait = Boot & {
   /** Directories that are needed: the engine's data, and where changes to /etc are kept. */
   paths: string[]
+  /** Directories that are only looked at if they can be mounted. */
+  hoped: string[]
   /** Whether they are on file systems that are not mounted yet. */
   mounting: boolean
   /** How long that may take. */

@@ -8,6 +8,9 @@ import type { Limit } from './plan.js'
 
 /** What is behind a mount that is waited for. */
 export type Awaited = {
+  /** The mount points that are needed, and those that the machine can do without: they may stay away. */
+  paths: string[]
+  hoped: string[]
   limits: Limit[]
   /** Mounts that are given up when the device manager has found all devices, and theirs is not among them. */
   optional: { unit: string; device: string }[]
@@ -33,6 +36,7 @@ export function awaitMounts(
 ): Awaited {
   const limits = new Map<string, number>()
   const optional = new Map<string, string>()
+  const hoped = new Set<string>()
   let [unlock, online, patient] = [false, false, false]
   const limit = (device: string, options: readonly string[]): void => {
     // A shorter one of fstab's own stays.
@@ -41,8 +45,9 @@ export function awaitMounts(
     if (isUnitPath(device) && !isShorter) limits.set(unitName(device, 'device'), timeout)
   }
   const volumeOf = (device: string) => crypttab.find(({ name }) => device === `/dev/mapper/${name}`)
-  const visit = (mount: PlannedMount, named: boolean, seen: readonly PlannedMount[]): void => {
-    if (seen.includes(mount)) return
+  /** Returns whether it, or anything behind it, may stay away. */
+  const visit = (mount: PlannedMount, named: boolean, seen: readonly PlannedMount[]): boolean => {
+    if (seen.includes(mount)) return false
     const unit = unitName(mount.mountPoint, 'mount')
     const device = devicePath(mount.source)
     if (isRemote(mount)) {
@@ -58,12 +63,18 @@ export function awaitMounts(
       if (mount.options.includes('nofail') && !named) optional.set(unit, volume?.device ?? device)
     }
     // What it is mounted on, and what it binds.
-    for (const other of planned)
-      if (other !== mount && [mount.mountPoint, mount.source].some((path) => isBelow(path, other.mountPoint)))
-        visit(other, named, [...seen, mount])
+    const behind = planned.filter(
+      (other) =>
+        other !== mount && [mount.mountPoint, mount.source].some((path) => isBelow(path, other.mountPoint)),
+    )
+    return behind.map((other) => visit(other, named, [...seen, mount])).includes(true) || optional.has(unit)
   }
-  for (const { mount, named } of mounts) visit(mount, named, [])
+  for (const { mount, named } of mounts) if (visit(mount, named, [])) hoped.add(mount.mountPoint)
+  // Several places may be on one file system.
+  const paths = new Set(mounts.map(({ mount }) => mount.mountPoint))
   return {
+    paths: [...paths].filter((path) => !hoped.has(path)),
+    hoped: [...hoped],
     limits: [...limits].map(([unit, seconds]) => ({ unit, seconds })),
     optional: [...optional].map(([unit, device]) => ({ unit, device })),
     unlock,

@@ -1,6 +1,6 @@
 import { MOUNT_LOG } from '../machine/run-directory.js'
 import type { Limit, Wait } from '../stack/plan.js'
-import { execWord, pathWord, type UnitFile } from '../text/unit-syntax.js'
+import { execWord, pathWord, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { takeOver } from './first-pass.js'
 import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
@@ -28,6 +28,8 @@ const LONGEST_CHECK = 6 * 3600
  */
 export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
   const paths = wait.paths.map(pathWord).join(' ')
+  const mounts = wait.hoped.map((path) => unitName(path, 'mount')).join(' ')
+  const hoped = mounts && `Wants=${mounts}\nAfter=${mounts}\n`
   const needs = wait.mounting ? [DATA_SERVICE] : []
   const wants = wait.mounting ? DEVICES : []
   if (wait.remount?.check) wants.push('systemd-fsck-root.service')
@@ -70,7 +72,7 @@ DefaultDependencies=no
 RefuseManualStart=yes
 IgnoreOnIsolate=yes
 RequiresMountsFor=${paths}
-${wait.unlock ? 'Wants=cryptsetup.target\n' : ''}${wait.optional.length > 0 ? `Wants=${SETTLE_SERVICE}\n` : ''}
+${hoped}${wait.unlock ? 'Wants=cryptsetup.target\n' : ''}${wait.optional.length > 0 ? `Wants=${SETTLE_SERVICE}\n` : ''}
 [Service]
 Type=oneshot
 ExecStart=/bin/true
@@ -105,7 +107,7 @@ function limitOf({ unit, seconds }: Limit): UnitFile {
 
 /** Gives up the mounts that the machine can do without, once it is known that their devices are not there. */
 function settleUnit({ optional, timeout }: Wait): UnitFile {
-  const words = optional.flatMap(({ unit, device }) => [unit, device])
+  const words = optional.flatMap(({ unit, device }) => [unit, device, unitName(device, 'device')])
   return {
     path: `normal/${SETTLE_SERVICE}`,
     text: `# Written by hostext-generator.

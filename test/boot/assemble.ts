@@ -68,6 +68,7 @@ export function assemble(machine: Machine, addModules?: (tree: string) => void):
   return tree
 }
 
-export function kindOf({ device }: Machine): Kind {
+export function kindOf({ device, storage }: Machine): Kind {
+  if (storage) return 'storage'
   return device === true ? 'device' : (device ?? 'plain')
 }

@@ -39,7 +39,7 @@ report state systemctl is-system-running
 report failed systemctl --failed --plain --no-legend
 report why sh -c 'for unit in $(systemctl --failed --plain --no-legend | cut -d" " -f1); do systemctl status --no-pager "$unit"; done; cat /run/hostext/mount.log'
 report root findmnt -no SOURCE,FSTYPE,OPTIONS /
-report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
+report layers systemctl list-units --plain --no-legend 'run-hostext-[0-9]*.mount'
 report decision cat /run/hostext.decision
 report target systemctl is-active multi-user.target
 report kmsg sh -c 'dmesg | grep hostext:'

@@ -169,7 +169,10 @@ async function bootOnce(
         throw machineError(`${what} left a damaged disk: ${damaged.join('\n')}`, console)
       return { ...boot, clean: undefined, ...(end === 'cut' && { unflushed }) }
     }
-    const unclean = disks.map(uncleanness).filter((text) => text !== undefined)
+    const unclean = disks
+      .flatMap((disk) => [disk, ...(disk.others ?? [])])
+      .map(uncleanness)
+      .filter((text) => text !== undefined)
     const evidence = unclean.map((text) => `\nnot clean after power-off: ${text}`).join('')
     examine?.(disks[0] as MadeDisk)
     return { ...boot, console: console + evidence, clean: unclean.length === 0 }

@@ -10,7 +10,7 @@ export type RootFilesystem = 'ext4' | 'squashfs' | 'erofs' | 'btrfs'
  * or units mount them.
  */
 export type Disk = {
-  filesystem: 'ext4' | 'swap'
+  filesystem: 'ext4' | 'swap' | 'none'
   label: string
   uuid: string
   /** A directory of the tree whose contents are moved to this disk. It stays as an empty mount point. */
@@ -19,7 +19,14 @@ export type Disk = {
   size: string
   /** Made, but not attached to the machine. */
   absent?: true
+  /** It is encrypted with this passphrase (LUKS); the label and UUID are those of what is inside. */
+  passphrase?: string
+  /** It is not a disk of its own but a partition of the root's, if that is `partitioned`. */
+  partition?: Partition
 }
+
+/** The type of a partition and its own ID: GUIDs. */
+export type Partition = { type: string; uuid: string }
 
 /** The properties of a machine that decide about its disks. */
 export type DiskOptions = {
@@ -41,6 +48,9 @@ export const ROOT_UUID = '7a3c1e52-5d0f-4b6e-9f43-0c8a4d1b2e60'
 /** The UUID of the root's partition, if `partitioned`. */
 export const ROOT_PARTUUID = '0b5d9c1f-63a7-4c55-8e0a-91d2f7346ab8'
 
+/** The type of any partition with a Linux file system: sfdisk(8). */
+const LINUX = '0FC63DAF-8483-4772-8E79-3D69D8477DE4'
+
 /** Where the root's partition begins on its disk, and what is left free after it for the backup table. */
 const START = 1024 * 1024
 
@@ -48,8 +58,11 @@ const START = 1024 * 1024
 export type MadeDisk = {
   file: string
   device: string
-  filesystem: Disk['filesystem'] | RootFilesystem
+  /** `luks`: an encrypted one, whatever it is. */
+  filesystem: Disk['filesystem'] | RootFilesystem | 'luks'
   offset: number
+  /** The other file systems of a disk with several partitions. */
+  others?: Omit<MadeDisk, 'device' | 'others'>[]
 }
 
 /** Makes the disks of a machine from its tree, in `directory`; returns the attached ones, the root first. */
@@ -61,27 +74,33 @@ export function makeDisks(
   device: (index: number) => string,
 ): MadeDisk[] {
   const disks = options.disks ?? []
-  const made = new Map<Disk, Omit<MadeDisk, 'device'>>()
+  const made = new Map<Disk, Made>()
   // The deepest directory first, so that a disk for /var does not take what belongs on one for
   // /var/lib/docker.
   const byDepth = disks.toSorted((a, b) => (b.from?.length ?? 0) - (a.from?.length ?? 0))
   for (const disk of byDepth) made.set(disk, makeDisk(disk, tree, join(directory, `disk-${disk.label}`)))
   const filesystem = options.rootFilesystem ?? 'ext4'
-  let file = join(directory, 'root')
+  const file = join(directory, 'root')
   makeRoot(filesystem, tree, rootSize, file)
   if (options.spare) tool('truncate', '-s', `+${options.spare}`, file)
-  if (options.partitioned) file = partition(file)
-  const root = { file, filesystem, offset: options.partitioned ? START : 0 }
-  const others = disks.filter(({ absent }) => !absent).map((disk) => made.get(disk) as MadeDisk)
+  const attached = disks.filter(({ absent }) => !absent)
+  const parts = attached.flatMap((disk) =>
+    disk.partition ? { ...disk.partition, ...(made.get(disk) as Made) } : [],
+  )
+  const root = options.partitioned
+    ? partition({ file, filesystem, type: LINUX, uuid: ROOT_PARTUUID }, parts)
+    : { file, filesystem, offset: 0 }
+  const others = attached.filter(({ partition }) => !partition).map((disk) => made.get(disk) as Made)
   return [root, ...others].map((disk, index) => ({ ...disk, device: device(index) }))
 }
 
-function makeDisk(
-  { filesystem, label, uuid, from, size }: Disk,
-  tree: string,
-  file: string,
-): Omit<MadeDisk, 'device'> {
-  if (filesystem === 'swap') {
+type Made = Omit<MadeDisk, 'device'>
+
+function makeDisk(disk: Disk, tree: string, file: string): Made {
+  const { filesystem, label, uuid, from, size, passphrase } = disk
+  if (filesystem === 'none') {
+    empty(file, size)
+  } else if (filesystem === 'swap') {
     empty(file, size)
     tool('mkswap', '-L', label, '-U', uuid, file)
   } else if (from === undefined) {
@@ -97,7 +116,20 @@ function makeDisk(
     mkdirSync(source)
     chmodSync(source, mode)
   }
-  return { file, filesystem, offset: 0 }
+  if (passphrase === undefined) return { file, filesystem, offset: 0 }
+  encrypt(file, passphrase)
+  return { file, filesystem: 'luks', offset: 0 }
+}
+
+/** Encrypts a file in place, as LUKS 1, by QEMU's own code: cryptsetup would need a device mapper here. */
+function encrypt(file: string, passphrase: string): void {
+  const plain = `${file}.plain`
+  renameSync(file, plain)
+  // No iterations beyond the least: the passphrase is in this repository.
+  const options = ['-O', 'luks', '-o', 'key-secret=secret,iter-time=1']
+  const secret = `secret,id=secret,data=${passphrase}`
+  tool('qemu-img', 'convert', '--object', secret, '-f', 'raw', ...options, plain, file)
+  rmSync(plain)
 }
 
 function makeRoot(filesystem: RootFilesystem, tree: string, size: string, file: string): void {
@@ -134,23 +166,37 @@ function btrfs(tree: string, size: string, file: string): void {
   rmSync(parent, { recursive: true })
 }
 
-/** Puts the file system in `file` into the only partition of a new disk, and returns the disk. */
-function partition(file: string): string {
-  const disk = `${file}-disk`
-  tool('truncate', '--reference', file, disk)
-  tool('truncate', '--size', `+${2 * START}`, disk)
-  const table = `label: gpt\nstart=${START / 512}, type=linux, uuid=${ROOT_PARTUUID}\n`
-  execFileSync('sfdisk', ['--quiet', disk], { input: table, stdio: ['pipe', 'pipe', 'pipe'] })
-  tool('dd', `if=${file}`, `of=${disk}`, `bs=${START}`, 'seek=1', 'conv=notrunc,sparse', 'status=none')
-  rmSync(file)
-  return disk
+/** A file with a file system, and the partition it becomes. */
+type Part = Omit<Made, 'offset'> & Partition
+
+/** Puts file systems into the partitions of a new disk, the root's first, and returns the disk. */
+function partition(root: Part, others: Part[]): Made {
+  const disk = `${root.file}-disk`
+  const table = ['label: gpt']
+  let offset = START
+  const placed = [root, ...others].map((part) => {
+    const size = Math.ceil(statSync(part.file).size / START) * START
+    table.push(`start=${offset / 512}, size=${size / 512}, type=${part.type}, uuid=${part.uuid}`)
+    const start = offset
+    offset += size
+    return { ...part, offset: start }
+  })
+  tool('truncate', '--size', String(offset + START), disk)
+  execFileSync('sfdisk', ['--quiet', disk], { input: `${table.join('\n')}\n`, stdio: 'pipe' })
+  for (const { file, offset } of placed) {
+    const seek = `seek=${offset / START}`
+    tool('dd', `if=${file}`, `of=${disk}`, `bs=${START}`, seek, 'conv=notrunc,sparse', 'status=none')
+    rmSync(file)
+  }
+  const [first, ...rest] = placed.map(({ filesystem, offset }) => ({ file: disk, filesystem, offset }))
+  return { ...(first as Made), others: rest }
 }
 
 /**
  * What dumpe2fs complains about on a disk that a machine has left: nothing, unless its file system was still
  * in use.
  */
-export function uncleanness({ file, filesystem, offset }: MadeDisk): string | undefined {
+export function uncleanness({ file, filesystem, offset }: Omit<MadeDisk, 'device'>): string | undefined {
   if (filesystem !== 'ext4') return undefined
   const said = tool('dumpe2fs', '-h', `${file}?offset=${offset}`)
   const state = /^Filesystem state: +(.*)$/m.exec(said)?.[1]

@@ -7,6 +7,8 @@ export type Machine = DiskOptions & {
   release: Release
   /** The root has a container engine: dockerd, with docker.service enabled, or Podman. */
   device?: true | 'podman'
+  /** The root has what mounts encrypted disks, volume groups, shares of other machines and zram. */
+  storage?: true
   /** Makes another root file system than Debian with hostext: a directory that is copied. */
   base?: (release: Release) => string
   /** A container has a network of its own, with nothing but a loopback interface. */

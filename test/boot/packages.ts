@@ -6,6 +6,7 @@ const PACKAGES = [
   'mmdebstrap',
   'systemd-container',
   'qemu-system-x86',
+  'qemu-utils',
   'docker.io',
   'busybox-static',
   'e2fsprogs',

@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { inMemory } from '../support/memory.js'
 import { cached } from './cache.js'
 import { mmdebstrap } from './mmdebstrap.js'
@@ -35,9 +35,9 @@ const INITRAMFS = {
 
 /**
  * `device`: it also has Docker, enabled, like the devices that hostext is for. `podman`: it has Podman
- * instead.
+ * instead. `storage`: it has what mounts encrypted disks, volume groups, shares and compressed memory.
  */
-export type Kind = 'plain' | 'device' | 'podman'
+export type Kind = 'plain' | 'device' | 'podman' | 'storage'
 /**
  * Includes the recommended packages that `docker run` and `docker build` need: Debian 12's engine needs
  * apparmor_parser, and has BuildKit without buildx.
@@ -49,6 +49,10 @@ const ENGINE_PACKAGES: Record<Release, string[]> = {
 }
 /** What a build needs, and the programs that Podman only recommends. */
 const PODMAN_PACKAGES = ['podman', 'buildah', 'crun']
+/** systemd-cryptsetup is a package of its own since Debian 13. */
+const STORAGE_PACKAGES = ['cryptsetup-bin', 'lvm2', 'nfs-kernel-server', 'systemd-zram-generator']
+/** A machine whose fstab needs the server of shares starts it; others are not to wait for it. */
+const SERVER_UNITS = /^(?:nfs-|rpc)/
 const ENGINE_SETTINGS = '{ "iptables": false, "bridge": "none" }\n'
 
 /** What every test machine has in addition to Debian: a root account without a password, and the reporter. */
@@ -108,7 +112,7 @@ function addDocker(release: Release, root: string): void {
 export type Rootfs = { root: string; kernel: string; initrd: string; systemd: number }
 
 export function debian(release: Release, kind: Kind = 'plain'): Rootfs {
-  const directory = kind === 'plain' ? plain(release) : withEngine(release, kind)
+  const directory = kind === 'plain' ? plain(release) : withMore(release, kind)
   return {
     root: join(directory, 'root'),
     kernel: join(directory, 'vmlinuz'),
@@ -153,14 +157,27 @@ function plain(release: Release): string {
   })
 }
 
-function withEngine(release: Release, kind: Exclude<Kind, 'plain'>): string {
+function addStorage(release: Release, root: string): void {
+  install(root, release === 'bookworm' ? STORAGE_PACKAGES : [...STORAGE_PACKAGES, 'systemd-cryptsetup'])
+  const units = join(root, 'etc/systemd/system')
+  for (const path of readdirSync(units, { recursive: true, encoding: 'utf8' }))
+    if (/\.wants\//.test(path) && SERVER_UNITS.test(basename(path))) rmSync(join(units, path))
+  // What Debian's package sets up: a case sets it up again.
+  rmSync(join(root, 'usr/lib/systemd/zram-generator.conf'), { force: true })
+  rmSync(join(root, 'etc/systemd/zram-generator.conf'), { force: true })
+}
+
+const ADDED: Record<Exclude<Kind, 'plain'>, (release: Release, root: string) => void> = {
+  device: addDocker,
+  podman: (_, root) => install(root, PODMAN_PACKAGES),
+  storage: addStorage,
+}
+
+function withMore(release: Release, kind: Exclude<Kind, 'plain'>): string {
   const from = plain(release)
   return cached(`${kind}-${release}`, from, (made) => {
-    console.error(
-      `# adding ${kind === 'podman' ? 'Podman' : 'Docker'} to the Debian ${release} root filesystem`,
-    )
+    console.error(`# adding what a machine of kind ${kind} has to the Debian ${release} root filesystem`)
     execFileSync('cp', ['-a', '-t', made, ...readdirSync(from).map((name) => join(from, name))])
-    if (kind === 'podman') install(join(made, 'root'), PODMAN_PACKAGES)
-    else addDocker(release, join(made, 'root'))
+    ADDED[kind](release, join(made, 'root'))
   })
 }

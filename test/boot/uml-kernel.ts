@@ -21,12 +21,12 @@ const RELEASE = 'forky'
 const PACKAGES = 'user-mode-linux,libc6,libgcc-s1'
 
 /**
- * The modules that a test machine may load. There are 600 more, mostly for networks. ext4 and btrfs are built
+ * The modules that a test machine may load, with what they depend on. There are 600 more, mostly for networks. ext4 and btrfs are built
  * in.
  */
 const MODULES = [
   ...['overlay', 'squashfs', 'erofs', 'autofs4', 'fuse', 'configfs', 'pstore', 'efivarfs', 'binfmt_misc'],
-  ...['dm-mod', 'dm-flakey', 'loop', 'dummy'],
+  ...['dm-mod', 'dm-flakey', 'dm-crypt', 'cbc', 'ecb', 'xts', 'loop', 'zram', 'dummy', 'nfsv4', 'nfsd'],
 ]
 
 /**
@@ -50,13 +50,9 @@ export function umlKernel(): { root: string; modules: string; config: string } {
     const [version] = readdirSync(packed) as [string]
     const modules = join(made, 'modules', version)
     mkdirSync(modules, { recursive: true })
-    for (const name of readdirSync(packed, { recursive: true, encoding: 'utf8' }).map((path) =>
-      path.slice(version.length + 1),
-    )) {
-      const isWanted = name.endsWith('.ko')
-        ? MODULES.includes(basename(name, '.ko'))
-        : /^modules\./.test(name)
-      if (!isWanted) continue
+    const wanted = withDependencies(readFileSync(join(packed, version, 'modules.dep'), 'utf8'))
+    for (const name of readdirSync(join(packed, version), { recursive: true, encoding: 'utf8' })) {
+      if (!wanted.has(name) && !/^modules\./.test(name)) continue
       mkdirSync(dirname(join(modules, name)), { recursive: true })
       renameSync(join(packed, version, name), join(modules, name))
     }
@@ -70,6 +66,17 @@ export function umlKernel(): { root: string; modules: string; config: string } {
     modules: join(directory, 'modules', version),
     config: join(directory, 'config'),
   }
+}
+
+/** The files of {@link MODULES} and of what they depend on, all of it: modules.dep(5). */
+function withDependencies(modulesDep: string): Set<string> {
+  const wanted = new Set<string>()
+  for (const line of modulesDep.split('\n')) {
+    const [file = '', needed = ''] = line.split(':')
+    if (MODULES.includes(basename(file, '.ko')))
+      for (const path of [file, ...needed.trim().split(' ')]) wanted.add(path)
+  }
+  return wanted
 }
 
 /** Replaces the modules in a tree with those of this kernel. */

@@ -58,9 +58,9 @@ function command({ machine, disks, boot, words, reports, isTyped }: Start): stri
     // `t` turns off requests to discard blocks or to fill them with zeros, which unflushed.c does not see.
     ...disks.map(({ file }, index) => `ubd${index}${boot.cut ? 't' : ''}=${inside(file)}`),
     ...(machine.initrd ? ['initrd=/initrd'] : []),
-    // The first console is standard output, the second serial line carries the reports; there are no
-    // others.
-    ...[`con0=${isTyped ? 'fd:0' : 'null'},fd:1`, 'con=null', 'ssl=null', 'ssl1=null,fd:3', 'console=tty0'],
+    // One console is standard output, the second serial line carries the reports; there are no others.
+    // (systemd takes tty0 for the terminal in front, which it does not find here, and asks no passphrase.)
+    ...['con=null', `con1=${isTyped ? 'fd:0' : 'null'},fd:1`, 'ssl=null', 'ssl1=null,fd:3', 'console=tty1'],
     ...['panic=-1', 'printk.time=1', 'TERM=dumb'],
     // This kernel is built for a log of 16 KiB. On a busy processor, that is full before journald reads it.
     'log_buf_len=1M',

@@ -452,7 +452,7 @@ function planOf(
 
 const waitOf = (plan: Plan, mounting: boolean): Wait => ({
   ...plan,
-  ...{ paths: [plan.dataRoot], mounting, preparing: [], generators: [] },
+  ...{ paths: [plan.dataRoot], hoped: [plan.dataRoot], mounting, preparing: [], generators: [] },
   ...{ unlock: plan.bound, online: plan.tmp, patient: plan.checkRoot },
   limits: [{ unit: unitName(plan.dataRoot, 'device'), seconds: 60 }],
   optional: [{ unit: unitName(plan.dataRoot, 'mount'), device: plan.dataRoot }],

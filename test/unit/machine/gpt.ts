@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { readGptPartitions } from '../../../src/machine/gpt.js'
+import type { MountPoint } from '../../../src/machine/mountinfo.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
 const MACHINE_ID = '0123456789abcdef0123456789abcdef'
@@ -47,23 +48,26 @@ t.test('partitions by their types', { skip }, async (t) => {
     `size=4M, type=${HOME}`,
     'size=4M, type=swap',
   ]
-  const found = (prefix: string, device = '254:1') =>
-    readGptPartitions({ prefix }, { ...ROOT, device }).map(({ mountPoint, device, readOnly }) =>
+  const found = (prefix: string, device = '254:1', mounts: MountPoint[] = []) =>
+    readGptPartitions({ prefix }, [{ ...ROOT, device }, ...mounts]).map(({ mountPoint, device, readOnly }) =>
       [mountPoint, device, readOnly ? 'ro' : 'rw'].join(' '),
     )
   t.same(found(machine(t, lines)), ['/home /dev/vda2 rw', '/srv /dev/vda3 ro'], 'the first of a type')
   t.same(found(machine(t, lines, { 'home/user/x': '' })), ['/srv /dev/vda3 ro'], 'nothing is hidden')
+  const home = { ...ROOT, mountPoint: '/home', device: '254:2' }
+  const used = machine(t, lines, { 'home/user/x': '' })
+  t.same(found(used, '254:1', [home])[0], '/home /dev/vda2 rw', 'it is mounted already')
   const noAuto = `size=4M, type=${SRV}, attrs="GUID:63"`
   t.same(found(machine(t, ['size=4M, type=linux', noAuto])), [])
   t.same(found(machine(t, lines), '254:7'), [], 'another disk')
-  t.same(readGptPartitions({ prefix: machine(t, lines) }, undefined), [])
+  t.same(readGptPartitions({ prefix: machine(t, lines) }, []), [])
 })
 
 t.test('/var is only mounted where it is that of this machine', { skip }, async (t) => {
   const found = (id: string, files?: Tree) =>
     readGptPartitions(
       { prefix: machine(t, ['size=4M, type=linux', `size=4M, type=${VAR}, uuid=${id}`], files) },
-      { ...ROOT, device: '254:1' },
+      [{ ...ROOT, device: '254:1' }],
     ).map(({ mountPoint }) => mountPoint)
   t.same(found(OWN_VAR), ['/var'])
   t.same(found('11111111-2222-4333-8444-555555555555'), [])
@@ -85,5 +89,5 @@ t.test('a root that is on no disk with such a table', async (t) => {
       'dev/sda': `${'x'.repeat(512)}EFI PART${'\x7f'.repeat(76)}\x80\0\0\0${'x'.repeat(2000)}`,
     },
   } as Record<string, Tree>))
-    t.same(readGptPartitions({ prefix: makeTree(t, files) }, { ...ROOT, device: '8:1' }), [], what)
+    t.same(readGptPartitions({ prefix: makeTree(t, files) }, [{ ...ROOT, device: '8:1' }]), [], what)
 })

@@ -49,6 +49,15 @@ t.test('units that are enabled', async (t) => {
   t.same(places(t, { 'etc/systemd/system/m.mount': '-> /dev/null', ...enabled('m.mount') }), [], 'masked')
 })
 
+t.test('a unit whose disk is checked, by the name that it gives it', async (t) => {
+  const unit = (requires: string) =>
+    `[Unit]\nRequires=${requires}\nAfter=systemd-fsck@x.service\n[Mount]\nWhat=/dev/sdb\n`
+  const passno = (requires: string) =>
+    planned(t, { 'run/hostext/generated/data.mount': unit(requires) })[0]?.passno
+  t.equal(passno('x.service systemd-fsck@dev-sdb.service'), 1)
+  t.equal(passno('x.service'), 0)
+})
+
 t.test('the first one for a place counts', async (t) => {
   const files = { 'etc/systemd/system/data.mount': '[Mount]\nWhat=/dev/unit\n', ...enabled('data.mount') }
   t.match(planned(t, files, '/dev/fstab /data ext4\n'), [{ source: '/dev/fstab' }])
@@ -65,6 +74,12 @@ t.test('partitions by type', async (t) => {
   t.match(readPlanned({ prefix: '/nonexistent' }, [], [], [partition]), [
     { source: '/dev/vda2', mountPoint: '/home', options: ['ro'] },
   ])
+  const unit = { 'run/hostext/generated/home.mount': '[Mount]\nWhat=/dev/disk/by-diskseq/1-part2\n' }
+  t.match(
+    readPlanned({ prefix: makeTree(t, unit) }, [], [], [partition]),
+    [{ source: '/dev/disk/by-diskseq/1-part2' }],
+    'the unit of their generator, once it is seen',
+  )
 })
 
 t.test('what needs the network', async (t) => {

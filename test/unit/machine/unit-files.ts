@@ -1,6 +1,12 @@
 import t from 'tap'
-import { readEnabledMounts, readHooked, readPulledIn, readUnit } from '../../../src/machine/unit-files.js'
-import { makeTree } from '../../support/tree.js'
+import {
+  readEnabledMounts,
+  readHooked,
+  readMerging,
+  readPulledIn,
+  readUnit,
+} from '../../../src/machine/unit-files.js'
+import { makeTree, type Tree } from '../../support/tree.js'
 
 t.test('what a target pulls in, from wherever units are', async (t) => {
   const prefix = makeTree(t, {
@@ -54,6 +60,17 @@ t.test('mount units that something starts', async (t) => {
   })
   t.same(readEnabledMounts({ prefix }), ['mnt-data.mount', 'my\\x2ddisk.mount', 'usb.mount'])
   t.same(readEnabledMounts({ prefix: '/nonexistent' }), [])
+})
+
+t.test('what merges images into the running system', async (t) => {
+  const unit = 'systemd-sysext.service'
+  const enabled = { [`etc/systemd/system/sysinit.target.wants/${unit}`]: `-> ../${unit}` }
+  const merging = (files: Tree) => readMerging({ prefix: makeTree(t, files) })
+  t.same(merging({ ...enabled, 'var/lib/extensions/tool.raw': '' }), [unit])
+  t.same(merging(enabled), [], 'it has no images')
+  t.same(merging({ 'var/lib/extensions/tool.raw': '' }), [], 'it is not enabled')
+  const confext = 'usr/lib/systemd/system/sysinit.target.wants/systemd-confext.service'
+  t.same(merging({ [confext]: '', 'run/confexts/x/etc/x': '' }), ['systemd-confext.service'])
 })
 
 t.test('what generators link to a target', async (t) => {

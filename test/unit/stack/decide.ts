@@ -48,6 +48,12 @@ t.test('a root that is two overlays deep, as each kernel writes its layers', asy
       layers,
     )
   }
+  const hidden = '22 1 0:30 / / rw shared:1 - overlay overlay rw,lowerdir=/only/in/the/initrd,upperdir=/up\n'
+  t.notHas(
+    await decided(t, { 'proc/self/mountinfo': hidden }),
+    { plain: /already an overlay/ },
+    'what cannot be seen is not taken for the root itself',
+  )
 })
 
 t.test('data behind a link waits for the file system that the link leads to', async (t) => {
@@ -124,6 +130,22 @@ t.test('changes to /etc wait with the data, if there can be any', async (t) => {
     'var/lib/docker/x': '',
   }
   t.match(await decided(t, other), wait('/var/lib/hostext'))
+})
+
+t.test('images of systemd that cannot be merged over two overlays are named', async (t) => {
+  const unit = 'systemd-sysext.service'
+  const files = {
+    [`etc/systemd/system/sysinit.target.wants/${unit}`]: `-> ../${unit}`,
+    'etc/extensions/tool.raw': '',
+  }
+  const text = `${unit} will fail, and its images are missing: the root is two overlays deep`
+  const said = async (files: Tree, engine?: string) =>
+    (await decided(t, files, engine)).messages.filter((message) => message.text === text)
+  t.same(await said(files), [{ level: 'warning', text }])
+  const mounted = `${MACHINE['proc/self/mountinfo']}26 22 254:3 / /mnt/data rw shared:5 - ext4 /dev/vda3 rw\n`
+  const bound = { ...files, 'proc/self/mountinfo': mounted, 'mnt/data/remove_me_to_reset': '' }
+  const link = { ...bound, 'var/lib/docker': '-> /mnt/data/engine' }
+  t.same(await said(link, 'mnt/data/engine'), [], 'over one overlay they can')
 })
 
 t.test('a mount that no unit can name is named, and not carried over', async (t) => {

@@ -17,6 +17,8 @@ const units = (...words: Parameters<typeof waitFor>) => waitFor(...words).limits
 
 t.test('a device may take until the timeout to appear', async (t) => {
   t.same(waitFor('/dev/sdb /mnt/data ext4 defaults 0 2'), {
+    paths: ['/mnt/data'],
+    hoped: [],
     limits: [{ unit: 'dev-sdb.device', seconds: 60 }],
     optional: [],
     unlock: false,
@@ -39,7 +41,10 @@ t.test('so may those of what it is on, and of what it binds', async (t) => {
 
 t.test('what fstab calls nofail is only waited for if something names it', async (t) => {
   const optional = [{ unit: 'mnt-data.mount', device: '/dev/disk/by-label/data' }]
-  t.match(waitFor('LABEL=data /mnt/data ext4 nofail'), { optional })
+  t.match(waitFor('LABEL=data /mnt/data ext4 nofail'), { optional, hoped: ['/mnt/data'] })
+  t.same(waitFor('LABEL=data /mnt/data ext4 nofail').paths, [])
+  const bound = waitFor('/disk/docker /mnt/data none bind\n/dev/sdb /disk ext4 nofail')
+  t.same([bound.paths, bound.hoped], [[], ['/mnt/data']], 'nor what is on it')
   t.same(waitFor('LABEL=data /mnt/data ext4 nofail', '', true).optional, [])
   t.same(waitFor('LABEL=data /mnt/data ext4').optional, [])
 })

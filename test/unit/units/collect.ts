@@ -8,6 +8,7 @@ const wait: Wait = {
   pulledIn: ['default.target.wants/x.service'],
   timeout: 30,
   paths: [],
+  hoped: [],
   mounting: true,
   limits: [],
   optional: [],
@@ -90,11 +91,14 @@ t.test('on the root, which is made writable, after its check', async (t) => {
 
 t.test('what the machine can do without is given up once all devices are known', async (t) => {
   const optional = [{ unit: 'mnt-data.mount', device: '/dev/disk/by-label/my\\x20data' }]
-  const files = collectUnits({ ...wait, optional }, '/run/systemd/generator')
-  t.match(textOf(files, 'normal/hostext-data.service'), '\nWants=hostext-settle.service\n')
+  const files = collectUnits({ ...wait, optional, hoped: ['/mnt/my data'] }, '/run/systemd/generator')
+  const data = textOf(files, 'normal/hostext-data.service')
+  t.match(data, '\nWants=hostext-settle.service\n')
+  const mount = 'mnt-my\\x20data.mount'
+  t.match(data, `\nRequiresMountsFor=\nWants=${mount}\nAfter=${mount}\n`, 'nothing fails without it')
   t.match(
     textOf(files, 'normal/hostext-settle.service'),
-    '\nExecStart=/usr/lib/hostext/settle 30 mnt-data.mount "/dev/disk/by-label/my\\\\x20data"\n',
+    '\nExecStart=/usr/lib/hostext/settle 30 mnt-data.mount "/dev/disk/by-label/my\\\\x20data" "dev-disk-by\\\\x2dlabel-my\\\\x5cx20data.device"\n',
   )
   t.notOk(units('/data').some(({ path }) => path.includes('settle')))
 })
