@@ -6,7 +6,7 @@ import { mountOf } from '../machine/mountinfo.js'
 import { readDataRoots } from '../read.js'
 import { describeBase } from '../stack/base-change.js'
 import type { RecordedStack } from '../stack/record.js'
-import { chooseState, hasWritableRoot } from '../stack/state.js'
+import { chooseState, hasWritableRoot, withData } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
 import { printable } from '../text/printable.js'
 import { readRecords } from '../trial/records.js'
@@ -30,7 +30,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv): string
     homes.find((path) => (mountOf(mounts, path)?.mountPoint ?? '/') !== '/') ??
     (homes.includes(DOCKER.dataRoot) ? DOCKER.dataRoot : (homes[0] as string))
   const { state } = chooseState(configuration.state, hasWritableRoot(machine), planned, directories)
-  const place = findPlace(mounts, dataRoot, state)
+  const place = findPlace(mounts, dataRoot, withData(machine, state, [dataRoot]))
   const { good, tried, problems } = readRecords(root, dataRoot)
   return [
     'off' in place ? `rollback: off: ${place.off}` : `rollback: on: records are in ${place.directory}`,

@@ -24,7 +24,7 @@ import { describeLost, findLowers, isDispensable, planOverlays } from './overlay
 import type { Boot, Decision, Plain, Plan, Wait } from './plan.js'
 import { type Recorded, recordOn, stackText } from './record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
-import { chooseState, findCopied, findUsed, hasWritableRoot, READ_ONLY_TYPES } from './state.js'
+import { chooseState, findCopied, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
 import {
   describeRollback,
   findMarks,
@@ -93,7 +93,6 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     machine.directories,
   )
   const used = rootWritable ? findUsed(machine, directories) : []
-  const state = [...directories, ...used.map(({ path }) => path)]
   const writable = used.filter(({ kind }) => kind === 'directory').map(({ path }) => path)
   const lowers = findLowers(machine)
   const mountPoints = findMountPoints(machine, [
@@ -132,6 +131,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const { place: enginePlace, dataRoot } = engine
   const { extensions, unprepared, skipped, isReduced } = leaveOut(engine, skips)
   for (const { who, why } of skipped) say('notice', `left out: ${who}: ${why}`)
+  const data = [...new Set([enginePlace, dataRoot])]
+  const state = withData(machine, [...directories, ...used.map(({ path }) => path)], data)
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
@@ -183,10 +184,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if (indexes.length > 0 && !facts.indexes) return { read: { what: 'indexes', dataRoot } }
   const index = findIndex(facts, stack, indexes, persisted.length > 0)
 
-  const dataMounts = findDataMounts(machine, [
-    ...new Set([enginePlace, dataRoot]),
-    ...(etc.mode === 'persistent' ? [CHANGES] : []),
-  ])
+  const dataMounts = findDataMounts(machine, [...data, ...(etc.mode === 'persistent' ? [CHANGES] : [])])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
   const machineId =
     rootWritable && mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID)
@@ -250,7 +248,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       checkRoot: (fstabRoot?.passno ?? 0) > 0,
       enginePlace,
       dataRoot,
-      boundData: [...new Set([enginePlace, dataRoot])].filter(
+      boundData: data.filter(
         (path, _, all) =>
           mountOf(mounts, path)?.mountPoint === '/' &&
           ![...state, ...all.filter((other) => other !== path)].some((other) => isBelow(path, other)),

@@ -40,15 +40,42 @@ export function findUsed(
   { uses, planned, mounts }: Pick<Machine, 'uses' | 'planned' | 'mounts'>,
   state: readonly string[],
 ): Use[] {
+  const paths = findWritten(
+    { planned, mounts },
+    state,
+    uses.map(({ path }) => path),
+  )
+  return uses.filter(({ path }) => paths.includes(path))
+}
+
+/**
+ * What stays writable, with the directories `data` of an engine, which writes to them on the plain root. Not
+ * where State= says what it is.
+ */
+export function withData(
+  machine: Pick<Machine, 'configuration' | 'commandLine' | 'fstab' | 'planned' | 'mounts'>,
+  state: readonly string[],
+  data: readonly string[],
+): string[] {
+  const isChosen = machine.configuration.state === 'auto' && hasWritableRoot(machine)
+  return isChosen ? [...state, ...findWritten(machine, state, data)] : [...state]
+}
+
+/**
+ * Of what something of the machine writes to, a mount or an engine: what is on the root and in no directory of
+ * state yet. One in another is there with it.
+ */
+function findWritten(
+  { planned, mounts }: Pick<Machine, 'planned' | 'mounts'>,
+  state: readonly string[],
+  paths: readonly string[],
+): string[] {
   const places = [...state, ...planned.map(({ mountPoint }) => mountPoint)]
-  const onRoot = uses.filter(
-    ({ path }) =>
+  const onRoot = paths.filter(
+    (path) =>
       !places.some((place) => isBelow(path, place)) && (mountOf(mounts, path)?.mountPoint ?? '/') === '/',
   )
-  // One in another is there with it.
-  return onRoot.filter(
-    ({ path }) => !onRoot.some((other) => other.path !== path && isBelow(path, other.path)),
-  )
+  return onRoot.filter((path) => !onRoot.some((other) => other !== path && isBelow(path, other)))
 }
 
 /** File systems that cannot be written to, and overlays, whose changes are lost on a live system. */

@@ -228,6 +228,28 @@ report write sh -c 'echo change >>/etc/kept-change'
       },
     },
     {
+      name: 'as before: an engine whose data is elsewhere on the root',
+      boot: 'container',
+      machine: {
+        ...base,
+        files: { 'etc/docker/daemon.json': '{ "data-root": "/data/docker" }\n' },
+        prepare(root) {
+          mkdirSync(join(root, 'data'))
+          renameSync(join(root, 'var/lib/docker'), join(root, 'data/docker'))
+        },
+        boots: [{}, {}],
+        script: `${SCRIPT}
+report write sh -c "echo $boot >>/data/docker/file && cat /data/docker/file"
+`,
+        fstab: ROOT,
+      },
+      check(t, outcome) {
+        for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
+        t.equal(reported(outcome, 'write'), '1\n2', 'it can work there')
+        t.match(reported(outcome, 'decision'), /on trial: .*; writable: .*\/data\/docker/s)
+      },
+    },
+    {
       name: 'as before: state below /mnt',
       boot: 'container',
       machine: {

@@ -1,8 +1,10 @@
 import t from 'tap'
+import { DEFAULTS } from '../../../src/machine/configuration.js'
 import { isAutomatic, parseFstab } from '../../../src/machine/fstab.js'
+import { readCommandLine } from '../../../src/machine/kernel-command-line.js'
 import { parseMountinfo } from '../../../src/machine/mountinfo.js'
 import type { PlannedMount } from '../../../src/machine/planned.js'
-import { chooseState, findUsed, isRootWritable } from '../../../src/stack/state.js'
+import { chooseState, findUsed, isRootWritable, withData } from '../../../src/stack/state.js'
 
 const planned = (text: string): PlannedMount[] =>
   parseFstab(text)
@@ -19,6 +21,21 @@ t.test('State=auto', async (t) => {
     '/root',
     '/srv',
   ])
+})
+
+t.test("the engine's data stays writable, as on the plain root", async (t) => {
+  const machine = {
+    configuration: DEFAULTS,
+    commandLine: readCommandLine([]),
+    fstab: parseFstab('x / ext4 rw'),
+    planned: planned('y /mnt/disk ext4'),
+    mounts: parseMountinfo('22 1 254:1 / / ro shared:1 - ext4 /dev/vda1 ro\n'),
+  }
+  const data = ['/data/docker', '/data/docker/containerd', '/var/lib/containerd', '/mnt/disk/docker']
+  t.same(withData(machine, ['/var'], data), ['/var', '/data/docker'], 'on the root, once, in no state yet')
+  t.same(withData({ ...machine, fstab: parseFstab('x / ext4 ro') }, [], data), [], 'a read-only root')
+  const configuration = { ...DEFAULTS, state: ['/var'] }
+  t.same(withData({ ...machine, configuration }, ['/var'], data), ['/var'], 'State= says what it is')
 })
 
 t.test('State= with a list', async (t) => {
