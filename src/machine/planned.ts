@@ -14,8 +14,8 @@ export type PlannedMount = FstabEntry & {
 
 /**
  * What systemd will mount besides the root, by each of the ways to say so: fstab(5), the kernel command line
- * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), the units of other generators, if this
- * boot has seen them (generators/steps/collect), and partitions by their type
+ * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), the units of other generators, if
+ * this boot has seen them (generators/steps/collect), and partitions by their type
  * (systemd-gpt-auto-generator(8)). The first one for a mount point counts. Symbolic links in mount points are
  * followed, as systemd does. `extra`: the values of `systemd.mount-extra=`.
  */

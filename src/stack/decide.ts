@@ -167,8 +167,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const choice = { stack: chosen.stack, isIncomplete: notPrepared.length > 0, isReduced, skips }
   const safe = chooseSafely(facts, dataRoot, choice, state, look)
   if ('read' in safe) return safe
-  messages.push(...safe.messages)
-  if ('plain' in safe) return { ...safe, messages }
+  if ('plain' in safe) return { ...safe, messages: [...messages, ...safe.messages] }
   const { stack, safety } = safe
 
   const isBound = !isOnRoot && isOther(mounts, dataRoot)
@@ -180,6 +179,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     if (!isDispensable(lost.mount)) return { plain: describeLost(lost), messages }
     say('warning', describeLost(lost))
   }
+  // Only now is it certain that there is a stack to speak of.
+  messages.push(...safe.messages)
   const indexes = [...new Set([...stack.flatMap(({ contents }) => contents.indexes), ...persisted])].sort()
   if (indexes.length > 0 && !facts.indexes) return { read: { what: 'indexes', dataRoot } }
   const index = findIndex(facts, stack, indexes, persisted.length > 0)

@@ -62,8 +62,8 @@ export function withData(
 }
 
 /**
- * Of what something of the machine writes to, a mount or an engine: what is on the root and in no directory of
- * state yet. One in another is there with it.
+ * Of what something of the machine writes to, a mount or an engine: what is on the root and in no directory
+ * of state yet. One in another is there with it.
  */
 function findWritten(
   { planned, mounts }: Pick<Machine, 'planned' | 'mounts'>,

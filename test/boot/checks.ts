@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import type { Dialogue } from './disk-machine.js'
 import { type Machine, type Outcome, reported } from './machine.js'
 import type { Release } from './rootfs.js'
 import type { Where } from './ways.js'
@@ -13,8 +14,7 @@ export type Case = {
   /** Whether only the full run boots it: another case shows nearly the same. */
   fullOnly?: boolean
   machine: Omit<Machine, 'release'>
-  /** What to type when the console shows the first string: [expect, send]. */
-  dialogue?: [string, string][]
+  dialogue?: Dialogue
   check: (t: Test, outcome: Outcome) => void
 }
 

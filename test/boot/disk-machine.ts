@@ -40,11 +40,13 @@ export type Start = {
   isTyped: boolean
 }
 
+/** What to type when the console shows the first string, and how many seconds later. */
+export type Dialogue = [expect: string, send: string, wait?: number][]
+
 export type DiskMachineOptions = {
   /** Seconds until a boot fails because the machine has not powered off. */
   limit?: number
-  /** What to type when the console shows the first string: [expect, send]. */
-  dialogue?: [string, string][]
+  dialogue?: Dialogue
 }
 
 /** A machine that can be booted again and again. */
@@ -130,6 +132,7 @@ async function bootOnce(
     const isTime = cut && cutter(cut)
     const marks = new Map<string, number>()
     let stalled = false
+    let asked: number | undefined
     let isCut = false
     rmSync(file, { force: true })
     if (cut) for (const disk of disks) watchFlushes(disk.file)
@@ -137,10 +140,14 @@ async function bootOnce(
       limit: bootOptions.limit ?? limit,
       ...(cut && { period: CUT_PERIOD }),
       watch({ console, elapsed, kill, type }) {
-        const [expected, answer] = answers[0] ?? []
+        const [expected, answer, wait = 0] = answers[0] ?? []
         if (expected !== undefined && console.includes(expected)) {
-          answers.shift()
-          type(answer as string)
+          asked ??= elapsed
+          if (elapsed - asked >= wait) {
+            answers.shift()
+            asked = undefined
+            type(answer as string)
+          }
         }
         const seen = cut || awaited.length > 0 ? console + reported() : console
         for (const mark of awaited) if (!marks.has(mark) && seen.includes(mark)) marks.set(mark, elapsed)

@@ -21,8 +21,8 @@ const RELEASE = 'forky'
 const PACKAGES = 'user-mode-linux,libc6,libgcc-s1'
 
 /**
- * The modules that a test machine may load, with what they depend on. There are 600 more, mostly for networks. ext4 and btrfs are built
- * in.
+ * The modules that a test machine may load, with what they depend on. There are 600 more, mostly for
+ * networks. ext4 and btrfs are built in.
  */
 const MODULES = [
   ...['overlay', 'squashfs', 'erofs', 'autofs4', 'fuse', 'configfs', 'pstore', 'efivarfs', 'binfmt_misc'],

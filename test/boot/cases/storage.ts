@@ -92,14 +92,17 @@ export function cases(): Case[] {
     {
       name: 'storage: data on an encrypted disk, whose passphrase is typed on the console',
       boot: 'uml',
-      dialogue: [['passphrase for disk', `${PASSPHRASE}\n`]],
+      // Longer than the timeout, which is for the disk.
+      dialogue: [['passphrase for disk', `${PASSPHRASE}\n`, 20]],
       machine: {
         ...base,
         storage: true,
         prepare: moveToDataPartition,
         disks: [disk('data', 'mnt/data', { passphrase: PASSPHRASE })],
-        // Shorter than it takes until somebody types.
-        files: { ...PATIENT, 'etc/crypttab': 'secret /dev/ubdb none luks\n' },
+        files: {
+          'etc/hostext.conf': '[Boot]\nTimeout=15s\n',
+          'etc/crypttab': 'secret /dev/ubdb none luks\n',
+        },
         fstab: (root) => `${root} / ext4 rw 0 1\n/dev/mapper/secret /mnt/data ext4 defaults 0 2\n`,
       },
       check: (t, outcome) => isExtendedAsPlain(t, outcome, WRITABLE),
