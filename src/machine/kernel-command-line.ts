@@ -27,6 +27,8 @@ export type KernelCommandLine = {
   debugUnits?: string[]
   /** The values of `systemd.mount-extra=`: systemd-fstab-generator(8), from 254 on. */
   mountExtra?: string[]
+  /** The same of `systemd.swap-extra=`. */
+  swapExtra?: string[]
   /** `systemd.gpt_auto=0`: no partition is found by its type. */
   gptAuto?: false
   /** The words that name the image of the root or of /usr by its hash: systemd-veritysetup-generator(8). */
@@ -105,6 +107,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
     if (key === 'balena_kernel_abi' && value) result.kernelAbi = value
     if (key === 'hostext.skip' && value)
       result.skip = [...(result.skip ?? []), ...value.split(',').filter(Boolean)]
+    if (key === 'systemd.swap_extra' && value) result.swapExtra = [...(result.swapExtra ?? []), value]
     if (key === 'systemd.mount_extra' && value) result.mountExtra = [...(result.mountExtra ?? []), value]
     if (key === 'systemd.gpt_auto') {
       if (isFalse(value)) result.gptAuto = false

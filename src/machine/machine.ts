@@ -18,9 +18,9 @@ import { withoutStack } from './next-boot.js'
 import { type OsRelease, readOsRelease } from './os-release.js'
 import { readOtherGenerators } from './other-generators.js'
 import { type Packages, readPackages } from './packages.js'
-import { type PlannedMount, readPlanned } from './planned.js'
+import { type PlannedMount, readPlanned, readSwaps } from './planned.js'
 import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
-import { readHooked, readMerging, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
+import { readEnabled, readHooked, readMerging, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
 import { readUses, type Use } from './uses.js'
 
 /**
@@ -121,10 +121,12 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   const maybeState = state === 'auto' ? AUTOMATIC_STATE : state
   // It came with 254, like systemd.mount-extra=.
   const softReboot = UNIT_DIRECTORIES.some((directory) => has(`${directory}/soft-reboot.target`))
+  const enabled = readEnabled(root)
   const planned = readPlanned(
     root,
     fstab,
     softReboot ? (commandLine.mountExtra ?? []) : [],
+    enabled,
     commandLine.gptAuto === false || inContainer ? [] : readGptPartitions(root, mounts),
   )
   return {
@@ -147,12 +149,16 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     // Nobody links units to default.target.
     hooked: commandLine.target === 'default.target' ? [] : readHooked(root),
     planned,
-    uses: readUses(root, planned, fstab),
+    uses: readUses(
+      root,
+      planned,
+      readSwaps(root, fstab, softReboot ? (commandLine.swapExtra ?? []) : [], enabled),
+    ),
     absent: planned.map(({ mountPoint }) => mountPoint).filter((path) => !has(path)),
     crypttab: readCrypttab(read('/etc/crypttab')),
     rootDevice: inContainer ? undefined : blockDevice(root, mountOf(mounts, '/')),
     otherGenerators: readOtherGenerators(root),
-    merging: readMerging(root),
+    merging: readMerging(root, enabled),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
     links: USR_MERGED.map((name) => `/${name}`).filter((path) => statLink(root, path)?.isSymbolicLink()),
     upToDate: isUpToDate(root),

@@ -4,7 +4,7 @@ import { listDirectory, type Root, resolveLinks } from './files.js'
 import { type FstabEntry, isAutomatic } from './fstab.js'
 import type { GptPartition } from './gpt.js'
 import { GENERATED } from './run-directory.js'
-import { readEnabledMounts, readUnit } from './unit-files.js'
+import { readUnit } from './unit-files.js'
 
 /** A mount that a boot makes without being asked, at once or at the first access. */
 export type PlannedMount = FstabEntry & {
@@ -17,12 +17,14 @@ export type PlannedMount = FstabEntry & {
  * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), the units of other generators, if
  * this boot has seen them (generators/steps/collect), and partitions by their type
  * (systemd-gpt-auto-generator(8)). The first one for a mount point counts. Symbolic links in mount points are
- * followed, as systemd does. `extra`: the values of `systemd.mount-extra=`.
+ * followed, as systemd does. `extra`: the values of `systemd.mount-extra=`. `enabled`: the units that
+ * something of the system starts.
  */
 export function readPlanned(
   root: Root,
   fstab: readonly FstabEntry[],
   extra: readonly string[],
+  enabled: readonly string[],
   partitions: readonly GptPartition[],
 ): PlannedMount[] {
   const planned = new Map<string, PlannedMount>()
@@ -38,7 +40,8 @@ export function readPlanned(
     const mountPoint = resolveLinks(root, entry.mountPoint)
     add({ ...entry, mountPoint, from: 'systemd.mount-extra= on the kernel command line' })
   }
-  for (const name of readEnabledMounts(root)) add(readMountUnit(root, name))
+  for (const name of enabled)
+    if (/\.(?:auto)?mount$/.test(name)) add(readMountUnit(root, name.replace(/\.automount$/, '.mount')))
   for (const name of names(root, GENERATED)) add(readMountUnit(root, name, [GENERATED]))
   for (const { mountPoint, device, readOnly } of partitions)
     add({
@@ -50,6 +53,27 @@ export function readPlanned(
       from: `the type of the partition ${device}`,
     })
   return [...planned.values()]
+}
+
+/**
+ * What systemd will swap to, as it is written: fstab(5), `systemd.swap-extra=` (`extra`), enabled swap units
+ * (systemd.swap(5)).
+ */
+export function readSwaps(
+  root: Root,
+  fstab: readonly FstabEntry[],
+  extra: readonly string[],
+  enabled: readonly string[],
+): string[] {
+  return [
+    ...fstab.flatMap(({ source, type, options }) =>
+      type === 'swap' && !options.includes('noauto') ? source : [],
+    ),
+    ...extra.flatMap((word) => splitExtra(word)[0] ?? []),
+    ...enabled
+      .filter((name) => name.endsWith('.swap'))
+      .flatMap((name) => new Map(readUnit(root, name)?.assignments ?? []).get('What') ?? []),
+  ]
 }
 
 /** Undefined if there is no such unit, or it is masked. */
@@ -76,12 +100,7 @@ function readMountUnit(root: Root, name: string, directories?: readonly string[]
  * which systemd ignores too.
  */
 function parseMountExtra(word: string): FstabEntry | undefined {
-  const plain = (field: string): string =>
-    field.replace(/\\(?:x([0-9a-f]{2})|(.))/gis, (_, hex: string | undefined, other: string) =>
-      hex === undefined ? other : String.fromCharCode(Number.parseInt(hex, 16)),
-    )
-  const fields = word.split(/(?<!\\):/).map(plain)
-  const [source, mountPoint, type, ...options] = fields
+  const [source, mountPoint, type, ...options] = splitExtra(word)
   if (!source || !mountPoint?.startsWith('/')) return undefined
   return {
     source,
@@ -90,6 +109,15 @@ function parseMountExtra(word: string): FstabEntry | undefined {
     options: options.join(':').split(',').filter(Boolean),
     passno: 1,
   }
+}
+
+/** The fields of such a word, without their escapes. */
+function splitExtra(word: string): string[] {
+  const plain = (field: string): string =>
+    field.replace(/\\(?:x([0-9a-f]{2})|(.))/gis, (_, hex: string | undefined, other: string) =>
+      hex === undefined ? other : String.fromCharCode(Number.parseInt(hex, 16)),
+    )
+  return word.split(/(?<!\\):/).map(plain)
 }
 
 function names(root: Root, directory: string): string[] {

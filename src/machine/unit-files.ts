@@ -69,21 +69,16 @@ export function readAssignments(root: Root, path: string): [string, string][] {
 }
 
 /**
- * The names of the mount units that something of the system starts, sorted: those that another unit wants or
- * requires through a link, themselves or as an automount. Not those that a generator makes: systemd.unit(5).
+ * The names of all units that another unit wants or requires through a link, sorted. Not the links that
+ * generators make: systemd.unit(5).
  */
-export function readEnabledMounts(root: Root): string[] {
-  const mounts = readEnabled(root).filter((name) => /\.(?:auto)?mount$/.test(name))
-  return [...new Set(mounts.map((name) => name.replace(/\.automount$/, '.mount')))].sort()
-}
-
-/** The names of all links through which one unit pulls in another. */
-function readEnabled(root: Root): string[] {
-  return UNIT_DIRECTORIES.flatMap((directory) =>
+export function readEnabled(root: Root): string[] {
+  const names = UNIT_DIRECTORIES.flatMap((directory) =>
     list(root, directory)
       .filter((name) => /\.(?:wants|requires|upholds)$/.test(name))
       .flatMap((links) => list(root, `${directory}/${links}`)),
   )
+  return [...new Set(names)].sort()
 }
 
 /** What systemd merges into the running system, and where its images are: systemd-sysext(8). */
@@ -96,13 +91,11 @@ const MERGED: Record<string, string[]> = {
   ),
 }
 
-/** The services that are enabled and will mount overlays of images over /usr, /opt or /etc. */
-export function readMerging(root: Root): string[] {
-  const units = Object.entries(MERGED).flatMap(([unit, places]) =>
-    places.some((path) => list(root, path).length > 0) ? unit : [],
+/** The services, of those that are enabled, that will mount overlays of images over /usr, /opt or /etc. */
+export function readMerging(root: Root, enabled: readonly string[]): string[] {
+  return Object.entries(MERGED).flatMap(([unit, places]) =>
+    enabled.includes(unit) && places.some((path) => list(root, path).length > 0) ? unit : [],
   )
-  const enabled = units.length > 0 ? readEnabled(root) : []
-  return units.filter((unit) => enabled.includes(unit))
 }
 
 /** The names in a directory. systemd passes over one that it cannot list, too. */

@@ -1,5 +1,4 @@
 import { type Root, resolveLinks, statLink } from './files.js'
-import type { FstabEntry } from './fstab.js'
 import type { PlannedMount } from './planned.js'
 
 /**
@@ -12,10 +11,10 @@ export type Use = { path: string; kind: 'directory' | 'file' | 'swap' }
 const SYSTEM = /^\/(?:(?:usr|etc|boot|bin|sbin|lib\w*|proc|sys|dev|run|tmp)(?:\/|$)|$)/
 
 /**
- * What planned mounts and swap files write to, sorted, as far as it exists and no symbolic link leads to it.
- * Paths that systemd itself provides, and those of the system's own files, are left out.
+ * What planned mounts and swap files (`swaps`) write to, sorted, as far as it exists and no symbolic link
+ * leads to it. Paths that systemd itself provides, and those of the system's own files, are left out.
  */
-export function readUses(root: Root, planned: readonly PlannedMount[], fstab: readonly FstabEntry[]): Use[] {
+export function readUses(root: Root, planned: readonly PlannedMount[], swaps: readonly string[]): Use[] {
   const found = new Map<string, Use>()
   const add = (path: string | undefined, kind: Use['kind'] | undefined): void => {
     if (path === undefined || !path.startsWith('/') || SYSTEM.test(path) || found.has(path)) return
@@ -29,8 +28,7 @@ export function readUses(root: Root, planned: readonly PlannedMount[], fstab: re
     if (type === 'overlay') add(upperOf(options), undefined)
     else if (!options.includes('ro')) add(source, undefined)
   }
-  for (const { source, type, options } of fstab)
-    if (type === 'swap' && !options.includes('noauto')) add(source, 'swap')
+  for (const path of swaps) add(path, 'swap')
   return [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 

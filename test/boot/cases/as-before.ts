@@ -164,9 +164,14 @@ report write sh -c "echo $boot >>/mnt/places/new/deep/file && cat /data/file"
         ...base,
         files: PATIENT,
         prepare(root) {
-          make(root, { 'media/image/': '' })
+          make(root, {
+            'media/image/': '',
+            'etc/systemd/system/opt-swap.swap': '[Swap]\nWhat=/opt/swap\n',
+          })
+          enable(root, 'opt-swap.swap', 'swap.target')
           for (const [name, size] of [
             ['swapfile', '8M'],
+            ['opt/swap', '8M'],
             ['image', '4M'],
           ] as const)
             execFileSync(
@@ -175,8 +180,10 @@ report write sh -c "echo $boot >>/mnt/places/new/deep/file && cat /data/file"
               ['if=/dev/urandom', `of=${join(root, name)}`, 'bs=1M', `count=${Number.parseInt(size, 10)}`],
               { stdio: 'ignore' },
             )
-          chmodSync(join(root, 'swapfile'), 0o600)
-          execFileSync('mkswap', ['-q', join(root, 'swapfile')], { stdio: 'ignore' })
+          for (const name of ['swapfile', 'opt/swap']) {
+            chmodSync(join(root, name), 0o600)
+            execFileSync('mkswap', ['-q', join(root, name)], { stdio: 'ignore' })
+          }
           execFileSync('mke2fs', ['-q', '-t', 'ext4', join(root, 'image')], { stdio: 'ignore' })
         },
         script: `${SCRIPT}
@@ -186,8 +193,8 @@ report write sh -c "echo $boot >>/media/image/file && cat /media/image/file"
           `${root} / ext4 rw,errors=remount-ro 0 1\n/swapfile none swap sw 0 0\n/image /media/image ext4 loop 0 0\n`,
       },
       check(t, outcome) {
-        isExtendedAsPlain(t, outcome, [...WRITABLE, '/swapfile', '/image'])
-        t.equal(reported(outcome, 'swap'), '/swapfile')
+        isExtendedAsPlain(t, outcome, [...WRITABLE, '/swapfile', '/image', '/opt/swap'])
+        t.equal(reported(outcome, 'swap'), '/opt/swap\n/swapfile', 'that of fstab, and that of a unit')
         t.equal(reported(outcome, 'write'), '1\n2')
       },
     },

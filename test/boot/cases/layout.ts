@@ -20,7 +20,7 @@ import { type Outcome, reported } from '../machine.js'
 export const PLAIN_THEN_EXTENDED = [{ commandLine: ['balena.nohostext'] }, {}]
 export const SCRIPT = `${BASE_REPORT}
 report mounts findmnt -rno TARGET,SOURCE,FSTYPE,OPTIONS
-report swap sh -c 'sed 1d /proc/swaps | sed "s/[[:space:]].*//"'
+report swap sh -c 'sed 1d /proc/swaps | sed "s/[[:space:]].*//" | sort'
 report one cat /usr/share/one-layer/one.txt
 report replaced cat /usr/share/base/replaced
 report kept cat /usr/share/base/kept

@@ -1,10 +1,14 @@
 import t, { type Test } from 'tap'
+import type { Root } from '../../../src/machine/files.js'
 import { parseFstab } from '../../../src/machine/fstab.js'
-import { describePlanned, isRemote, readPlanned } from '../../../src/machine/planned.js'
+import { describePlanned, isRemote, readPlanned, readSwaps } from '../../../src/machine/planned.js'
+import { readEnabled } from '../../../src/machine/unit-files.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
 const planned = (t: Test, files: Tree, fstab = '', extra: string[] = []) =>
-  readPlanned({ prefix: makeTree(t, files) }, parseFstab(fstab), extra, [])
+  plannedOn({ prefix: makeTree(t, files) }, fstab, extra)
+const plannedOn = (root: Root, fstab: string, extra: string[]) =>
+  readPlanned(root, parseFstab(fstab), extra, readEnabled(root), [])
 const places = (...words: Parameters<typeof planned>) => planned(...words).map(({ mountPoint }) => mountPoint)
 const enabled = (name: string): Tree => ({
   [`etc/systemd/system/local-fs.target.wants/${name}`]: `-> ../${name}`,
@@ -71,15 +75,35 @@ t.test('what other generators mount, once it is seen', async (t) => {
 
 t.test('partitions by type', async (t) => {
   const partition = { mountPoint: '/home', device: '/dev/vda2', readOnly: true }
-  t.match(readPlanned({ prefix: '/nonexistent' }, [], [], [partition]), [
+  t.match(readPlanned({ prefix: '/nonexistent' }, [], [], [], [partition]), [
     { source: '/dev/vda2', mountPoint: '/home', options: ['ro'] },
   ])
   const unit = { 'run/hostext/generated/home.mount': '[Mount]\nWhat=/dev/disk/by-diskseq/1-part2\n' }
   t.match(
-    readPlanned({ prefix: makeTree(t, unit) }, [], [], [partition]),
+    readPlanned({ prefix: makeTree(t, unit) }, [], [], [], [partition]),
     [{ source: '/dev/disk/by-diskseq/1-part2' }],
     'the unit of their generator, once it is seen',
   )
+})
+
+t.test('swap, by each of the ways to say so', async (t) => {
+  const fstab = parseFstab('/swapfile none swap sw\n/off none swap noauto\n/dev/sda1 / ext4\n')
+  const unit = (name: string, what: string): Tree => ({
+    [`etc/systemd/system/${name}`]: `[Swap]\nWhat=${what}\n`,
+  })
+  const files = {
+    ...unit('data-swap.swap', '/data/swap'),
+    ...unit('off.swap', '/off'),
+    'etc/systemd/system/swap.target.wants/data-swap.swap': '-> ../data-swap.swap',
+    'etc/systemd/system/swap.target.wants/gone.swap': '-> ../gone.swap',
+  }
+  const root = { prefix: makeTree(t, files) }
+  t.same(readSwaps(root, fstab, ['/my\\x3aswap:pri=5'], readEnabled(root)), [
+    '/swapfile',
+    '/my:swap',
+    '/data/swap',
+  ])
+  t.same(readSwaps({ prefix: '/nonexistent' }, [], [], []), [])
 })
 
 t.test('what needs the network', async (t) => {

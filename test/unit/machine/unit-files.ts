@@ -1,6 +1,6 @@
 import t from 'tap'
 import {
-  readEnabledMounts,
+  readEnabled,
   readHooked,
   readMerging,
   readPulledIn,
@@ -49,7 +49,7 @@ t.test('a unit, its drop-ins, and what masks it', async (t) => {
   t.equal(readUnit({ prefix }, 'none.mount'), undefined)
 })
 
-t.test('mount units that something starts', async (t) => {
+t.test('units that something starts', async (t) => {
   const prefix = makeTree(t, {
     'usr/lib/systemd/system/not-enabled.mount': '',
     'usr/lib/systemd/system/local-fs.target.wants/mnt-data.mount': '-> ../mnt-data.mount',
@@ -58,14 +58,17 @@ t.test('mount units that something starts', async (t) => {
     'etc/systemd/system/multi-user.target.wants/ssh.service': '-> ../ssh.service',
     'run/systemd/generator/local-fs.target.wants/var.mount': '-> ../var.mount',
   })
-  t.same(readEnabledMounts({ prefix }), ['mnt-data.mount', 'my\\x2ddisk.mount', 'usb.mount'])
-  t.same(readEnabledMounts({ prefix: '/nonexistent' }), [])
+  t.same(readEnabled({ prefix }), ['mnt-data.mount', 'my\\x2ddisk.mount', 'ssh.service', 'usb.automount'])
+  t.same(readEnabled({ prefix: '/nonexistent' }), [])
 })
 
 t.test('what merges images into the running system', async (t) => {
   const unit = 'systemd-sysext.service'
   const enabled = { [`etc/systemd/system/sysinit.target.wants/${unit}`]: `-> ../${unit}` }
-  const merging = (files: Tree) => readMerging({ prefix: makeTree(t, files) })
+  const merging = (files: Tree) => {
+    const root = { prefix: makeTree(t, files) }
+    return readMerging(root, readEnabled(root))
+  }
   t.same(merging({ ...enabled, 'var/lib/extensions/tool.raw': '' }), [unit])
   t.same(merging(enabled), [], 'it has no images')
   t.same(merging({ 'var/lib/extensions/tool.raw': '' }), [], 'it is not enabled')

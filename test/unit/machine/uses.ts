@@ -1,12 +1,14 @@
 import t, { type Test } from 'tap'
 import { isAutomatic, parseFstab } from '../../../src/machine/fstab.js'
+import { readSwaps } from '../../../src/machine/planned.js'
 import { overlayDirectories, readUses } from '../../../src/machine/uses.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
 function uses(t: Test, fstab: string, files: Tree): string[] {
   const entries = parseFstab(fstab)
   const planned = entries.filter(isAutomatic).map((entry) => ({ ...entry, from: '/etc/fstab' }))
-  return readUses({ prefix: makeTree(t, files) }, planned, entries).map(({ path, kind }) => `${kind} ${path}`)
+  const root = { prefix: makeTree(t, files) }
+  return readUses(root, planned, readSwaps(root, entries, [], [])).map(({ path, kind }) => `${kind} ${path}`)
 }
 
 t.test('what mounts and swap write to', async (t) => {
