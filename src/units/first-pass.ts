@@ -46,10 +46,9 @@ export const BOUND_DATA = "The engine's data, read-only"
 export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] {
   const root = nextRoot(plan.softReboot)
   const overlays = stacks(plan, root)
+  const rootOf = (path: string): string => (isTaken(plan, path) ? ASIDE : root)
   const bind = (path: string, options: string, description: string) =>
-    isTaken(plan, path)
-      ? bindUnit(path, ASIDE, options, description)
-      : bindUnit(path, root, options, description)
+    bindUnit(path, rootOf(path), options, description)
   const binds = [
     ...plan.state.map((path) => bind(path, 'bind', STATE)),
     ...plan.carried.map((path) => bind(path, 'bind', CARRIED)),
@@ -72,7 +71,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
       : []),
     ...(plan.etc.mode === 'persistent' ? [changesUnit(plan, root)] : []),
     ...(plan.machineId ? [machineIdUnit(plan, plan.machineId)] : []),
-    ...(trial ? [recordUnit(plan, trial, root, mounts), watchUnit(trial)] : []),
+    ...(trial ? [recordUnit(plan, trial, rootOf(trial.place.directory), mounts), watchUnit(trial)] : []),
     {
       path: 'normal/hostext-switch.service',
       text: `# Written by hostext-generator.

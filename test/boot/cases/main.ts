@@ -61,7 +61,7 @@ report status systemctl status -- -.mount
 report status-target systemctl status hostext.target
 report remount-fs systemctl is-failed systemd-remount-fs.service
 # Debian 12 has no unit for /tmp, so we write one.
-report verify sh -c 'systemd-analyze verify --man=no /run/systemd/generator/hostext.target /run/systemd/generator/*.mount $(find /run/systemd/generator.late -name "*.mount") /run/systemd/generator.early/*.service /run/systemd/generator.early/*.timer'
+report verify sh -c 'systemd-analyze verify --man=no /run/systemd/generator/hostext.target /run/systemd/generator/*.mount $(find /run/systemd/generator.late -name "*.mount" 2>/dev/null) /run/systemd/generator.early/*.service /run/systemd/generator.early/*.timer'
 report verify-first sh -c 'systemd-analyze verify --man=no /run/hostext/first/normal/* /run/hostext/first/early/*.service /run/hostext/layers/normal/*'
 report mounted findmnt -rno TARGET,SOURCE,FSTYPE
 report etc-left find /etc -maxdepth 1 -name upper -o -maxdepth 1 -name work

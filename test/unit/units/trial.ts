@@ -41,6 +41,15 @@ t.test('the trial is recorded when all is mounted, and the switch requires it', 
   t.match(switching, '\nWants=hostext-watch.service\n', 'a boot goes on without its watch')
 })
 
+t.test('below /mnt with systemd 252, it is written where its directory is until the switch', async (t) => {
+  const below = { directory: '/mnt/data/docker/hostext', state: '/mnt/data/docker' }
+  const change = { ...onTrial({ place: below }), softReboot: false, state: ['/mnt/data/docker'] }
+  t.match(
+    textOf(first(change), 'normal/hostext-trial.service'),
+    'trial 2 /run/hostext/aside/mnt/data/docker/hostext /run/hostext/aside/mnt/data/docker ',
+  )
+})
+
 t.test('on a disk that fstab has checked it is written after the check', async (t) => {
   const record = (change: object) => textOf(first(change), 'normal/hostext-trial.service')
   t.match(record({ checkRoot: true }), /\nAfter=.* systemd-fsck-root\.service\n/)
