@@ -4,7 +4,7 @@ import { ESSENTIAL } from '../image/essential.js'
 import type { Extension } from '../image/extension.js'
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
-import { devicePath, remountOptions } from '../machine/fstab.js'
+import { devicePath, isAutomatic, remountOptions } from '../machine/fstab.js'
 import type { Index } from '../machine/indexes.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
@@ -262,7 +262,12 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
         passno > 0 && dataMounts.includes(mountPoint) ? (devicePath(source) ?? []) : [],
       ),
-      remount: covered.filter((path) => isRemounted(path) && !(path === '/usr' && separateUsr)),
+      // Only what is in fstab: systemd-remount-fs(8).
+      remount: fstab
+        .filter(isAutomatic)
+        .flatMap(({ mountPoint }) =>
+          isRemounted(mountPoint) && !(mountPoint === '/usr' && separateUsr) ? mountPoint : [],
+        ),
       tmp: state.length > 0 && machine.directories.includes('/tmp') && !covered.includes('/tmp'),
       packages: machine.packages,
       softReboot: machine.softReboot,

@@ -82,6 +82,15 @@ t.test('data waits for a file system, however fstab spells its mount point', asy
     )
 })
 
+t.test('only what fstab mounts is mounted again, not what units do', async (t) => {
+  const files = {
+    'etc/fstab': '/dev/vda1 / ext4 rw\nshm /dev/shm tmpfs nodev\n',
+    'usr/lib/systemd/system/dev-hugepages.mount': '[Mount]\nWhat=hugetlbfs\nType=hugetlbfs\n',
+    'usr/lib/systemd/system/sysinit.target.wants/dev-hugepages.mount': '-> ../dev-hugepages.mount',
+  }
+  t.match(await decided(t, files), { plan: { remount: ['/dev/shm'] } })
+})
+
 t.test('what fstab mounts only when it is asked is not waited for', async (t) => {
   t.match(await decided(t, { 'etc/fstab': 'LABEL=data /var ext4 noauto\n' }), { plan: { collected: false } })
 })
