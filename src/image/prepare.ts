@@ -50,8 +50,9 @@ export type Preparation = {
 export type PendingTree = KeptTree & { work: string }
 
 /**
- * Makes the kept tree of an image (image/kept.ts) under another name; {@link keepTrees} keeps it. `image`: the
- * ID of the image that has these layers. `number` tells it from others that are not yet kept. Throws an Error that says why there is none.
+ * Makes the kept tree of an image (image/kept.ts) under another name; {@link keepTrees} keeps it. `image`:
+ * the ID of the image that has these layers. `number` tells it from others that are not yet kept. Throws an
+ * Error that says why there is none.
  */
 export async function makePending(
   preparation: Preparation,
