@@ -7,6 +7,7 @@ import { dataRoot as makeDataRoot } from '../engine.js'
 import { FEATURE, standardDataRoot } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 import {
+  comparedMachine,
   disk,
   isExtendedAsPlain,
   moveToDataPartition,
@@ -70,6 +71,15 @@ function startsOnce(t: Test, outcome: Outcome): void {
   )
   t.match(reported(outcome, 'user'), 'worksuser', 'users are made')
   t.equal(reported(outcome, 'made'), 'made', 'so are files')
+}
+
+/** Writes to a file in every boot, and shows all of it. */
+const writes = (file: string): string => `${SCRIPT}
+report write sh -c "echo $boot >>${file} && cat ${file}"
+`
+function writesInBothBoots(t: Test, outcome: Outcome): void {
+  for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
+  t.equal(reported(outcome, 'write'), '1\n2', 'in both boots')
 }
 
 /** Overlays, binds and swap over the root, and what mounts them. */
@@ -152,8 +162,7 @@ report write sh -c "echo $boot >>/mnt/places/new/deep/file && cat /data/file"
         boots: [{}, {}],
       },
       check(t, outcome) {
-        for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
-        t.equal(reported(outcome, 'write'), '1\n2', 'in both boots')
+        writesInBothBoots(t, outcome)
         t.match(reported(outcome, 'decision'), /; writable: .*\/data/)
       },
     },
@@ -186,9 +195,7 @@ report write sh -c "echo $boot >>/mnt/places/new/deep/file && cat /data/file"
           }
           execFileSync('mke2fs', ['-q', '-t', 'ext4', join(root, 'image')], { stdio: 'ignore' })
         },
-        script: `${SCRIPT}
-report write sh -c "echo $boot >>/media/image/file && cat /media/image/file"
-`,
+        script: writes('/media/image/file'),
         fstab: (root) =>
           `${root} / ext4 rw,errors=remount-ro 0 1\n/swapfile none swap sw 0 0\n/image /media/image ext4 loop 0 0\n`,
       },
@@ -245,14 +252,11 @@ report write sh -c 'echo change >>/etc/kept-change'
           renameSync(join(root, 'var/lib/docker'), join(root, 'data/docker'))
         },
         boots: [{}, {}],
-        script: `${SCRIPT}
-report write sh -c "echo $boot >>/data/docker/file && cat /data/docker/file"
-`,
+        script: writes('/data/docker/file'),
         fstab: ROOT,
       },
       check(t, outcome) {
-        for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
-        t.equal(reported(outcome, 'write'), '1\n2', 'it can work there')
+        writesInBothBoots(t, outcome)
         t.match(reported(outcome, 'decision'), /on trial: .*; writable: .*\/data\/docker/s)
       },
     },
@@ -263,15 +267,10 @@ report write sh -c "echo $boot >>/data/docker/file && cat /data/docker/file"
         ...base,
         files: { 'etc/hostext.conf': '[Root]\nState=/var /home /mnt/persist\n', 'mnt/persist/file': '' },
         boots: [{}, {}],
-        script: `${SCRIPT}
-report write sh -c "echo $boot >>/mnt/persist/file && cat /mnt/persist/file"
-`,
+        script: writes('/mnt/persist/file'),
         fstab: ROOT,
       },
-      check(t, outcome) {
-        for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
-        t.equal(reported(outcome, 'write'), '1\n2')
-      },
+      check: writesInBothBoots,
     },
   ]
 }
@@ -432,7 +431,7 @@ report old sh -c 'cat /var/log/old || systemctl cat old.service'
 
 /** Machines with disks. */
 function diskCases(): Case[] {
-  const base = { dataRoot: standardDataRoot(), boots: PLAIN_THEN_EXTENDED, script: SCRIPT, files: PATIENT }
+  const base = comparedMachine()
   const unit = (what: string, where: string) =>
     `[Unit]\nBefore=local-fs.target\n[Mount]\nWhat=${what}\nWhere=${where}\nType=ext4\n`
   return [

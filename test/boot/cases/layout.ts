@@ -94,10 +94,18 @@ export const PATIENT = { 'etc/hostext.conf': '[Boot]\nTimeout=3min\n' }
 /** The mounts of hostext on a machine with a writable ext4 root. */
 export const WRITABLE = ['/etc', '/tmp', '/var', '/home', '/root', '/srv']
 
+/** The machine with the standard extensions that {@link isExtendedAsPlain} compares with itself. */
+export const comparedMachine = () => ({
+  dataRoot: standardDataRoot(),
+  boots: PLAIN_THEN_EXTENDED,
+  script: SCRIPT,
+  files: PATIENT,
+})
+
 /** Common layouts of disks. A container has no disks. */
 export function cases(): Case[] {
-  const dataRoot = standardDataRoot()
-  const base = { dataRoot, boots: PLAIN_THEN_EXTENDED, script: SCRIPT, files: PATIENT }
+  const base = comparedMachine()
+  const { dataRoot } = base
   return [
     {
       name: 'layout: a data partition',

@@ -3,9 +3,9 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootOf, type Case, COMPLETE, isClean, otherMounts, said } from '../checks.js'
 import { type Partition, ROOT_PARTUUID } from '../disks.js'
-import { standardDataRoot } from '../extensions.js'
 import { reported } from '../machine.js'
 import {
+  comparedMachine,
   disk,
   isExtendedAsPlain,
   moveToDataPartition,
@@ -59,8 +59,7 @@ report nas systemctl is-failed mnt-data.mount
 `
 
 export function cases(): Case[] {
-  const dataRoot = standardDataRoot()
-  const base = { dataRoot, boots: PLAIN_THEN_EXTENDED, script: SCRIPT, files: PATIENT }
+  const base = comparedMachine()
   return [
     {
       name: 'storage: /var, /home and swap on partitions that systemd finds by their types',
