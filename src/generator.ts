@@ -30,7 +30,7 @@ export function generate(
   const root = inputRoot(environment)
   if (statLink(root, DECISION)) return
 
-  const decision = yieldTo(early, readAndDecide(root, environment).decision)
+  const decision = yieldTo(early, readAndDecide(root, environment, true).decision)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {
     const { paths, hoped, mounting, preparing, generators } = decision.wait

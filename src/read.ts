@@ -18,11 +18,13 @@ import { readLastGood, readRecords, restoreStack, type SourcedStack } from './tr
 
 /**
  * Reads as much about the machine and its engine below `root` as the decision needs, and decides. Writes
- * nothing. Also returns the facts: on any machine, decide() gives the same decision for them.
+ * nothing. Also returns the facts: on any machine, decide() gives the same decision for them. `isBoot`: for
+ * the boot that is under way.
  */
 export function readAndDecide(
   root: Root,
   environment: NodeJS.ProcessEnv,
+  isBoot = false,
 ): { facts: Facts; decision: Decision } {
   const machine = readMachine(root, environment)
   let facts: Facts = { machine, dataRoots: readDataRoots(root, machine) }
@@ -30,7 +32,7 @@ export function readAndDecide(
   for (;;) {
     const decision = decide(facts)
     if (!('read' in decision)) return { facts, decision }
-    facts = { ...facts, ...readMore(root, facts, decision.read) }
+    facts = { ...facts, ...readMore(root, facts, decision.read, isBoot) }
   }
 }
 
@@ -40,11 +42,17 @@ export function readDataRoots(root: Root, machine: Machine): DataRoots {
   return findDataRoots(settings, machine.configuration.dataRoot)
 }
 
-function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading): Partial<Facts> {
+function readMore(
+  root: Root,
+  { machine, dataRoots }: Facts,
+  reading: Reading,
+  isBoot: boolean,
+): Partial<Facts> {
   if (reading.what === 'last good record') return { lastGood: readLastGood(root, reading.dataRoot) ?? null }
   if (reading.what === 'unread') return { unread: findUnread(root) }
   if (reading.what === 'indexes') return { indexes: readIndexes(root, reading.dataRoot, machine.release) }
   const look: Look = {
+    isFirst: isBoot && !machine.collected,
     host: hostOf(machine),
     findReplaced: replacedFinder(root, reading.essential),
     base: makeBase(root, nameOf(machine.os), reading.state),

@@ -163,7 +163,7 @@ async function prepareOne(
     told = now
     log({ level: 'notice', text: `preparing ${who}: ${entries} files so far` })
   }
-  const tree = await makePending({ ...preparation, progress }, layers, number)
+  const tree = await makePending({ ...preparation, progress }, layers, container.imageId, number)
   const seconds = ((Date.now() - started) / 1000).toFixed(1)
   return { tree, line: `${tree.facts.files} files, ${tree.facts.directories} directories, ${seconds} s` }
 }

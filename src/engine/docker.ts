@@ -91,10 +91,13 @@ export function readDocker(root: Root, place: Place, { containerd: all, exposed 
         : `containerd has no layers of it in ${where}; if it keeps them elsewhere, name that as root in /etc/containerd/config.toml`,
     )
   }
+  const fit = new Set<string>()
+  const checked = new Map<string, string>()
   const homeOf = (id: string): string => {
     const { root: home } = storeOf(id)
-    const unfit = exposed[home] ?? findUnfit(root, home, OWN_DIRECTORIES)
+    const unfit = exposed[home] ?? (fit.has(home) ? undefined : findUnfit(root, home, OWN_DIRECTORIES))
     if (unfit) throw new Error(unfit)
+    fit.add(home)
     return home
   }
   return {
@@ -103,10 +106,10 @@ export function readDocker(root: Root, place: Place, { containerd: all, exposed 
     containers,
     home: ({ id }) => (byId.get(id)?.driver === CONTAINERD ? homeOf(id) : place.path),
     hostConfig: ({ id }) => readHostConfig(root, place.path, id),
-    layers({ id, imageId }) {
+    layers({ id, imageId }, isKnown) {
       const container = byId.get(id)
-      if (container?.driver !== CONTAINERD) return readLayers(root, place.path, id)
-      return storeOf(id).snapshots.layers({ id, manifest: container.manifest, imageId })
+      if (container?.driver !== CONTAINERD) return readLayers(root, place.path, id, checked)
+      return storeOf(id).snapshots.layers({ id, manifest: container.manifest, imageId }, isKnown)
     },
   }
 }

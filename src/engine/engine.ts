@@ -18,8 +18,11 @@ export type Engine = {
   containers: (Container | UnreadableContainer)[]
   /** How a container was created. Throws an Error that names the file. */
   hostConfig: (container: Container) => HostConfig
-  /** The layers of a container's image. Throws an Error that names the file. */
-  layers: (container: Container) => Layers
+  /**
+   * The layers of a container's image. Throws an Error that names the file. `isKnown`: whether these are
+   * known to be the layers of that image; otherwise an engine that says twice what they are is asked twice.
+   */
+  layers: (container: Container, isKnown?: (layers: Layers) => boolean) => Layers
 }
 
 /** What an engine says about one container, as far as it matters here. */

@@ -24,9 +24,15 @@ const MOST_LAYERS = 128
  *
  * Every name must have the form that the driver gives it, and every directory on the way must be a real one
  * (engine/docker.ts has already checked some). So no symbolic link leads out of the data root.
- * Throws an Error that names the file.
+ * `checked`: the layers that were found to be directories of root's, also for other containers of this data
+ * root. Throws an Error that names the file.
  */
-export function readLayers(root: Root, dataRoot: string, id: string): Layers {
+export function readLayers(
+  root: Root,
+  dataRoot: string,
+  id: string,
+  checked = new Map<string, string>(),
+): Layers {
   const directory = `${dataRoot}/overlay2`
   const mount = `${dataRoot}/image/overlay2/layerdb/mounts/${id}`
   checkDirectory(root, mount)
@@ -44,12 +50,13 @@ export function readLayers(root: Root, dataRoot: string, id: string): Layers {
   const image = lower.filter((shortName) => {
     if (!SHORT_NAME.test(shortName))
       throw new Error(`${lowerFile}: "${printable(shortName, 80)}" is not the name of a layer`)
-    const layer = resolveLayer(root, directory, shortName)
+    const layer = checked.get(shortName) ?? resolveLayer(root, directory, shortName)
     // The kernel would refuse it, too (ELOOP), but say less.
     if (seen.has(layer)) throw new Error(`${lowerFile}: layer ${layer} is listed twice`)
     seen.add(layer)
     if (layer === `${mountId}-init`) return false
-    checkDiff(root, `${directory}/${layer}`)
+    if (!checked.has(shortName)) checkDiff(root, `${directory}/${layer}`)
+    checked.set(shortName, layer)
     return true
   })
   if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)

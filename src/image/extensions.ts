@@ -120,7 +120,11 @@ function readExtension(
   look: Look,
 ): Read {
   const { id, name, image, imageId, source, labels } = container
-  const layers = engine.layers(container)
+  const layers = engine.layers(container, (found) => {
+    const kept = trees.find(found)
+    // An image without a tree is looked at by whoever prepares it.
+    return 'facts' in kept ? imageId !== undefined && kept.facts.image === imageId : look.isFirst
+  })
   const identity = { id, name, image, imageId, source }
   const kept = trees.find(layers)
   if (!('facts' in kept)) {

@@ -7,6 +7,8 @@ import type { FindReplaced } from './replaced.js'
 
 /** What images are checked against. */
 export type Look = {
+  /** Whether this is the first look of a boot, after which images are prepared. */
+  isFirst: boolean
   host: Host
   /** Finds the file of the root that an image must not replace but would. */
   findReplaced: FindReplaced

@@ -52,6 +52,8 @@ export type TreeFacts = {
   rules: number
   /** The image's layers: what the engine calls the whole chain. */
   layers: string
+  /** The image that they were when the tree was made, `sha256:…`: others may have the same. */
+  image?: string
   lookedAt: LookedAt
   /** The library of the root that the image would replace. */
   replaced?: string
@@ -157,19 +159,25 @@ export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
     if (key !== undefined) byKey.set(key, [...(byKey.get(key) ?? []), name])
   }
   const found: string[] = []
+  const look = ({ key, chain }: Layers): KeptTree | { change: string | undefined } => {
+    let change: string | undefined
+    for (const name of byKey.get(key) ?? []) {
+      const facts = readTreeFacts(root, dataRoot, name)
+      if (facts?.layers !== chain) continue
+      change = findChange(facts, base)
+      if (change !== undefined) continue
+      found.push(name)
+      return { name, facts }
+    }
+    return { change }
+  }
+  const known = new Map<string, KeptTree | { change: string | undefined }>()
   return {
     found,
     find(layers) {
-      let change: string | undefined
-      for (const name of byKey.get(layers.key) ?? []) {
-        const facts = readTreeFacts(root, dataRoot, name)
-        if (facts?.layers !== layers.chain) continue
-        change = findChange(facts, base)
-        if (change !== undefined) continue
-        found.push(name)
-        return { name, facts }
-      }
-      return { change }
+      const kept = known.get(layers.chain) ?? look(layers)
+      known.set(layers.chain, kept)
+      return kept
     },
   }
 }
@@ -191,7 +199,7 @@ export function readTreeFacts(root: Root, dataRoot: string, name: string): TreeF
  * Whether this is what {@link TreeFacts} says. Only root can have written it, so only a damage is looked for.
  */
 function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
-  const { layers, lookedAt, notes, replaced, foreign } = facts
+  const { layers, image, lookedAt, notes, replaced, foreign } = facts
   const isMaybeText = (value: unknown): boolean => value === undefined || typeof value === 'string'
   const isTexts = (value: unknown): boolean =>
     Array.isArray(value) && value.every((text) => typeof text === 'string')
@@ -202,6 +210,7 @@ function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
   if (!isObject(lookedAt) || !isObject(lookedAt.ids)) return false
   return (
     typeof layers === 'string' &&
+    isMaybeText(image) &&
     typeof lookedAt.os === 'string' &&
     isTexts(lookedAt.state) &&
     isPairs(lookedAt.places, 'string') &&

@@ -50,12 +50,14 @@ export type Preparation = {
 export type PendingTree = KeptTree & { work: string }
 
 /**
- * Makes the kept tree of an image (image/kept.ts) under another name; {@link keepTrees} keeps it. `number`
- * tells it from others that are not yet kept. Throws an Error that says why there is none.
+ * Makes the kept tree of an image (image/kept.ts) under another name; {@link keepTrees} keeps it. `image`:
+ * the ID of the image that has these layers. `number` tells it from others that are not yet kept. Throws an
+ * Error that says why there is none.
  */
 export async function makePending(
   preparation: Preparation,
   layers: Layers,
+  image: string | undefined,
   number: number,
 ): Promise<PendingTree> {
   const { root, dataRoot } = preparation
@@ -70,6 +72,7 @@ export async function makePending(
     const facts = await withMerged(root, layers, `${work}/view`, (view) =>
       fill(preparation, layers, view, place(`${work}/tree`)),
     )
+    if (image !== undefined) facts.image = image
     rmdirSync(place(`${work}/view`))
     writeFileSync(place(`${work}/facts`), `${JSON.stringify(facts)}\n`, { mode: 0o600 })
     return { name: `${layers.key}.${hash(facts)}`, facts, work }

@@ -32,6 +32,7 @@ export function makeLook(
   { essential = [] as string[], ...more }: Partial<Look> & { essential?: string[] } = {},
 ): Look {
   return {
+    isFirst: false,
     host: HOST,
     findReplaced: replacedFinder(root, essential),
     base: makeBase(root, '', ['/var']),
@@ -78,8 +79,8 @@ export async function prepareAll(root: Root, look = makeLook(root)): Promise<voi
   const libraries = () => findEssentialLibraries(root)
   const preparation = { root, dataRoot: DATA, base: look.base, libraries }
   const trees: PendingTree[] = []
-  for (const { layers } of found(root, look).unprepared)
-    trees.push(await makePending(preparation, layers, trees.length))
+  for (const { container, layers } of found(root, look).unprepared)
+    trees.push(await makePending(preparation, layers, container.imageId, trees.length))
   keepTrees(root, DATA, trees)
 }
 

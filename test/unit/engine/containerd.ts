@@ -150,6 +150,11 @@ t.test('an index with several platforms that are there', async (t) => {
       `^${DATABASE}: layer 1 is ${one.layers[1]}, not ${two.layers[1]} of the image ${two.manifest}$`,
     ),
   )
+  t.same(
+    open().layers({ ...of1, manifest: two.manifest }, () => true),
+    store.expected(one),
+    'what is known is not looked up in the image',
+  )
 })
 
 t.test('a damaged manifest that leads to nothing is not an image that is gone', async (t) => {

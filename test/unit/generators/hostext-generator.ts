@@ -148,6 +148,13 @@ for (const shell of shells) {
           },
         ],
         [
+          'a unit where systemd itself has some',
+          {
+            'etc/systemd/system/run-engine.mount': '',
+            'etc/hostext.conf': '[Engine]\nDataRoot=/run/engine\n',
+          },
+        ],
+        [
           'a unit whose name needs no escape',
           {
             'etc/systemd/system/opt-azAZ09:_.x.mount': '',

@@ -1,6 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { readDocker } from '../../../src/engine/docker.js'
+import type { Engine } from '../../../src/engine/engine.js'
+import { readExtensions } from '../../../src/image/extensions.js'
+import type { Look } from '../../../src/image/image.js'
 import { TREES, treePath } from '../../../src/image/kept.js'
 import {
   copyDataRoot,
@@ -8,6 +12,8 @@ import {
   find,
   HOST,
   makeLook,
+  onlyPlaces,
+  placeAt,
   prepareAll,
   found as readAll,
 } from '../../support/data-root.js'
@@ -94,6 +100,32 @@ t.test('what is wrong with a container that is no extension is nobody’s busine
   writeFileSync(config, readFileSync(config, 'utf8').replace('"Driver":"overlay2"', '"Driver":"vfs"'))
   rmSync(join(data, 'overlay2', mountId), { recursive: true })
   t.same(readAll(root).leftOut, [])
+})
+
+t.test('what is known to be the image of a container is not looked up again', async (t) => {
+  const { root, data } = copyDataRoot(t)
+  /** What is known of the layers of each extension, by its name. */
+  const known = (look: Partial<Look> = {}) => {
+    const engine = readDocker(root, placeAt(DATA), onlyPlaces([]))
+    const answers = new Map<string, boolean | undefined>()
+    const layers: Engine['layers'] = (container, isKnown) => {
+      const layers = engine.layers(container)
+      answers.set(container.name, isKnown?.(layers))
+      return layers
+    }
+    readExtensions(root, { ...engine, layers }, makeLook(root, look))
+    return answers
+  }
+  const all = (answer: boolean) =>
+    ['additive', 'many-layers', 'one-layer', 'override'].map((name) => [name, answer])
+  t.same([...known()].sort(), all(false))
+  t.same([...known({ isFirst: true })].sort(), all(true), 'whoever prepares them will')
+  await prepareAll(root)
+  t.same([...known()].sort(), all(true), 'it was, when the trees were made')
+  const { config } = find(data, 'one-layer')
+  const text = readFileSync(config, 'utf8')
+  writeFileSync(config, text.replace(/"Image":"sha256:[0-9a-f]{4}/, '"Image":"sha256:0000'))
+  t.same(known().get('one-layer'), false, 'the same layers of another image')
 })
 
 t.test('containers that cannot be listed', async (t) => {

@@ -52,7 +52,7 @@ function machine(t: Test, base: string, images: Record<string, string[]>, os = '
   const prepare = async (...names: string[]) => {
     const pending = []
     for (const [index, name] of names.entries())
-      pending.push(await makePending(preparation(), layers(name), index))
+      pending.push(await makePending(preparation(), layers(name), undefined, index))
     keepTrees(root, DATA, pending)
     return pending
   }
@@ -192,7 +192,10 @@ t.test('a file system that cannot be written', async (t) => {
 t.test('layers that cannot be mounted', async (t) => {
   const { root, layers, preparation } = machine(t, ':', { a: ['echo x >x', 'echo y >y'] })
   rmSync(join(root.prefix, DATA, 'overlay2/a1'), { recursive: true })
-  await t.rejects(makePending(preparation(), layers('a'), 0), /^its layers cannot be mounted: .*\S/)
+  await t.rejects(
+    makePending(preparation(), layers('a'), undefined, 0),
+    /^its layers cannot be mounted: .*\S/,
+  )
   t.same(listDirectory(root, `${DATA}/hostext/trees`), [])
 })
 
@@ -263,7 +266,7 @@ t.test('nothing is put through a link of the image', async (t) => {
     const { root, layers, preparation } = machine(t, ':', {
       a: [`mkdir -p "$(dirname ${place})"; ln -s ${outside} ${place}; ${also}`],
     })
-    await t.rejects(makePending(preparation(), layers('a'), 0), {
+    await t.rejects(makePending(preparation(), layers('a'), undefined, 0), {
       message: `it has a symbolic link at /${place}`,
     })
     t.same(listTree(outside), {}, place)
