@@ -67,6 +67,7 @@ async function buildBundle(out = join(HERE, 'dist')) {
       charset: 'utf8',
       legalComments: 'none',
       minifyIdentifiers: true,
+      minifySyntax: true,
       define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
     })
     // Modules get numbers made of their paths from here. The name of `work`, another one each time, must not

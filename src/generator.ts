@@ -1,11 +1,13 @@
 import { existsSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { inputRoot, statLink } from './machine/files.js'
 import { DECISION, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
+import { seeNothing } from './machine/seen.js'
 import { readAndDecide } from './read.js'
 import type { Boot, Decision, Plan, Wait } from './stack/plan.js'
 import { type Level, log, logAll, type Message } from './text/log.js'
 import { oneLine, printable, printableList } from './text/printable.js'
 import type { UnitFile } from './text/unit-syntax.js'
+import { SEEN_FILE, seenText } from './trial/known.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
 import { layerUnits } from './units/layer.js'
@@ -27,9 +29,11 @@ export function generate(
   early = normal,
   late = normal,
 ): void {
-  const root = inputRoot(environment)
-  if (statLink(root, DECISION)) return
+  const input = inputRoot(environment)
+  if (statLink(input, DECISION)) return
 
+  const seen = seeNothing()
+  const root = { ...input, seen }
   const decision = yieldTo(early, readAndDecide(root, environment, true).decision)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {
@@ -51,7 +55,10 @@ export function generate(
 
   let files: UnitFile[] = []
   if ('plan' in decision) {
-    files = setAside(decision.plan, run, normal)
+    const { plan } = decision
+    files = setAside(plan, run, normal)
+    const paths = isKept(plan) ? seenText(seen) : undefined
+    if (paths !== undefined) writeFileSync(`${run}/${SEEN_FILE}`, paths)
   } else if (decision.rolledBack) {
     const { line, target } = decision.rolledBack
     files = rollbackUnits(line, target)
@@ -79,6 +86,13 @@ function yieldTo(early: string, decision: Decision): Decision {
     plain: `another generator boots into ${name} in the place of ${target}`,
     messages: decision.messages,
   }
+}
+
+/** Whether the boots that follow decide the same, if nothing has changed. */
+function isKept({ safety, index }: Plan): boolean {
+  // The next boot finds the indexes that this one builds.
+  const building = index.key !== undefined && index.kept === undefined
+  return safety.kind === 'known' && safety.keep !== undefined && !building
 }
 
 type Directories = Record<'normal' | 'early' | 'late', string>

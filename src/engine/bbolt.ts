@@ -40,6 +40,8 @@ type Page = { bytes: Buffer; view: DataView; start: number; end: number; isLeaf:
  * root can write to. Throws a FileProblem.
  */
 export function openDatabase(root: Root, path: string): Database | undefined {
+  root.seen?.texts.add(path)
+  root.seen?.stats.add(path)
   try {
     const stat = lstatSync(at(root, path), { throwIfNoEntry: false })
     if (!stat) return undefined

@@ -1,4 +1,4 @@
-import { listDirectory, type Root, readText } from '../machine/files.js'
+import { listDirectory, type Root, readText, seeContainer, unseen } from '../machine/files.js'
 import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 import { type Container, type HostConfig, isImageId, type UnreadableContainer } from './engine.js'
@@ -30,7 +30,15 @@ export function readContainers(root: Root, dataRoot: string): (DockerContainer |
   const ids = listDirectory(root, directory)
   if (ids.length > MOST_CONTAINERS)
     throw new Error(`${directory}: ${ids.length} containers, more than ${MOST_CONTAINERS}`)
-  return ids.map((id) => readContainer(root, dataRoot, id))
+  const containers = ids.map((id) => {
+    const container = readContainer(unseen(root), dataRoot, id)
+    if ('problem' in container) seeContainer(root, `${directory}/${id}/config.v2.json`)
+    return container
+  })
+  root.seen?.names.delete(directory)
+  const drivers = containers.flatMap((container) => ('driver' in container ? container.driver : []))
+  root.seen?.containers.set(directory, [...new Set(drivers)])
+  return containers
 }
 
 function readContainer(root: Root, dataRoot: string, id: string): DockerContainer | UnreadableContainer {

@@ -68,6 +68,7 @@ export function readLayers(
 function resolveLayer(root: Root, directory: string, shortName: string): string {
   const link = `${directory}/${shortName}`
   let target: string
+  root.seen?.stats.add(link)
   try {
     target = readlinkSync(at(root, link))
   } catch (error) {

@@ -1,4 +1,4 @@
-import { existsSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { at, kindOf, type Root, readText, reason, statLink } from '../machine/files.js'
 import { isObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
@@ -144,11 +144,10 @@ function readLayer(root: Root, stores: Stores, id: string): Layer {
 
   const directory = `${store.path}/overlay/${id}`
   checkDirectory(root, directory)
-  if (existsSync(at(root, `${directory}/composefs-data`)))
+  if (statLink(root, `${directory}/composefs-data`))
     throw new Error(`${directory}: a layer in composefs, which has no files of its own`)
   // The driver would stack both.
-  if (existsSync(at(root, `${directory}/diff1`)))
-    throw new Error(`${directory}: a layer in several parts (diff1)`)
+  if (statLink(root, `${directory}/diff1`)) throw new Error(`${directory}: a layer in several parts (diff1)`)
   // Its owner may be anybody: it is the owner of the image's `/`. The directory above is root's, so nobody
   // can replace it.
   const stat = statLink(root, `${directory}/diff`)
@@ -193,6 +192,7 @@ function readLink(root: Root, stores: Stores, name: string): Link {
   const store = storeWith(root, stores, name)
   const link = `${store.path}/overlay/${name}`
   let target: string
+  root.seen?.stats.add(link)
   try {
     target = readlinkSync(at(root, link))
   } catch (error) {

@@ -1,5 +1,4 @@
-import { readdirSync } from 'node:fs'
-import { at, type Root, reason, statLink } from '../machine/files.js'
+import { listDirectory, type Root, statLink } from '../machine/files.js'
 import { parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 import type { Container, Engine, UnreadableContainer } from './engine.js'
@@ -182,9 +181,5 @@ function findForeign(about: StoreRecord): string | undefined {
 function wasStarted(root: Root, directory: string): boolean {
   const userdata = `${directory}/userdata`
   for (const path of [directory, userdata]) checkDirectory(root, path)
-  try {
-    return readdirSync(at(root, userdata), { withFileTypes: true }).some((entry) => !entry.isDirectory())
-  } catch (error) {
-    throw new Error(`${userdata}: ${reason(error)}`)
-  }
+  return listDirectory(root, userdata).some((name) => !statLink(root, `${userdata}/${name}`)?.isDirectory())
 }

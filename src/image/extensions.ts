@@ -1,5 +1,5 @@
 import { type Container, describeContainer, type Engine } from '../engine/engine.js'
-import type { Root } from '../machine/files.js'
+import { type Root, seeContainer } from '../machine/files.js'
 import type { Message } from '../text/log.js'
 import { printable, printableList } from '../text/printable.js'
 import { COMPATIBILITY_LABELS, judgeFit } from './compatibility.js'
@@ -45,8 +45,10 @@ export function readExtensions(root: Root, engine: Engine, look: Look): Found {
       continue
     }
     // An engine that does not list a holder cannot remove it either.
-    if (isHolder(container) && !container.refused) holders.push(container.name)
+    const isKept = isHolder(container) && !container.refused
+    if (isKept) holders.push(container.name)
     const flagged = readRank(container.labels)
+    if (flagged || isKept) seeContainer(root, container.source)
     if (!flagged) continue
     const who = describeContainer(container)
     const warn = (text: string): void =>

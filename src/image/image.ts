@@ -1,4 +1,4 @@
-import { at, listDirectory, type Root } from '../machine/files.js'
+import { at, listDirectory, type Root, unseen } from '../machine/files.js'
 import { type Host, judgeFit } from './compatibility.js'
 import { type Contents, makeList, readContents } from './contents.js'
 import type { Base } from './kept.js'
@@ -60,7 +60,7 @@ export function readImage(
 
 function hasEntries(root: Root, path: string): boolean {
   try {
-    return listDirectory(root, path).length > 0
+    return listDirectory(unseen(root), path).length > 0
   } catch {
     // A directory that cannot be read is not mounted either.
     return false

@@ -1,7 +1,7 @@
 import type { Layers } from '../engine/engine.js'
 import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter, findUnfitDirectory } from '../engine/trust.js'
-import { listDirectory, type Root, readText, statLink } from '../machine/files.js'
+import { listDirectory, type Root, readText, statLink, statTimes, unseen } from '../machine/files.js'
 import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 import type { Ids } from './accounts.js'
@@ -95,7 +95,7 @@ export function makeBase(root: Root, os: string, state: readonly string[]): Base
       return what
     },
     size(path) {
-      if (!sizes.has(path)) sizes.set(path, statLink(root, path)?.size)
+      if (!sizes.has(path)) sizes.set(path, statTimes(root, path)?.size)
       return sizes.get(path)
     },
     accounts() {
@@ -190,7 +190,9 @@ export function readTreeFacts(root: Root, dataRoot: string, name: string): TreeF
   const directory = `${dataRoot}/${TREES}/${name}`
   if (findUnfitDirectory(root, directory) !== undefined) return undefined
   if (!statLink(root, `${directory}/tree`)?.isDirectory()) return undefined
-  const text = readText(root, `${directory}/facts`, LARGEST, findOtherWriter)
+  // The name has a hash of them.
+  root.seen?.stats.add(`${directory}/facts`)
+  const text = readText(unseen(root), `${directory}/facts`, LARGEST, findOtherWriter)
   const facts = typeof text === 'string' ? parseObject(text) : undefined
   return facts && isTreeFacts(facts) ? facts : undefined
 }

@@ -1,4 +1,4 @@
-import { type Root, readText, statLink } from './files.js'
+import { type Root, readText, statTimes } from './files.js'
 import type { KernelCommandLine } from './kernel-command-line.js'
 import { type MountPoint, mountOf } from './mountinfo.js'
 import { nameOf, type OsRelease } from './os-release.js'
@@ -85,7 +85,7 @@ type Known = { release: string; os: OsRelease; mounts: readonly MountPoint[]; co
 /** The times of the directories, `-` for one that is not there. */
 function readTimes(root: Root): string {
   return CHANGING.map((path) => {
-    const stat = statLink(root, path)
+    const stat = statTimes(root, path)
     return stat?.isDirectory() ? Math.floor(stat.mtimeMs / 1000) : '-'
   }).join(' ')
 }

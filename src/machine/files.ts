@@ -10,6 +10,7 @@ import {
   statSync,
 } from 'node:fs'
 import { withoutTrailingSlashes } from '../text/path.js'
+import type { Seen } from './seen.js'
 
 /**
  * The input root: every file that the program reads is below it. `/` on a machine; `$HOSTEXT_ROOT` in tests
@@ -28,6 +29,40 @@ export type Root = {
    * the stacked system finds its settings in /etc with these changes.
    */
   changes?: string
+  /** Collects what is looked at. */
+  seen?: Seen
+}
+
+/** The same root, where it does not matter for a later boot what is looked at. */
+export function unseen({ seen: _, ...root }: Root): Root {
+  return root
+}
+
+/**
+ * Notes that this was looked at. Of a path of /etc with changes, what is in both counts, and each directory
+ * on the way: {@link changedPlace}.
+ */
+function note(
+  { seen, changes, prefix }: Root,
+  kind: 'texts' | 'stats' | 'times' | 'names',
+  path: string,
+): void {
+  if (!seen) return
+  seen[kind].add(path)
+  if (changes === undefined || !path.startsWith('/etc/')) return
+  let place = changes.slice(prefix.length)
+  for (const name of path.split('/').slice(2)) {
+    place += `/${name}`
+    seen.stats.add(place)
+  }
+  seen[kind].add(place)
+}
+
+/** Notes that the metadata of a container in this file count for a later boot. */
+export function seeContainer({ seen }: Root, source: string): void {
+  seen?.texts.add(source)
+  seen?.stats.add(source)
+  seen?.stats.add(source.slice(0, source.lastIndexOf('/')))
 }
 
 export function inputRoot(environment: NodeJS.ProcessEnv): Root {
@@ -118,6 +153,8 @@ function findFile(
   largest: number,
   refuse: ((stat: Stats) => string | undefined) | undefined,
 ): Stats | undefined | FileProblem {
+  note(root, 'texts', path)
+  note(root, 'stats', path)
   try {
     // Stat first: most files that may be absent are, and an exception costs more than a stat. Nobody but root
     // can put another file in its place meanwhile: the engine's directories are checked for that.
@@ -161,6 +198,7 @@ export function kindOf(stat: Stats): string {
 
 /** The names in a directory, sorted; none if it is not a directory. Throws an Error if it cannot be read. */
 export function listDirectory(root: Root, path: string): string[] {
+  note(root, 'names', path)
   try {
     if (!statSync(at(root, path), { throwIfNoEntry: false })?.isDirectory()) return []
     const names = readdirSync(at(root, path))
@@ -174,9 +212,16 @@ export function listDirectory(root: Root, path: string): string[] {
   }
 }
 
-/** lstat(2), or undefined if it fails. */
+/** lstat(2), or undefined if it fails. Of its times and sizes nothing counts: {@link statTimes}. */
 export function statLink(root: Root, path: string): Stats | undefined {
+  note(root, 'stats', path)
   return lstat(at(root, path))
+}
+
+/** lstat(2) for what depends on the time of the last change, or on the size. */
+export function statTimes(root: Root, path: string): Stats | undefined {
+  note(root, 'times', path)
+  return statLink(root, path)
 }
 
 function lstat(place: string): Stats | undefined {

@@ -78,11 +78,13 @@ function readTable(root: Root, path: string, size: number): Entry[] {
   }
   try {
     const header = Buffer.alloc(92)
+    root.seen?.heads.set(path, size + header.length)
     if (readSync(file, header, 0, header.length, size) !== header.length) return []
     if (header.toString('latin1', 0, 8) !== 'EFI PART' || header.readUInt32LE(84) !== ENTRY) return []
     const count = Math.min(header.readUInt32LE(80), MOST_ENTRIES)
     const entries = Buffer.alloc(count * ENTRY)
     const start = Number(header.readBigUInt64LE(72)) * size
+    root.seen?.heads.set(path, start + entries.length)
     if (readSync(file, entries, 0, entries.length, start) !== entries.length) return []
     return Array.from({ length: count }, (_, index) => {
       const entry = entries.subarray(index * ENTRY, (index + 1) * ENTRY)

@@ -4,7 +4,7 @@ import { type BaseIdentity, readBaseIdentity } from './base-identity.js'
 import { AUTOMATIC_STATE, type Configuration, readConfiguration } from './configuration.js'
 import { readCrypttab, type Volume } from './crypttab.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
-import { isRealDirectory, type Root, readText, statLink } from './files.js'
+import { isRealDirectory, type Root, readText, statLink, statTimes } from './files.js'
 import { type FstabEntry, isAutomatic, parseFstab } from './fstab.js'
 import { readGptPartitions } from './gpt.js'
 import {
@@ -206,7 +206,7 @@ function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
  * ConditionNeedsUpdate= in systemd.unit(5), made before an extension changes the times.
  */
 function isUpToDate(root: Root): boolean {
-  const usr = statLink(root, '/usr')
+  const usr = statTimes(root, '/usr')
   const done = readText(root, '/etc/.updated', 4096)
   const time = typeof done === 'string' ? /^TIMESTAMP_NSEC=(\d+)/m.exec(done)?.[1] : undefined
   if (!usr || time === undefined) return false

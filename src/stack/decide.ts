@@ -346,7 +346,9 @@ function chooseSafely(
   const messages: Message[] = []
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const chosen: Safe | Plain =
-    stack.length > 0 ? { stack, safety: { kind: 'known' } } : { plain: 'every extension is left out' }
+    stack.length > 0
+      ? { stack, safety: { kind: 'known', keep: undefined } }
+      : { plain: 'every extension is left out' }
   if (attempts === 0) return { ...chosen, messages }
   if (facts.lastGood === undefined) return { read: { what: 'last good record', dataRoot } }
   const recorded = recordOn(identity, stack)
@@ -413,7 +415,7 @@ function chooseSafely(
     say('notice', `rollback is off: ${place.off}: a stack that does not boot well is tried again`)
     return { ...chosen, messages }
   }
-  if (verdict.kind === 'good') return { ...chosen, messages }
+  if (verdict.kind === 'good') return { stack, safety: { kind: 'known', keep: place }, messages }
   const { attempt, change } = verdict
   const why = change ? describeBooted(change) : 'this stack has not booted well yet'
   say('notice', `on trial: boot ${attempt} of ${attempts}; ${why}`)

@@ -4,7 +4,7 @@ import type { Packages } from '../machine/packages.js'
 import type { Message } from '../text/log.js'
 import type { Etc } from './etc.js'
 import type { PlannedOverlay } from './overlays.js'
-import type { Trial } from './verdict.js'
+import type { Place, Trial } from './verdict.js'
 
 /**
  * What this boot does: stack, mount the engine's data first, or stay on the plain root; and the messages
@@ -135,7 +135,11 @@ export type Plan = Boot & {
  * it is the last good stack instead of one that did not boot well.
  */
 export type Safety =
-  | { kind: 'known' }
+  | {
+      kind: 'known'
+      /** Where this decision can be kept for the boots that follow; undefined if nowhere. */
+      keep: Place | undefined
+    }
   | { kind: 'trial'; trial: Trial }
   | {
       kind: 'restored'

@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter } from '../engine/trust.js'
-import { at, listDirectory, type Root, readText, statLink } from '../machine/files.js'
+import { at, listDirectory, type Root, readText, statLink, statTimes } from '../machine/files.js'
 import { INDEX_KEY, INDEX_MADE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { IndexFacts } from '../stack/facts.js'
 
@@ -37,7 +37,7 @@ export function readIndexes(root: Root, dataRoot: string, release: string): Inde
     return typeof key === 'string' ? [{ name, key }] : []
   })
   const sources = sourcesOf(release).map((path) => {
-    const stat = statLink(root, path)
+    const stat = statTimes(root, path)
     return stat ? `${stat.size} ${Math.floor(stat.mtimeMs)}` : 'none'
   })
   return { kept, sources: sources.join(', ') }

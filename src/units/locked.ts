@@ -11,7 +11,7 @@ import { ASIDE, AWAKE_SERVICE, BOUND_DATA, basePlaces, CARRIED, isTaken, STATE }
 import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, OVER_FILES, SWITCH_ENDS } from './layer.js'
 import { packageUnits } from './packages.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
-import { goodUnits, rollbackUnits, watchUnit } from './trial.js'
+import { goodUnits, keepUnits, rollbackUnits, watchUnit } from './trial.js'
 
 /** How many extensions a description names; the rest are only counted. */
 const NAMED = 8
@@ -103,6 +103,7 @@ function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitF
   const trial = 'trial' in safety ? safety.trial : undefined
   return [
     ...(trial ? [watchUnit(trial), ...goodUnits(trial, target)] : []),
+    ...(safety.kind === 'known' && safety.keep ? keepUnits(safety.keep, target) : []),
     ...(safety.kind === 'restored' ? rollbackUnits(safety.line, target) : []),
   ]
 }

@@ -1,7 +1,7 @@
 import { remountOptions } from '../machine/fstab.js'
 import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
-import type { Trial } from '../stack/verdict.js'
+import type { Place, Trial } from '../stack/verdict.js'
 import { execWord, literal, type UnitFile } from '../text/unit-syntax.js'
 import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
@@ -116,6 +116,31 @@ StandardOutput=journal
 `,
     },
     { path: `early/${target}.wants/hostext-good.timer`, link: '../hostext-good.timer' },
+  ]
+}
+
+/** Keeps what this boot has decided for those that follow, when it is over: src/trial/known.ts. */
+export function keepUnits({ directory }: Place, target: string): UnitFile[] {
+  return [
+    {
+      path: 'early/hostext-keep.service',
+      text: `# Written by hostext-generator.
+[Unit]
+Description=Keep what was decided about host extensions
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+After=${target}
+Conflicts=shutdown.target
+Before=shutdown.target
+ConditionPathExists=${RUN_DIRECTORY}/known
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/keep ${execWord(directory)}
+StandardOutput=journal
+`,
+    },
+    { path: `early/${target}.wants/hostext-keep.service`, link: '../hostext-keep.service' },
   ]
 }
 

@@ -76,7 +76,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     softReboot: true,
     timeout: 60,
     collected: false,
-    safety: { kind: 'known' },
+    safety: { kind: 'known', keep: undefined },
     ...change,
   }
 }

@@ -8,8 +8,12 @@ import {
   readText,
   reason,
   resolveLinks,
+  seeContainer,
   statLink,
+  statTimes,
+  unseen,
 } from '../../../src/machine/files.js'
+import { seeNothing } from '../../../src/machine/seen.js'
 import { makeTree } from '../../support/tree.js'
 
 t.test('below HOSTEXT_ROOT', async (t) => {
@@ -98,6 +102,42 @@ t.test('/etc with the changes that are kept', async (t) => {
   spawnSync('mknod', [join(prefix, 'upper/only'), 'c', '0', '0'])
   t.equal(read('/etc/only/base'), undefined, 'what is in a deleted directory')
   t.same(listDirectory(root, '/etc/only'), [])
+})
+
+t.test('what is looked at is noted', async (t) => {
+  const prefix = makeTree(t, { 'etc/a/b': 'b', 'upper/a/c': 'c', real: '-> etc', file: '' })
+  const seen = seeNothing()
+  const root = { prefix, seen }
+  readText(root, '/file')
+  statLink(root, '/absent')
+  statTimes(root, '/etc')
+  listDirectory(root, '/etc')
+  resolveLinks(root, '/real/a')
+  readText(unseen(root), '/etc/a/b')
+  seeContainer(root, '/data/containers/1/config.v2.json')
+  const paths = (set: Set<string>) => [...set].sort()
+  t.same(paths(seen.texts), ['/data/containers/1/config.v2.json', '/file'])
+  t.same(paths(seen.stats), [
+    '/absent',
+    '/data/containers/1',
+    '/data/containers/1/config.v2.json',
+    '/etc',
+    '/etc/a',
+    '/file',
+    '/real',
+  ])
+  t.same(paths(seen.times), ['/etc'])
+  t.same(paths(seen.names), ['/etc'])
+})
+
+t.test('what is looked at in /etc with changes: both, and all on the way', async (t) => {
+  const prefix = makeTree(t, { 'etc/a/b': 'b', 'upper/a/c': 'c' })
+  const seen = seeNothing()
+  const root = { prefix, seen, changes: join(prefix, 'upper') }
+  readText(root, '/etc/a/b')
+  statLink(root, '/file')
+  t.same([...seen.texts].sort(), ['/etc/a/b', '/upper/a/b'])
+  t.same([...seen.stats].sort(), ['/etc/a/b', '/file', '/upper/a', '/upper/a/b'])
 })
 
 t.test('links in a path', async (t) => {

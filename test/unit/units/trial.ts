@@ -85,11 +85,21 @@ t.test('the mark is made some time after the boot is complete', async (t) => {
   )
 })
 
+t.test('what is decided about a known stack is kept at the end of the boot', async (t) => {
+  const keep = { directory: '/var/lib/100% docker/hostext', state: '/var' }
+  const files = locked({ target: 'multi-user.target', safety: { kind: 'known', keep } })
+  const service = textOf(files, 'early/hostext-keep.service')
+  t.match(service, '\nAfter=multi-user.target\n')
+  t.match(service, '\nConditionPathExists=/run/hostext/known\n', 'not where it was kept before')
+  t.match(service, '\nExecStart=/usr/lib/hostext/keep "/var/lib/100%% docker/hostext"\n')
+  t.equal(textOf(files, 'early/multi-user.target.wants/hostext-keep.service'), '-> ../hostext-keep.service')
+})
+
 t.test('a known stack has none of it', async (t) => {
-  const known = { safety: { kind: 'known' } }
+  const known = { safety: { kind: 'known', keep: undefined } }
   const names = [...first(known), ...locked(known)].map(({ path }) => path)
   t.same(
-    names.filter((name) => /trial|watch|good|rollback/.test(name)),
+    names.filter((name) => /trial|watch|good|rollback|keep/.test(name)),
     [],
   )
 })

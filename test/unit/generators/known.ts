@@ -1,0 +1,345 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import t, { type Test } from 'tap'
+import { generate } from '../../../src/generator.js'
+import { prepareCase } from '../../support/case.js'
+import { GENERATORS, STEPS } from '../../support/paths.js'
+import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
+
+/**
+ * A boot whose decision is kept, and those after it. The runtime leaves a trace, and writes what the program
+ * in this process has decided.
+ */
+const STUB = join(GENERATORS, 'hostext-generator')
+const DATA = 'var/lib/docker'
+/** Where hostext keeps its own: that of Docker, of its own containerd, of Podman. */
+const STORES = [DATA, `${DATA}/containerd/daemon`, 'var/lib/containers/storage']
+const RUNTIME = `#!/bin/sh
+true >"$HOSTEXT_ROOT/started"
+[ ! -d "$HOSTEXT_ROOT/decided" ] || cp -a "$HOSTEXT_ROOT/decided/." "$HOSTEXT_ROOT/run/"
+`
+
+/** The directories that PID 1 gives to generators. */
+const outputs = (root: string): [string, string, string] => {
+  const [normal = '', early = '', late = ''] = ['', '.early', '.late'].map((suffix) =>
+    join(root, `run/systemd/generator${suffix}`),
+  )
+  return [normal, early, late]
+}
+
+/** Makes /run as it is before generators run. */
+function startBoot(root: string): void {
+  rmSync(join(root, 'run'), { recursive: true, force: true })
+  for (const directory of outputs(root)) mkdirSync(directory, { recursive: true })
+}
+
+type Boot = { started: boolean; run: Tree; stderr: string }
+
+/** Runs the stub as PID 1 does. */
+function boot(root: string, shell: readonly string[] = ['dash'], environment: Tree = {}): Boot {
+  startBoot(root)
+  const { stderr, status } = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...environment },
+    timeout: 60_000,
+  })
+  if (status !== 0) throw new Error(`status ${status}: ${stderr}`)
+  let started = true
+  try {
+    rmSync(join(root, 'started'))
+  } catch {
+    started = false
+  }
+  return { started, run: readTree(join(root, 'run')), stderr }
+}
+
+/** What a boot has written, without what it set aside. */
+const written = ({ run }: Boot): Tree =>
+  Object.fromEntries(Object.entries(run).filter(([path]) => !/^hostext\/(?:known\/|seen$)/.test(path)))
+
+/** A machine that has kept what it decides, in the directory `own` of its data root. */
+async function keep(
+  t: Test,
+  name = 'known-good',
+  shell?: readonly string[],
+): Promise<{ root: string; own: string; first: Boot }> {
+  const { root } = await prepareCase(t, name)
+  const own = STORES.map((store) => join(root, store, 'hostext')).find((path) => existsSync(path))
+  if (own === undefined) throw new Error('nothing is prepared')
+  writeTree(root, { 'usr/lib/hostext/node*': RUNTIME })
+  cpSync(join(STEPS, 'known.sh'), join(root, 'usr/lib/hostext/known.sh'))
+  // In whole seconds, to which a test can set them back.
+  for (const path of ['usr/lib/hostext', 'usr/lib', 'usr']) utimesSync(join(root, path), 1.7e9, 1.7e9)
+  const decide = (): Tree => {
+    startBoot(root)
+    const said = process.stderr.write
+    generate({ HOSTEXT_ROOT: root }, ...outputs(root))
+    process.stderr.write = said
+    return readTree(join(root, 'run/hostext'))
+  }
+  // The new files have made it another base.
+  const record = decide().trial
+  if (record !== undefined) {
+    writeFileSync(join(own, 'good'), record)
+    decide()
+  }
+  renameSync(join(root, 'run'), join(root, 'decided'))
+  const first = boot(root, shell)
+  if (!first.started) throw new Error('the runtime was not asked')
+  const kept = join(root, 'run/hostext/known')
+  cpSync(kept, join(own, 'known'), { recursive: true })
+  return { root, own, first }
+}
+
+const shells = [['dash'], ['busybox', 'sh'], ['bash', '--posix']]
+
+for (const shell of shells) {
+  t.test(`a known boot: ${shell.join(' ')}`, async (t) => {
+    const { root, first } = await keep(t, undefined, shell)
+    for (const turn of ['once', 'and again']) {
+      const second = boot(root, shell)
+      t.equal(second.started, false, `no runtime, ${turn}`)
+      t.same(written(second), written(first))
+      t.equal(second.stderr, first.stderr || second.stderr)
+      t.match(second.stderr, /^hostext: stacking 4 host extensions over the root: /m)
+      t.notOk(second.run['hostext/known/seen'], 'nothing is kept again')
+    }
+    t.test('new containers', async (t) => {
+      const containers = join(root, DATA, 'containers')
+      const [like = ''] = readdirSync(containers)
+      const text = readFileSync(join(containers, like, 'config.v2.json'), 'utf8')
+        .replace(/"Labels":\{[^}]*\}/, '"Labels":{}')
+        .replaceAll(like, ID)
+      const add = (number: number, change: (text: string) => string = (text) => text): string => {
+        const id = String(number).padStart(64, 'e')
+        writeTree(containers, { [`${id}/config.v2.json`]: change(text.replaceAll(ID, id)) })
+        chmodSync(join(containers, id), 0o710)
+        return join(containers, id)
+      }
+      for (let number = 0; number < 30; number++) add(number)
+      t.equal(boot(root, shell).started, false, 'ordinary ones')
+      rmSync(add(0), { recursive: true })
+      t.equal(boot(root, shell).started, false, 'one is gone')
+      const changes: [string, (text: string) => string][] = [
+        ['an extension', (text) => text.replace('"Labels":{', `"Labels":{"${LABEL}":"1"`)],
+        ['truncated', (text) => text.slice(0, 40)],
+        ['of another driver', (text) => text.replace('"Driver":"overlay2"', '"Driver":"overlayfs"')],
+      ]
+      for (const [index, [what, change]] of changes.entries()) {
+        const path = add(31 + index, change)
+        t.equal(boot(root, shell).started, true, what)
+        rmSync(path, { recursive: true })
+        t.equal(boot(root, shell).started, false, `${what}: gone`)
+      }
+      const open = add(34)
+      chmodSync(open, 0o777)
+      t.equal(boot(root, shell).started, true, 'users can write to its directory')
+      rmSync(open, { recursive: true })
+    })
+  })
+}
+
+const LABEL = 'io.balena.features.host-extension'
+
+/** Stands for the ID of a container. */
+const ID = '#'.repeat(64)
+
+/** The lines of a variable in `seen`. */
+function linesOf(own: string, name: string): string[] {
+  const text = readFileSync(join(own, 'known/seen'), 'utf8')
+  const value = new RegExp(`^${name}='([^']*)'$`, 'm').exec(text)?.[1]
+  if (value === undefined) throw new Error(`no ${name}`)
+  return value === '' ? [] : value.split('\n')
+}
+
+/** Changes what a path is, as little as can be. Returns what undoes it. */
+function changeKind(path: string): () => void {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (!stat) return create(path)
+  if (stat.isSymbolicLink()) {
+    const target = readlinkSync(path)
+    const link = (target: string): void => {
+      rmSync(path)
+      symlinkSync(target, path)
+    }
+    link(`./${target}`)
+    return () => link(target)
+  }
+  chmodSync(path, stat.mode ^ 0o020)
+  return () => chmodSync(path, stat.mode)
+}
+
+/** Creates an empty file, and the directories above it. */
+function create(path: string, text = ''): () => void {
+  let first = path
+  const times: [string, Date, Date][] = []
+  while (!lstatSync(dirname(first), { throwIfNoEntry: false })) first = dirname(first)
+  const above = lstatSync(dirname(first))
+  times.push([dirname(first), above.atime, above.mtime])
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
+  return () => {
+    rmSync(first, { recursive: true })
+    for (const [path, atime, mtime] of times) utimesSync(path, atime, mtime)
+  }
+}
+
+function changeText(path: string): () => void {
+  if (!lstatSync(path, { throwIfNoEntry: false })) return create(path, '\n')
+  const before = readFileSync(path)
+  appendFileSync(path, '\n')
+  return () => writeFileSync(path, before)
+}
+
+function changeTime(path: string): () => void {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (!stat) return create(path)
+  utimesSync(path, stat.atime, new Date(stat.mtimeMs - 1000))
+  return () => utimesSync(path, stat.atime, stat.mtime)
+}
+
+const common = new Set<string>()
+for (const name of ['known-good', 'etc-persistent', 'store-containerd', 'store-podman']) {
+  t.test(`a change of each input alone is noticed: ${name}`, async (t) => {
+    const { root, own } = await keep(t, name)
+    if (boot(root).started) throw new Error('it is not known')
+    const [texts = [], stats = [], times = [], names = []] = ['texts', 'stats', 'times', 'names'].map(
+      (name) => linesOf(own, name),
+    )
+    // What all machines have was changed in the first one.
+    const isNew = (path: string): boolean => name === 'known-good' || !common.has(path)
+    for (const path of [...texts, ...stats, ...times, ...names]) if (name === 'known-good') common.add(path)
+    const check = (what: string, path: string, change: (path: string) => () => void): void => {
+      const undo = change(join(root, path))
+      const { started } = boot(root)
+      undo()
+      if (!started) t.fail(`${what}: ${path}`)
+    }
+    // Those in /run are not there before the boot.
+    const lasting = (path: string): boolean => !path.startsWith('run/') && isNew(path)
+    for (const path of texts.filter(lasting)) check('text', path, changeText)
+    for (const path of stats.filter(lasting)) check('kind', path, changeKind)
+    for (const path of times.filter(lasting)) check('time', path, changeTime)
+    for (const path of names.filter(lasting)) check('names', path, (path) => create(join(path, 'another')))
+    t.ok(texts.length > 20 && stats.length > 100 && times.length > 5 && names.length > 10, 'all was changed')
+    t.equal(boot(root).started, false, 'and undone')
+  })
+}
+
+t.test('mounts', async (t) => {
+  const { root } = await keep(t)
+  const file = join(root, 'proc/self/mountinfo')
+  const text = readFileSync(file, 'utf8')
+  const check = (what: string, changed: string, expected: boolean): void => {
+    if (changed === text) throw new Error(`${what}: nothing was changed`)
+    writeFileSync(file, changed)
+    t.equal(boot(root).started, expected, what)
+  }
+  const [first = ''] = text.split('\n').filter((line) => line.includes(' / / '))
+  const fields = first.split(' ')
+  const dash = fields.indexOf('-')
+  const change = (index: number, to: string): string => text.replace(first, fields.with(index, to).join(' '))
+  check('a number of a mount', change(0, '77'), false)
+  check('the number of the mount above', change(1, '78'), false)
+  check('the device', change(2, '254:9'), true)
+  check('a directory of the file system', change(3, '/other'), true)
+  check('the type', change(dash + 1, 'btrfs'), true)
+  check('the source', change(dash + 2, '/dev/other'), true)
+  check('the options', change(dash + 3, 'rw,other'), true)
+  check('the group of peers', text.replace(' - ', ' shared:77 master:3 - '), false)
+  check('another mount', `${text}90 1 254:7 / /data rw - ext4 /dev/vdb rw\n`, true)
+  writeFileSync(file, text)
+  t.equal(boot(root, undefined, { SYSTEMD_VIRTUALIZATION: 'container:lxc' }).started, true, 'in a container')
+})
+
+t.test('what is kept is root’s, whole, and not a link', async (t) => {
+  const { root, own } = await keep(t)
+  const known = join(own, 'known')
+  const check = (what: string, change: () => void, undo: () => void): void => {
+    change()
+    t.equal(boot(root).started, true, what)
+    undo()
+    t.equal(boot(root).started, false, `${what}: undone`)
+  }
+  for (const path of [known, dirname(known), join(root, DATA), join(known, 'seen')]) {
+    const { mode } = lstatSync(path)
+    check(
+      `others can write: ${path.slice(root.length)}`,
+      () => chmodSync(path, mode | 0o002),
+      () => chmodSync(path, mode),
+    )
+    check(
+      `its group can write: ${path.slice(root.length)}`,
+      () => chmodSync(path, mode | 0o020),
+      () => chmodSync(path, mode),
+    )
+  }
+  for (const name of ['seen', 'units.tar']) {
+    const path = join(known, name)
+    const whole = readFileSync(path)
+    for (const length of [0, 1, 512, whole.length >> 1, whole.length - 1])
+      check(
+        `${name} with ${length} bytes`,
+        () => writeFileSync(path, whole.subarray(0, length)),
+        () => writeFileSync(path, whole),
+      )
+    check(
+      `no ${name}`,
+      () => rmSync(path),
+      () => writeFileSync(path, whole),
+    )
+  }
+  check(
+    'a link',
+    () => {
+      renameSync(known, join(root, 'elsewhere'))
+      symlinkSync(join(root, 'elsewhere'), known)
+    },
+    () => {
+      rmSync(known)
+      renameSync(join(root, 'elsewhere'), known)
+    },
+  )
+})
+
+t.test('where /run cannot take it, the boot is plain', async (t) => {
+  const { root } = await keep(t)
+  const tools = makeTree(t, {
+    'tar*': '#!/bin/sh\nfor last; do :; done\nmkdir -p "$last/hostext/locked"\nexit 2\n',
+  })
+  const { started, run } = boot(root, undefined, { PATH: `${tools}:${process.env.PATH}` })
+  t.equal(started, false)
+  t.match(
+    run['hostext.decision'],
+    /^plain root: what was kept in \/var\/lib\/docker\/hostext\/known cannot be written/,
+  )
+  t.notOk(run['hostext/locked'], 'and nothing of it is left')
+})
+
+t.test('only for the directories of PID 1', async (t) => {
+  const { root } = await keep(t)
+  const work = makeTree(t, { 'normal/x': '', 'early/x': '', 'late/x': '' })
+  startBoot(root)
+  execFileSync('dash', [STUB, join(work, 'normal'), join(work, 'early'), join(work, 'late')], {
+    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
+    stdio: 'ignore',
+  })
+  rmSync(join(root, 'started'))
+  t.pass('the runtime was started')
+})
