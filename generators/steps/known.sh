@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # $root, $run, $normal, $decision: of the generator
+# shellcheck disable=SC2154 # $root, $run, $normal, $decision, $in_container: of the generator
 # Sourced by the generator: decides as an earlier boot did, if everything is as it was then.
 #
 # Where a stack has booted well, the engine's data has a directory hostext/known:
@@ -17,18 +17,45 @@
 nl='
 '
 
+# matters WORD...: sets $mattering to those words of a kernel command line that the decision depends on. A boot
+# loader may have others that differ from boot to boot.
+matters() {
+	mattering=
+	for word; do
+		case "$word" in
+		# Quotes: the kernel splits it in another way.
+		*'"'*) mattering=" $*" && return ;;
+		systemd.* | balena* | mobynit* | hostext* | roothash* | usrhash*) ;;
+		ro | rw | emergency | rescue | single | s | S | [1-5] | -b) ;;
+		*) continue ;;
+		esac
+		mattering="$mattering $word"
+	done
+}
+
 # see [FILE]: sets $saw to what is there now at the paths in $texts, $stats, $times and $names, and to the
 # hash of the file.
 see() {
-	saw=
-	# Some numbers of mounts differ from boot to boot.
+	set -f
+	if $in_container; then
+		IFS=$nl
+		# shellcheck disable=SC2046 # one argument of PID 1 a line
+		matters container $(tr '\0' '\n' <"$root/proc/1/cmdline")
+	else
+		unset IFS
+		read -r words <"$root/proc/cmdline"
+		# shellcheck disable=SC2086
+		matters $words
+	fi
+	unset IFS
+	saw="$in_container$mattering$nl"
+	# Some numbers of mounts differ from boot to boot. (Those below /proc and /sys are no business of ours.)
 	while read -r _ _ device top place _ more; do
+		case "$place" in /proc/* | /sys/*) continue ;; esac
 		case "$device" in 0:*) device= ;; esac
 		saw="$saw$device $top $place ${more#*- }$nl"
 	done <"$root/proc/self/mountinfo"
-	case "${SYSTEMD_VIRTUALIZATION-}" in container:*) saw="${saw}in a container$nl" ;; esac
 	IFS=$nl
-	set -f
 	# shellcheck disable=SC2086 # one path a line
 	saw=$saw$(
 		cd "$root/" && exec 2>/dev/null || exit

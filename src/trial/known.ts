@@ -14,8 +14,8 @@ export const SEEN_FILE = 'seen'
 /** What cannot be in a path there: each is a line, in quotes, and read by other programs. */
 const STRANGE = /[^ -~]|'/
 
-/** mountinfo has numbers that differ from boot to boot: known.sh reads it by itself. */
-const MOUNTS = '/proc/self/mountinfo'
+/** They have numbers and words that differ from boot to boot and mean nothing: known.sh reads them by itself. */
+const DIFFERING = ['/proc/self/mountinfo', '/proc/cmdline', '/proc/1/cmdline']
 
 /**
  * Assignments to shell variables: `texts`, `stats`, `times`, `names`, a path in each line, relative to the
@@ -24,7 +24,8 @@ const MOUNTS = '/proc/self/mountinfo'
  */
 export function seenText({ texts, stats, times, names, containers, heads }: Seen): string | undefined {
   const relative = (path: string): string => (path === '/' ? '.' : path.slice(1))
-  const paths = (set: Set<string>): string[] => [...set].filter((path) => path !== MOUNTS).map(relative)
+  const paths = (set: Set<string>): string[] =>
+    [...set].filter((path) => !DIFFERING.includes(path)).map(relative)
   const variables = Object.entries({
     texts: paths(texts),
     stats: paths(stats),

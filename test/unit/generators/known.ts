@@ -18,8 +18,9 @@ import {
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { generate } from '../../../src/generator.js'
+import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
 import { prepareCase } from '../../support/case.js'
-import { GENERATORS, STEPS } from '../../support/paths.js'
+import { GENERATORS, PROJECT, STEPS } from '../../support/paths.js'
 import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
 /**
@@ -78,6 +79,7 @@ async function keep(
   t: Test,
   name = 'known-good',
   shell?: readonly string[],
+  environment: Tree = {},
 ): Promise<{ root: string; own: string; first: Boot }> {
   const { root } = await prepareCase(t, name)
   const own = STORES.map((store) => join(root, store, 'hostext')).find((path) => existsSync(path))
@@ -89,7 +91,7 @@ async function keep(
   const decide = (): Tree => {
     startBoot(root)
     const said = process.stderr.write
-    generate({ HOSTEXT_ROOT: root }, ...outputs(root))
+    generate({ HOSTEXT_ROOT: root, ...environment }, ...outputs(root))
     process.stderr.write = said
     return readTree(join(root, 'run/hostext'))
   }
@@ -100,7 +102,7 @@ async function keep(
     decide()
   }
   renameSync(join(root, 'run'), join(root, 'decided'))
-  const first = boot(root, shell)
+  const first = boot(root, shell, environment)
   if (!first.started) throw new Error('the runtime was not asked')
   const kept = join(root, 'run/hostext/known')
   cpSync(kept, join(own, 'known'), { recursive: true })
@@ -266,6 +268,58 @@ t.test('mounts', async (t) => {
   check('another mount', `${text}90 1 254:7 / /data rw - ext4 /dev/vdb rw\n`, true)
   writeFileSync(file, text)
   t.equal(boot(root, undefined, { SYSTEMD_VIRTUALIZATION: 'container:lxc' }).started, true, 'in a container')
+})
+
+t.test('the kernel command line', async (t) => {
+  const { root } = await keep(t)
+  const file = join(root, 'proc/cmdline')
+  const line = readFileSync(file, 'utf8').trim()
+  const isKnown = (words: string): boolean => {
+    writeFileSync(file, `${words}\n`)
+    const { started, run } = boot(root)
+    return !started && run['hostext/locked/normal/hostext.target'] !== undefined
+  }
+  for (const word of [
+    'quiet',
+    'bootcount=3',
+    'BOOT_IMAGE=/boot/vmlinuz',
+    'console=ttyS0',
+    'x=1',
+    '6',
+    'rows',
+  ])
+    t.ok(isKnown(`${line} ${word}`), word)
+  const source = readFileSync(join(PROJECT, 'src/machine/kernel-command-line.ts'), 'utf8')
+  const keys = [...source.matchAll(/key === '([^']+)'/g)].map(([, key]) => key as string)
+  t.ok(keys.length > 8)
+  const switches = [
+    ...OFF_SWITCHES,
+    ...REPAIR_WORDS,
+    '2',
+    '3',
+    '4',
+    '5',
+    'ro',
+    'rw',
+    'roothash=1',
+    'usrhash=1',
+  ]
+  for (const word of [...switches, ...keys.flatMap((key) => [key, `${key}=x`, key.replaceAll('_', '-')])])
+    t.notOk(isKnown(`${line} ${word}`), word)
+  t.notOk(isKnown(`${line} x="a b"`), 'a quote')
+  t.ok(isKnown(line))
+  t.test('in a container', async (t) => {
+    const environment = { SYSTEMD_VIRTUALIZATION: 'container:lxc' }
+    const { root } = await keep(t, 'container-allowed', undefined, environment)
+    const isKnown = (...words: string[]): boolean => {
+      writeFileSync(join(root, 'proc/1/cmdline'), ['/sbin/init', ...words, ''].join('\0'))
+      return !boot(root, undefined, environment).started
+    }
+    t.ok(isKnown())
+    t.ok(isKnown('test.boot=3'))
+    t.notOk(isKnown('systemd.unit=rescue.target'))
+    t.notOk(isKnown('hostext.skip=a b'))
+  })
 })
 
 t.test('what is kept is root’s, whole, and not a link', async (t) => {

@@ -4,7 +4,7 @@ import { seenText } from '../../../src/trial/known.js'
 
 t.test('assignments for the shell', async (t) => {
   const seen = seeNothing()
-  seen.texts.add('/etc/fstab').add('/proc/self/mountinfo')
+  seen.texts.add('/etc/fstab').add('/proc/self/mountinfo').add('/proc/cmdline')
   seen.stats.add('/').add('/etc/fstab')
   seen.names.add('/etc/systemd/system')
   seen.containers.set('/var/lib/docker/containers', ['overlay2', 'overlayfs'])
@@ -19,7 +19,7 @@ names='etc/systemd/system'
 containers='var/lib/docker/containers overlay2 overlayfs'
 heads='17408 dev/vda'
 `,
-    'without mountinfo, which the shell reads in another way',
+    'without what the shell reads in another way',
   )
 })
 

@@ -1,0 +1,133 @@
+import { chmodSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { BASE_REPORT, bootOf, type Case, isClean, isStacked, MARKED, said } from '../checks.js'
+import { standardDataRoot } from '../extensions.js'
+import { type Outcome, reported } from '../machine.js'
+import { disk, moveToDataPartition } from './layout.js'
+
+/**
+ * The boots after a good one: the second keeps what it has decided, and the runtime does not start in those
+ * that follow, until something changes.
+ */
+
+const GENERATOR = '/run/systemd/generator'
+const SETTINGS = { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' }
+
+/** `keep`: whether this boot had something to keep; `units`: what the generator has written. */
+const script = (dataRoot: string, more = ''): string => `${BASE_REPORT}${MARKED}
+[ "$boot" != 1 ] || marked
+report keep systemctl show -P ConditionResult hostext-keep.service
+report known ls ${dataRoot}/hostext/known
+report units sh -c 'cd /run/hostext && find layers first locked target stacked [0-9]* empty volatile-root -type f -exec sha256sum {} + -o -printf "%p %m %l\\n" | sort'
+report one cat /usr/share/one-layer/one.txt
+report starts sh -c 'grep -osE "prepare boot|/run/systemd/generator( |$)" /run/runtime-starts'
+${more}
+`
+
+/** Notes in /run each time that the runtime starts. */
+function countStarts(root: string): void {
+  const node = join(root, 'usr/lib/hostext/node')
+  renameSync(node, `${node}.real`)
+  writeFileSync(node, '#!/bin/sh\necho "$@" >>/run/runtime-starts\nexec /usr/lib/hostext/node.real "$@"\n')
+  chmodSync(node, 0o755)
+}
+
+/** The boots of a machine on which nothing changes: on trial, kept, known. */
+function isKnownFrom(t: Test, outcome: Outcome, third: number): void {
+  isClean(t, outcome)
+  for (const number of [1, 2, third]) {
+    isStacked(t, bootOf(outcome, number))
+    t.equal(reported(outcome, 'one', number), 'from one-layer')
+    t.match(
+      said(bootOf(outcome, number)),
+      /stacking \d+ host extensions over the root: /,
+      `boot ${number} says so`,
+    )
+  }
+  t.equal(reported(outcome, 'keep', 2), 'yes', 'the second boot keeps what it has decided')
+  t.match(reported(outcome, 'known', 2), /^(?:head\.0\n)?seen\nunits\.tar$/)
+  t.equal(reported(outcome, 'keep', third), 'no', 'and the one after it has nothing to keep')
+  t.equal(reported(outcome, 'units', third), reported(outcome, 'units', 2), 'which writes the same')
+  t.match(reported(outcome, 'units', 2), /layers\/normal\/run-hostext-0\.mount/)
+  t.match(reported(outcome, 'starts', 1), GENERATOR, 'the first boot starts it')
+}
+
+/** Copies a container: as one without labels, then with all of them. */
+const CONTAINERS = `
+cd /var/lib/docker/containers
+like=$(grep -l features.host-extension */config.v2.json | head -n 1 | cut -d/ -f1)
+add() { id=$(printf '%064d' "$1"); mkdir -m 710 $id; sed "$2;s/$like/$id/g" $like/config.v2.json >$id/config.v2.json; }
+case $boot in
+3) for number in 1 2 3; do add $number 's/"Labels":{[^}]*}/"Labels":{}/'; done ;;
+4) add 4 '' ;;
+5) rm -r $id ;;
+esac
+`
+
+export function cases(): Case[] {
+  return [
+    {
+      name: 'known: a good stack is stacked without the runtime, and a new extension starts it',
+      boot: 'container',
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare: countStarts,
+        boots: [{}, {}, {}, {}, {}],
+        files: SETTINGS,
+        script: script('/var/lib/docker', CONTAINERS),
+      },
+      check(t, outcome) {
+        isKnownFrom(t, outcome, 3)
+        t.equal(reported(outcome, 'starts', 3), '', 'no start')
+        t.equal(reported(outcome, 'keep', 4), 'no', 'new containers that are none')
+        t.equal(reported(outcome, 'units', 4), reported(outcome, 'units', 2))
+        t.equal(reported(outcome, 'keep', 5), 'yes', 'a new one with a label')
+        t.match(reported(outcome, 'decision', 5), /^warning: left out: .*000000000000/m)
+        isStacked(t, bootOf(outcome, 5))
+      },
+    },
+    {
+      name: 'known: on a disk',
+      boot: 'uml',
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare: countStarts,
+        boots: [{}, {}, {}, { commandLine: ['another'] }],
+        files: SETTINGS,
+        script: script('/var/lib/docker'),
+      },
+      check(t, outcome) {
+        isKnownFrom(t, outcome, 3)
+        t.equal(reported(outcome, 'starts', 3), '', 'no start')
+        t.equal(reported(outcome, 'keep', 4), 'yes', 'another kernel command line')
+        isStacked(t, bootOf(outcome, 4))
+      },
+    },
+    {
+      name: 'known: with the data on a partition of its own, nothing is prepared',
+      boot: 'uml',
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare(root) {
+          countStarts(root)
+          moveToDataPartition(root)
+        },
+        disks: [disk('data', 'mnt/data')],
+        fstab: (root) => `${root} / ext4 defaults 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n`,
+        boots: [{}, {}, {}],
+        files: SETTINGS,
+        script: script('/mnt/data/docker'),
+      },
+      check(t, outcome) {
+        isKnownFrom(t, outcome, 3)
+        t.equal(reported(outcome, 'starts', 3).trim(), GENERATOR, 'the runtime only says what to mount')
+        t.match(
+          reported(outcome, 'starts', 2),
+          /prepare boot/,
+          'the boot before has looked whether something is',
+        )
+      },
+    },
+  ]
+}
