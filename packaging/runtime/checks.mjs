@@ -1,12 +1,10 @@
 import { PF, PT, readElf, SIZES } from './elf.mjs'
 
 /**
- * As many program headers as fit into 4 KiB, one page: older kernels refuse a program with more of them
- * (load_elf_phdrs() in fs/binfmt_elf.c).
+ * As many program headers as fit into 4 KiB, one page: before Linux 5.18 the kernel refuses a program with more
+ * of them (load_elf_phdrs() in fs/binfmt_elf.c).
  */
 export const MOST_HEADERS = 73
-
-const TYPES = new Map(Object.entries(PT).map(([name, type]) => [type, name]))
 
 /**
  * Checks a finished file against what the kernel requires of a program: load_elf_binary() in fs/binfmt_elf.c, in
@@ -30,10 +28,7 @@ export function findFaults(bytes, { page, size }) {
     ...loads.flatMap((load, index) => faultsOfLoad(load, loads[index - 1], bytes.length, page)),
     ...parts
       .filter((part) => !loads.some((load) => contains(load, part)))
-      .map(
-        ({ type }) =>
-          `${TYPES.get(type) ?? `the part of type 0x${type.toString(16)}`} is not in a loaded segment`,
-      ),
+      .map(({ type }) => `${nameOf(type)} is not in a loaded segment`),
     ...(loads.some(
       ({ flags, address, fileSize }) =>
         (flags & PF.X) !== 0 && address <= entry && entry < address + fileSize,
@@ -75,4 +70,9 @@ function contains(load, part) {
     part.offset + part.fileSize <= load.offset + load.fileSize &&
     part.address - load.address === part.offset - load.offset
   )
+}
+
+function nameOf(type) {
+  const known = Object.entries(PT).find(([, value]) => value === type)
+  return known ? `PT_${known[0]}` : `the part of type 0x${type.toString(16)}`
 }
