@@ -84,8 +84,8 @@ t.test('headers that are not where the kernel looks for them', async (t) => {
 })
 
 t.test('an offset that does not fit', async (t) => {
-  t.same(faultsOf(changed(2, { offset: 2 * PAGE + 8, address: 0x402010 })), [
-    'the segment at 0x402010 has an offset that does not fit its page',
+  t.same(faultsOf(changed(2, { offset: 2 * PAGE + 8, fileSize: 0x800, memorySize: 0x800 })), [
+    'the segment at 0x402000 has an offset that does not fit its page',
     'PT_INTERP is not in a loaded segment',
   ])
 })
