@@ -14,8 +14,8 @@ const START = [
 ]
 
 /**
- * What the modules above can load, but do not unless a program asks for it: whole subsystems, by the beginnings
- * of their names. What only these load goes with them.
+ * What the modules above can load later, but do not unless a program asks for it: whole subsystems, by the
+ * beginnings of their names. What only these load goes with them.
  */
 const NOT_USED = [
   // TypeScript, fetch(), the REPL's and the assertions' parser, glob(), the profiler.
@@ -60,7 +60,8 @@ const NOT_USED = [
 
 /**
  * The names of the built-in modules to keep: those that are used or start Node, and what they load, all the way
- * down. It follows every load that a text names, also those that run later or never.
+ * down. What a module loads at once, it needs; what it may load later is kept unless it is of a subsystem that
+ * is not used.
  * @param {Record<string, string>} texts the JavaScript of all built-in modules, by name
  * @returns {Set<string>}
  */
@@ -73,19 +74,30 @@ export function keptBuiltins(texts) {
     ...Object.keys(texts).filter((name) => START.some((pattern) => pattern.test(name))),
   ]
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-    if (kept.has(name) || NOT_USED.some((beginning) => name.startsWith(beginning))) continue
+    if (kept.has(name)) continue
     kept.add(name)
-    waiting.push(...loadedBy(texts[name]).filter((other) => other in texts))
+    const later = loadedLater(texts[name]).filter(
+      (other) => !NOT_USED.some((beginning) => other.startsWith(beginning)),
+    )
+    waiting.push(...[...loadedAtOnce(texts[name]), ...later].filter((other) => other in texts))
   }
   return kept
 }
 
+/** The modules that a text requires in a statement that is not in a function: it begins, or ends, its line. */
+function loadedAtOnce(text) {
+  return [
+    ...text.matchAll(
+      /^(?:(?:const|let|var|\}|module\.exports) ?[^=\n]*= )?require\(\s*'(?:node:)?([^']+)'/gm,
+    ),
+  ].map(([, name]) => name)
+}
+
 /**
- * The modules that a text may load: what it requires, and names of internal modules in any other place, as
- * they are given to helpers that load them at first use.
- * @param {string} text
+ * The modules that a text may load in any way: what it requires, and names of internal modules in any other
+ * place, as they are given to helpers that load them at first use.
  */
-function loadedBy(text) {
+function loadedLater(text) {
   return [...text.matchAll(/\brequire\(\s*(['"])(?:node:)?([^'"]+)\1|(['"])(internal\/[^'"]+)\3/g)].map(
     ([, , required, , named]) => required ?? named,
   )

@@ -42,12 +42,26 @@ t.test('what a module loads is kept, all the way down', async (t) => {
 t.test('subsystems that nobody uses go, and what only they load', async (t) => {
   const kept = keptBuiltins({
     ...used,
-    fs: `require('internal/webstreams/readablestream'); require('internal/util')`,
+    fs: `function late() { require('internal/webstreams/readablestream') }\nconst util = require('internal/util')`,
     'internal/webstreams/readablestream': `require('internal/util'); require('internal/only/here')`,
     'internal/only/here': '',
     'internal/util': '',
   })
   t.same([...kept].sort(), [...USED, 'internal/util'].sort())
+})
+
+t.test('what a module loads at once is kept, whatever it is of', async (t) => {
+  const kept = keptBuiltins({
+    ...used,
+    fs: `'use strict'\n\nconst {\n  one,\n} = require('internal/repl/one');\nfunction late() {\n  require('repl')\n}`,
+    zlib: `const stream = require('stream/web').stream`,
+    crypto: `module.exports = require('internal/test/two')`,
+    events: `require('http')`,
+    ...Object.fromEntries(
+      ['internal/repl/one', 'repl', 'stream/web', 'internal/test/two', 'http'].map((name) => [name, '']),
+    ),
+  })
+  t.same([...kept].sort(), [...USED, 'http', 'internal/repl/one', 'internal/test/two', 'stream/web'].sort())
 })
 
 t.test('what Node starts with is kept', async (t) => {
