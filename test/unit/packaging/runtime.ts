@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readBuiltins } from '../../../packaging/runtime/builtin-texts.mjs'
@@ -10,7 +10,7 @@ import { readElf } from '../../../packaging/runtime/elf.mjs'
 import { neededLibraries } from '../../../packaging/runtime/libraries.mjs'
 import { TARGETS, trimNode } from '../../../packaging/runtime/trim.mjs'
 import { RUNTIME_FLAGS } from '../../../src/units/trial.js'
-import { BUNDLE, DATA_ROOTS } from '../../support/paths.js'
+import { BUNDLE, DATA_ROOTS, PROJECT } from '../../support/paths.js'
 import { cannotFetch, officialNode, runtimeDirectory } from '../../support/runtime.js'
 import { copyTree, makeTree } from '../../support/tree.js'
 
@@ -42,6 +42,31 @@ t.test('both architectures', { skip: cannotFetch ?? false }, async (t) => {
   t.throws(() => trimNode(readFileSync(officialNode('x64')), missing, 'x64'), {
     message: 'the text of another is not in it',
   })
+})
+
+t.test('what is installed is small', { skip: cannotFetch ?? false }, async (t) => {
+  // For the architecture that is not this machine's: that runtime is not tried in the new root.
+  const arch = process.arch === 'arm64' ? 'x64' : 'arm64'
+  const root = makeTree(t, { 'usr/lib/systemd/system/x': '' })
+  const words = [
+    '-u',
+    'NODE_OPTIONS',
+    process.execPath,
+    'build.mjs',
+    'install',
+    '--destdir',
+    root,
+    '--arch',
+    arch,
+  ]
+  execFileSync('env', words, { cwd: PROJECT, stdio: ['ignore', 'ignore', 'pipe'] })
+  const kibibytes = Number(execFileSync('du', ['-sk', root], { encoding: 'utf8' }).split('\t')[0])
+  const node = (arch: string): number => statSync(join(runtimeDirectory(arch), 'node')).size / 1024
+  t.ok(kibibytes > node(arch), 'the runtime is part of it')
+  for (const each of ['x64', 'arm64']) {
+    const size = kibibytes - node(arch) + node(each)
+    t.ok(size <= 60 * 1024, `${each}: ${Math.round(size)} KiB`)
+  }
 })
 
 const cannotRun =
@@ -111,8 +136,7 @@ t.test('on this machine', { skip: cannotRun ?? false }, async (t) => {
       const gone = loadable.filter((name) => found[name] !== 'loads')
       t.ok(gone.length > 50, `${gone.length} modules are gone`)
       t.same(new Set(gone.map((name) => found[name])), new Set([NOT_HERE]))
-      for (const name of ['http', 'http2', 'tls', 'inspector', 'repl'])
-        t.ok(gone.includes(name), name)
+      for (const name of ['http', 'http2', 'tls', 'inspector', 'repl']) t.ok(gone.includes(name), name)
     }
   })
 
@@ -177,7 +201,7 @@ t.test('on this machine', { skip: cannotRun ?? false }, async (t) => {
       'deep.js': 'function deeper() { return deeper() + 1 }\ndeeper()\n',
       'caught.js':
         'function deeper() { return deeper() + 1 }\ntry { deeper() } catch (error) { console.log(String(error)) }\n',
-      'pipe.js': 'console.log("nobody reads this")\nsetTimeout(() => console.error("never"), 5000)\n',
+      'pipe.js': 'process.stdout.write("nobody reads this")\nsetTimeout(() => console.error("never"), 5000)\n',
       'waits.js': 'console.log("ready")\nsetInterval(() => {}, 1000)\n',
       'listens.js':
         'process.on("SIGTERM", () => process.exit(9))\nconsole.log("ready")\nsetInterval(() => {}, 1000)\n',
