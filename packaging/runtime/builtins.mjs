@@ -59,9 +59,9 @@ const NOT_USED = [
 ]
 
 /**
- * The names of the built-in modules to keep: those that are used or start Node, and what they load, all the way
- * down. What a module loads at once, it needs; what it may load later is kept unless it is of a subsystem that
- * is not used.
+ * The names of the built-in modules to keep: those that are used or start Node, and what they load, all the
+ * way down. What a module loads at once, it needs; what it may load later is kept unless it is of a subsystem
+ * that is not used.
  * @param {Record<string, string>} texts the JavaScript of all built-in modules, by name
  * @returns {Set<string>}
  */
@@ -84,7 +84,10 @@ export function keptBuiltins(texts) {
   return kept
 }
 
-/** The modules that a text requires in a statement that is not in a function: it begins, or ends, its line. */
+/**
+ * The modules that a text requires outside functions: in a statement whose first or last line is not
+ * indented.
+ */
 function loadedAtOnce(text) {
   return [
     ...text.matchAll(

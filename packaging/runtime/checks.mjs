@@ -1,14 +1,15 @@
 import { PF, PT, readElf, SIZES } from './elf.mjs'
 
 /**
- * As many program headers as fit into 4 KiB, one page: before Linux 5.18 the kernel refuses a program with more
- * of them (load_elf_phdrs() in fs/binfmt_elf.c).
+ * As many program headers as fit into 4 KiB: before Linux 5.18 the kernel refuses a program with more than a
+ * page of them (load_elf_phdrs() in fs/binfmt_elf.c).
  */
 export const MOST_HEADERS = 73
 
 /**
- * Checks a finished file against what the kernel requires of a program: load_elf_binary() in fs/binfmt_elf.c, in
- * all versions that systems still run. Returns what is wrong, a line for each.
+ * Checks a finished file against what the kernel requires of a program (load_elf_binary() in
+ * fs/binfmt_elf.c), also before Linux 5.18 and 6.6, which changed that. Returns what is wrong, a line for
+ * each.
  * @param {Buffer} bytes
  * @param {object} limits
  * @param {number} limits.page the largest page of a kernel for this architecture, in bytes
@@ -38,7 +39,7 @@ export function findFaults(bytes, { page, size }) {
   ]
 }
 
-/** Before Linux 5.18 the kernel tells a program that its headers are in the first segment, at their offset. */
+/** Before Linux 5.18 the kernel takes for granted that the headers are in the first segment (AT_PHDR). */
 function faultsOfHeaders(bytes, [first], count) {
   const table = Number(bytes.readBigUInt64LE(32))
   if (first?.offset === 0 && table + count * SIZES.segment <= first.fileSize) return []

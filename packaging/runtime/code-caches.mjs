@@ -2,9 +2,9 @@ import { sectionNamed } from './elf.mjs'
 
 /**
  * How V8 begins a code cache: SerializedCodeData in its src/snapshot/code-serializer.h. Words of 32 bits, of
- * which these matter: a magic number, the version of V8, the hash of the source, and the length of the content
- * after the header. The hash is the length of the source; the bits above it say whether it is a module of
- * ECMAScript or the body of a function.
+ * which these matter: a magic number, the version of V8, the hash of the source, and the length of the
+ * content after the header. The hash is the length of the source; the bits above it say whether it is a
+ * module of ECMAScript or the body of a function.
  */
 const HEADER = { magic: 0, version: 4, source: 8, length: 20, size: 32 }
 const MAGIC = 0xc0de
@@ -13,9 +13,9 @@ const LENGTHS = 2 ** 29
 /**
  * Empties the compiled code of built-in modules that are not kept. If it stayed, a module without its
  * JavaScript would seem to be there until somebody calls one of its functions. Zeros stay in its place: V8
- * refuses them and compiles the JavaScript. Code is known by the length of its JavaScript only; where a module
- * that is kept has the same length as one that is not, the code of both goes. Returns what need not be loaded.
- * Throws an Error unless there is code for each module.
+ * refuses them and compiles the JavaScript. Code is known by the length of its JavaScript only; where a
+ * module that is kept has the same length as one that is not, the code of both goes. Returns what need not be
+ * loaded. Throws an Error unless there is code for each module.
  * @param {import('./elf.mjs').Elf} elf
  * @param {Record<string, string>} texts the JavaScript of all built-in modules, by name
  * @param {Set<string>} kept the names of those that stay

@@ -1,9 +1,9 @@
 import { DT, dynamicEntries, SIZES, sectionNamed, table, text, word } from './elf.mjs'
 
 /**
- * The names of the C++ library: what is in std, __gnu_cxx or __cxxabiv1, with its tables, guards and thunks, and
- * the operators new and delete, in the mangled form of the Itanium C++ ABI. Templates and inline data may be in
- * the program, in the library or in both; then both must use the same one, so these stay visible.
+ * The names of the C++ library: what is in std, __gnu_cxx or __cxxabiv1, with its tables, guards and thunks,
+ * and the operators new and delete, in the mangled form of the Itanium C++ ABI. Templates and inline data may
+ * be in the program, in the library or in both; then both must use the same one, so these stay visible.
  */
 const CXX_LIBRARY =
   /^_Z(?:(?:T[VTIS]|Th\w?\d+_|Tv\d+_n\d+_|GV|Z)*N?[rVK]*[RO]?(?:S[tabsiod]|\d+__gnu_|\d+__cxxabiv)|[nd][wal])|^__(?:cxa|gxx)_/
@@ -84,7 +84,9 @@ export function isOfCxxLibrary(name) {
   return CXX_LIBRARY.test(name)
 }
 
-/** @returns {(Symbol & { isDefined: boolean, address: number })[]} without the first, which stands for none */
+/**
+ * @returns {(Symbol & { isDefined: boolean, address: number })[]} without the first, which stands for none
+ */
 function readSymbols(elf, stringAt) {
   const { bytes } = elf
   const { offset, size } = sectionNamed(elf, '.dynsym')

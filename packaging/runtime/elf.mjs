@@ -38,8 +38,8 @@ const ET_EXEC = 2
  */
 
 /**
- * Reads the headers of an executable file. Throws an Error if it is not a 64-bit little-endian ELF file that is
- * linked to fixed addresses.
+ * Reads the headers of an executable file. Throws an Error if it is not a 64-bit little-endian ELF file that
+ * is linked to fixed addresses.
  * @param {Buffer} bytes
  * @returns {Elf}
  */

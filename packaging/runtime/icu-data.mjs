@@ -6,10 +6,11 @@ const MAGIC = { at: 2, value: 0x27da }
 const HEADER = 32
 
 /**
- * Empties the data of ICU, a third of the file. Only `Intl` and what is built on it needs it: `localeCompare()`,
- * `toLocaleString()`, `normalize('NFKC')`. With a header of zeros ICU finds no data; regular expressions with
- * `\p{…}` and `normalize('NFC')` have tables of their own. Returns what need not be loaded. Throws an Error if
- * the data is not where its symbol is.
+ * Empties the data of ICU, a third of the file. Only `Intl` and what is built on it needs it:
+ * `localeCompare()`, `toLocaleString()`, `normalize('NFKC')`; some of that throws, some ends the process.
+ * With a header of zeros ICU finds no data; regular expressions with `\p{…}` and `normalize('NFC')` have
+ * tables of their own. Returns what need not be loaded. Throws an Error if the data is not where its symbol
+ * is.
  * @param {import('./elf.mjs').Elf} elf
  * @returns {import('./layout.mjs').Hole[]}
  */

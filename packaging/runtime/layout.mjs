@@ -13,8 +13,7 @@ import { PF, PT, SHF_EXECINSTR, SIZES } from './elf.mjs'
 /**
  * Writes a program without its holes, without sections and without everything that is not loaded. Only whole
  * pages can be left out. Every byte keeps its address; the program headers are before the lowest one, because
- * there are more of them than before. The result starts with them, as the kernel expects (AT_PHDR in getauxval(3)
- * before Linux 5.18).
+ * there are more of them than before. The result starts with them, as checks.mjs requires.
  * @param {import('./elf.mjs').Elf} elf
  * @param {Hole[]} holes
  * @param {object} limits
@@ -103,8 +102,8 @@ function piecesOf(segment, holes, sections, page) {
   const inside = holes.filter(({ from, to }) => segment.address <= from && to <= end)
   for (const hole of [...inside, ...betweenCode(segment, sections, page)].sort((a, b) => a.from - b.from)) {
     if (at < hole.from) add(at, hole.from)
-    const last = pieces.at(-1)
-    if (hole.zeros && last) last.memorySize = hole.to - last.address
+    // Zeros are the end of the piece before them.
+    if (hole.zeros) pieces.at(-1).memorySize = hole.to - pieces.at(-1).address
     at = hole.to
   }
   if (at < end || segment.memorySize > segment.fileSize) {

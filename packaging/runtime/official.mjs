@@ -14,8 +14,8 @@ export const OFFICIAL = {
 
 /**
  * Fetches the official build of Node for `arch` once, and checks it against the pinned hash. Returns the
- * directory below `build` that has its `bin/node` and `LICENSE`. Throws an Error if there is none, or if it has
- * another hash.
+ * directory below `build` that has its `bin/node` and `LICENSE`. Throws an Error if there is none, or if it
+ * has another hash.
  * @param {string} arch
  * @param {string} build
  * @returns {string}

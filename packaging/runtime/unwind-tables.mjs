@@ -3,9 +3,9 @@ import { offsetOf, PT, sectionNamed } from './elf.mjs'
 /**
  * Empties the tables that say how C++ exceptions unwind the stack, and takes away the program header that
  * points at them. Node is compiled without exceptions; only what it has of the C++ library's file system and
- * of one kind of stream catches them, to clean up or to report that memory ran out. Without the tables the C++
- * library finds no handler and calls terminate(), as it does with them for what nobody catches; a fatal error
- * prints no native frames. Returns what need not be loaded.
+ * of one kind of stream catches them, to clean up or to report that memory ran out. Without the tables the
+ * C++ library finds no handler and calls terminate(), as it does with them for what nobody catches; a fatal
+ * error prints no native frames. Returns what need not be loaded.
  * @param {import('./elf.mjs').Elf} elf
  * @returns {import('./layout.mjs').Hole[]}
  */

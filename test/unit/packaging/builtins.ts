@@ -25,6 +25,18 @@ t.test('what the program uses is in the runtime', async (t) => {
   )
 })
 
+t.test('nothing asks for the data of ICU, which is not there', async (t) => {
+  const asks = /\.(?:localeCompare|toLocale[A-Z]\w*)\b|\bIntl\b|\bNFK[CD]\b|\.transcode\(/
+  for (const text of [
+    'a.localeCompare(b)',
+    'date.toLocaleString()',
+    'new Intl.Collator()',
+    "normalize('NFKC')",
+  ])
+    t.match(text, asks)
+  t.notMatch(readFileSync(BUNDLE, 'utf8'), asks)
+})
+
 const used = Object.fromEntries(USED.map((name) => [name, '']))
 
 t.test('what a module loads is kept, all the way down', async (t) => {

@@ -16,7 +16,10 @@ import { cannotFetch, officialNode, runtimeDirectory } from '../../support/runti
 
 const [STRTAB, SYMTAB, GNU_HASH] = [5, 6, 0x6ffffef5]
 
-/** What a library finds in a program: the address of a name, as ld.so(8) looks it up. undefined if it does not. */
+/**
+ * What a library finds in a program: the address of a name, as ld.so(8) looks it up. undefined if it does
+ * not.
+ */
 function lookUp(elf: Elf, name: string): number | undefined {
   const { bytes } = elf
   const table = (tag: number): number =>

@@ -201,7 +201,8 @@ t.test('on this machine', { skip: cannotRun ?? false }, async (t) => {
       'deep.js': 'function deeper() { return deeper() + 1 }\ndeeper()\n',
       'caught.js':
         'function deeper() { return deeper() + 1 }\ntry { deeper() } catch (error) { console.log(String(error)) }\n',
-      'pipe.js': 'process.stdout.write("nobody reads this")\nsetTimeout(() => console.error("never"), 5000)\n',
+      'pipe.js':
+        'process.stdout.write("nobody reads this")\nsetTimeout(() => console.error("never"), 5000)\n',
       'waits.js': 'console.log("ready")\nsetInterval(() => {}, 1000)\n',
       'listens.js':
         'process.on("SIGTERM", () => process.exit(9))\nconsole.log("ready")\nsetInterval(() => {}, 1000)\n',
