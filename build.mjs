@@ -102,8 +102,8 @@ function packagesOf({ inputs }) {
 }
 
 /**
- * Fetches Node for `arch`, checks it against the pinned hash and trims it. What was made by the same code from
- * the same version is taken again. Returns its directory.
+ * Fetches Node for `arch`, checks it against the pinned hash and trims it. What the same code has made of the
+ * same version is taken again. Returns its directory.
  */
 function buildRuntime(arch) {
   const out = join(BUILD, `runtime-${arch}-${OFFICIAL.version}-${hashOf(TRIMMING)}`)
@@ -114,7 +114,7 @@ function buildRuntime(arch) {
   try {
     const result = join(work, 'runtime')
     mkdirSync(result)
-    // The built-in modules are the same for every architecture, and only this machine's can be asked for them.
+    // They are the same for every architecture, and only a program for this one can be asked for them.
     const texts = readBuiltins(join(fetchOfficial(process.arch, BUILD), 'bin/node'))
     const node = trimNode(readFileSync(join(official, 'bin/node')), texts, arch)
     writeFileSync(join(result, 'node'), node)
