@@ -254,7 +254,8 @@ t.test('on this machine', { skip: cannotRun ?? false }, async (t) => {
       'a failed assertion': (node, flags) => run(node, [...flags, 'assertion.js']),
       'a buffer that is too large': (node, flags) => run(node, [...flags, 'big.js']),
       '-p': (node, flags) => run(node, [...flags, '-p', '1']),
-      '-p with a syntax error': (node, flags) => run(node, [...flags, '-p', 'const =']),
+// Otherwise Node tries whether it is TypeScript, with a module that is gone.
+      '-p with a syntax error': (node, flags) => run(node, [...flags, '--no-strip-types', '-p', 'const =']),
       '--version': (node, flags) => run(node, [...flags, '--version']),
       'an unknown option': (node, flags) => run(node, [...flags, '--no-such-option']),
       'output that nobody reads': (node, flags) => unread(node, [...flags, 'pipe.js']),
