@@ -35,12 +35,12 @@ t.test('both architectures', { skip: cannotFetch ?? false }, async (t) => {
       `${neededLibraries(readElf(node)).join('\n')}\n`,
     )
   }
-  t.throws(() => trimNode(readFileSync(officialNode('x64')), { ...texts, fs: 'changed' }, 'x64'), {
+  const x64 = readFileSync(officialNode('x64'))
+  t.throws(() => trimNode(x64, { ...texts, fs: 'a text that no version of Node has' }, 'x64'), {
     message: 'the text of fs is not in it',
   })
-  const missing = { ...texts, another: 'console.log("a module that Node does not have")' }
-  t.throws(() => trimNode(readFileSync(officialNode('x64')), missing, 'x64'), {
-    message: 'the text of another is not in it',
+  t.throws(() => trimNode(x64, { ...texts, fs: 'changed' }, 'x64'), {
+    message: 'it has code for 387 built-in modules, not 388',
   })
 })
 
@@ -254,7 +254,7 @@ t.test('on this machine', { skip: cannotRun ?? false }, async (t) => {
       'a failed assertion': (node, flags) => run(node, [...flags, 'assertion.js']),
       'a buffer that is too large': (node, flags) => run(node, [...flags, 'big.js']),
       '-p': (node, flags) => run(node, [...flags, '-p', '1']),
-// Otherwise Node tries whether it is TypeScript, with a module that is gone.
+      // Otherwise Node tries whether it is TypeScript, with a module that is gone.
       '-p with a syntax error': (node, flags) => run(node, [...flags, '--no-strip-types', '-p', 'const =']),
       '--version': (node, flags) => run(node, [...flags, '--version']),
       'an unknown option': (node, flags) => run(node, [...flags, '--no-such-option']),
