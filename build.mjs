@@ -2,7 +2,7 @@
 // Everything between a checkout and a root file system.
 //
 //   node build.mjs                        src -> dist/hostext.cjs and dist/licenses.txt
-//   node build.mjs runtime [--arch x64]   build/runtime-<arch>/: Node, stripped, and a list of its libraries
+//   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
 //   node build.mjs install --destdir DIR  all of it into a root file system
 
 import { execFileSync } from 'node:child_process'
@@ -28,24 +28,21 @@ import { dirname, join, resolve } from 'node:path'
 import ncc from '@vercel/ncc'
 import { build } from 'esbuild'
 import minimist from 'minimist'
+import { readBuiltins } from './packaging/runtime/builtin-texts.mjs'
+import { readElf } from './packaging/runtime/elf.mjs'
+import { neededLibraries } from './packaging/runtime/libraries.mjs'
+import { fetchOfficial, moveInto, OFFICIAL } from './packaging/runtime/official.mjs'
+import { trimNode } from './packaging/runtime/trim.mjs'
 
 const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
 /** What the units of both passes run. */
 const STEPS = join(HERE, 'generators/steps')
 /** Settings of other programs: what keeps package managers from the locked root, and users from images. */
 const PACKAGES = join(HERE, 'generators/packages')
+/** How the runtime is made of an official build. */
+const TRIMMING = join(HERE, 'packaging/runtime')
+const BUILD = join(HERE, 'build')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
-
-/** The current LTS release of Node: the official build for each architecture, from the npm registry. */
-const RUNTIME = {
-  version: '24.21.0',
-  integrity: {
-    x64: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
-    arm64: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
-  },
-  /** The `strip` command of Debian's cross binutils for each architecture. */
-  strip: { x64: 'x86_64-linux-gnu-strip', arm64: 'aarch64-linux-gnu-strip' },
-}
 
 /**
  * Compiles src with esbuild, then bundles the result with ncc, which adds minimist and its licence. The other
@@ -62,7 +59,7 @@ async function buildBundle(out = join(HERE, 'dist')) {
       external: ['minimist'],
       metafile: true,
       platform: 'node',
-      target: `node${RUNTIME.version}`,
+      target: `node${OFFICIAL.version}`,
       format: 'cjs',
       charset: 'utf8',
       legalComments: 'none',
@@ -105,75 +102,54 @@ function packagesOf({ inputs }) {
   return [...new Set(names)].sort()
 }
 
-/** Fetches Node for `arch` once, checks it against the pinned hash and strips it. Returns its directory. */
+/**
+ * Fetches Node for `arch`, checks it against the pinned hash and trims it. What the same code has made of the
+ * same version is taken again. Returns its directory.
+ */
 function buildRuntime(arch) {
-  const integrity = RUNTIME.integrity[arch]
-  if (!integrity)
-    fail(`no runtime for ${arch}; there is one for ${Object.keys(RUNTIME.integrity).join(', ')}`)
-  const out = join(HERE, 'build', `runtime-${arch}-${RUNTIME.version}`)
-  if (existsSync(join(out, 'libraries.txt'))) return out
+  const out = join(BUILD, `runtime-${arch}-${OFFICIAL.version}-${hashOf(TRIMMING)}`)
+  if (existsSync(out)) return out
 
-  const work = mkdtempSync(join(tmpdir(), 'hostext-runtime-'))
+  const official = fetchOfficial(arch, BUILD)
+  const work = mkdtempSync(join(BUILD, '.runtime-'))
   try {
-    const name = `node-linux-${arch}`
-    execFileSync('npm', ['pack', '--silent', '--pack-destination', work, `${name}@${RUNTIME.version}`], {
-      stdio: 'pipe',
-    })
-    const archive = join(work, `${name}-${RUNTIME.version}.tgz`)
-    const hash = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`
-    if (hash !== integrity) fail(`${name}@${RUNTIME.version} has ${hash}, not the pinned ${integrity}`)
-    execFileSync('tar', ['-xzf', archive, '-C', work, 'package/bin/node', 'package/LICENSE'])
-    const node = join(work, 'package/bin/node')
-    const strip = [RUNTIME.strip[arch], arch === process.arch ? 'strip' : ''].find(
-      (tool) => tool && hasCommand(tool),
-    )
-    if (strip) execFileSync(strip, [node])
-    else
-      console.error(
-        `not stripped: ${RUNTIME.strip[arch]} (Debian: binutils-${arch === 'x64' ? 'x86-64' : 'aarch64'}-linux-gnu) is not installed`,
-      )
-
-    mkdirSync(out, { recursive: true })
-    cpSync(node, join(out, 'node'))
-    chmodSync(join(out, 'node'), 0o755)
-    cpSync(join(work, 'package/LICENSE'), join(out, 'LICENSE'))
-    const libraries = neededLibraries(readFileSync(node))
-    if (arch === process.arch && process.getuid() === 0) checkInEmptyRoot(out, libraries)
+    const result = join(work, 'runtime')
+    mkdirSync(result)
+    // They are the same for every architecture, and only a program for this one can be asked for them.
+    const texts = readBuiltins(join(fetchOfficial(process.arch, BUILD), 'bin/node'))
+    const node = trimNode(readFileSync(join(official, 'bin/node')), texts, arch)
+    writeFileSync(join(result, 'node'), node)
+    chmodSync(join(result, 'node'), 0o755)
+    cpSync(join(official, 'LICENSE'), join(result, 'LICENSE'))
+    const libraries = neededLibraries(readElf(node))
+    writeFileSync(join(result, 'libraries.txt'), `${libraries.join('\n')}\n`)
+    if (arch === process.arch && process.getuid() === 0) checkInEmptyRoot(result, libraries)
     else console.error(`not tried: the ${arch} runtime can only be tried as root on ${arch}`)
-    writeFileSync(join(out, 'libraries.txt'), `${libraries.join('\n')}\n`)
+    moveInto(result, out)
   } finally {
     rmSync(work, { recursive: true })
   }
   return out
 }
 
-/** The DT_NEEDED entries and the interpreter of a 64-bit little-endian ELF file: elf(5). */
-function neededLibraries(elf) {
-  const header = {
-    offset: Number(elf.readBigUInt64LE(32)),
-    size: elf.readUInt16LE(54),
-    count: elf.readUInt16LE(56),
+/** The same, for whoever started this: what is wrong is one line. */
+function runtimeFor(arch) {
+  try {
+    return buildRuntime(arch)
+  } catch (error) {
+    return fail(`the runtime for ${arch}: ${error.stderr || error.message}`)
   }
-  const segments = Array.from({ length: header.count }, (_, index) => {
-    const at = header.offset + index * header.size
-    const field = (offset) => Number(elf.readBigUInt64LE(at + offset))
-    return { type: elf.readUInt32LE(at), offset: field(8), address: field(16), size: field(32) }
-  })
-  const string = (at) => elf.toString('utf8', at, elf.indexOf(0, at))
-  const [PT_LOAD, PT_DYNAMIC, PT_INTERP, DT_NEEDED, DT_STRTAB] = [1, 2, 3, 1, 5]
-  const dynamic = segments.find(({ type }) => type === PT_DYNAMIC)
-  const entries = Array.from({ length: dynamic.size / 16 }, (_, index) => {
-    const at = dynamic.offset + index * 16
-    return { tag: Number(elf.readBigInt64LE(at)), value: Number(elf.readBigUInt64LE(at + 8)) }
-  })
-  const table = entries.find(({ tag }) => tag === DT_STRTAB).value
-  const load = segments.find(
-    ({ type, address, size }) => type === PT_LOAD && address <= table && table < address + size,
-  )
-  const strings = table - load.address + load.offset
-  const names = entries.filter(({ tag }) => tag === DT_NEEDED).map(({ value }) => string(strings + value))
-  const interpreter = segments.find(({ type }) => type === PT_INTERP)
-  return [...new Set([...names, string(interpreter.offset).split('/').at(-1)])].sort()
+}
+
+/** A short hash of the files in a directory, their names and contents. */
+function hashOf(directory) {
+  const hash = createHash('sha256')
+  for (const name of readdirSync(directory).sort())
+    hash
+      .update(`${name}\0`)
+      .update(readFileSync(join(directory, name)))
+      .update('\0')
+  return hash.digest('hex').slice(0, 12)
 }
 
 /** Runs the runtime and the bundle in a root that contains only them and the listed libraries. */
@@ -223,7 +199,7 @@ function install(destdir, arch) {
   process.umask(0o022)
   const systemd = ['usr/lib/systemd', 'lib/systemd'].map((path) => join(destdir, path)).find(existsSync)
   if (!systemd) fail(`${destdir} is not a root file system with systemd`)
-  const runtime = buildRuntime(arch)
+  const runtime = runtimeFor(arch)
   const lib = join(destdir, 'usr/lib/hostext')
   const copy = (from, to, mode) => {
     mkdirSync(dirname(to), { recursive: true })
@@ -295,10 +271,6 @@ function isUnit(name) {
   return /\.(?:service|path)$/.test(name)
 }
 
-function hasCommand(name) {
-  return (process.env.PATH ?? '').split(':').some((directory) => existsSync(join(directory, name)))
-}
-
 function fail(message) {
   console.error(`build.mjs: ${message}`)
   process.exit(1)
@@ -310,6 +282,6 @@ const {
 } = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out'] })
 const arch = options.arch || process.arch
 if (command === 'build') await buildBundle(options.out && resolve(options.out))
-else if (command === 'runtime') console.log(buildRuntime(arch))
+else if (command === 'runtime') console.log(runtimeFor(arch))
 else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
 else fail('build [--out DIR] | runtime [--arch x64|arm64] | install --destdir DIR [--arch x64|arm64]')

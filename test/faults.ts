@@ -142,7 +142,7 @@ async function firstFailure(files: string[]): Promise<string | undefined> {
   return failure
 }
 
-const SLOW = /unit\/(?:broken|trial\/watch|build)\.ts$/
+const SLOW = /unit\/(?:broken|trial\/watch|build|packaging\/runtime)\.ts$/
 // Those in test/tools are about the harness.
 const all = below('test/unit', /\.ts$/)
 

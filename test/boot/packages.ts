@@ -15,7 +15,6 @@ const PACKAGES = [
   'fdisk',
   'gcc',
   'libc6-dev',
-  'binutils',
   'shellcheck',
   'kmod',
 ]

@@ -3,8 +3,8 @@ import { dirname, join, relative } from 'node:path'
 import { transformSync } from 'esbuild'
 
 /**
- * Compiles `files` of the checkout at `project`, or all of its src/ and test/, into the directory `out`,
- * under the same paths. A file that asks for its own path gets the path of its source.
+ * Compiles `files` of the checkout at `project`, or all of its src/, packaging/ and test/, into the directory
+ * `out`, under the same paths. A file that asks for its own path gets the path of its source.
  */
 export function compile(project: string, out: string, files?: string[]): void {
   for (const source of files?.map((file) => join(project, file)) ?? sources(project)) {
@@ -23,9 +23,9 @@ export function compile(project: string, out: string, files?: string[]): void {
 }
 
 function sources(project: string): string[] {
-  return ['src', 'test'].flatMap((top) =>
+  return ['src', 'packaging', 'test'].flatMap((top) =>
     readdirSync(join(project, top), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts'))
+      .filter((name) => name.endsWith(top === 'packaging' ? '.mjs' : '.ts'))
       .map((name) => join(project, top, name)),
   )
 }

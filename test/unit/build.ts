@@ -19,7 +19,7 @@ t.test('dist is what src makes, here and in another place', async (t) => {
   t.same(here, readTree(join(PROJECT, 'dist')), 'dist is stale: run npm run build')
 
   const other = join(work, 'another/checkout')
-  for (const name of ['src', 'build.mjs', 'package.json', 'tsconfig.json']) {
+  for (const name of ['src', 'packaging', 'build.mjs', 'package.json', 'tsconfig.json']) {
     cpSync(join(PROJECT, name), join(other, name), { recursive: true })
   }
   // Copies, because ncc numbers modules by their real paths; esbuild is only run.

@@ -7,7 +7,7 @@ import { PROJECT } from '../support/paths.js'
 const PROSE = 120
 const CODE = 110
 
-const PLACES = ['src', 'generators', 'docs', 'test', 'build.mjs', 'README.md', 'CHANGELOG.md']
+const PLACES = ['src', 'packaging', 'generators', 'docs', 'test', 'build.mjs', 'README.md', 'CHANGELOG.md']
 /** Input and expectations of cases: what a machine has, or gets; and what a run of the tests writes. */
 const NOT_OURS = /^(?:test\/(?:cases|data-roots)\/|docs\/packages\.md$)/
 
