@@ -17,8 +17,8 @@
 nl='
 '
 
-# matters WORD...: sets $mattering to those words of a kernel command line that the decision depends on. A boot
-# loader may have others that differ from boot to boot.
+# matters WORD...: sets $mattering to those words of a kernel command line that the decision depends on. A
+# boot loader may have others that differ from boot to boot.
 matters() {
 	mattering=
 	for word; do

@@ -14,7 +14,7 @@ export const SEEN_FILE = 'seen'
 /** What cannot be in a path there: each is a line, in quotes, and read by other programs. */
 const STRANGE = /[^ -~]|'/
 
-/** They have numbers and words that differ from boot to boot and mean nothing: known.sh reads them by itself. */
+/** They have numbers and words that differ from boot to boot and mean nothing: known.sh reads them itself. */
 const DIFFERING = ['/proc/self/mountinfo', '/proc/cmdline', '/proc/1/cmdline']
 
 /**
