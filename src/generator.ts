@@ -57,6 +57,8 @@ export function generate(
   if ('plan' in decision) {
     const { plan } = decision
     files = setAside(plan, run, normal)
+    // Another build of hostext may decide in another way, with the same version.
+    for (const path of PROGRAM) seen.times.add(path)
     const paths = isKept(plan) ? seenText(seen) : undefined
     if (paths !== undefined) writeFileSync(`${run}/${SEEN_FILE}`, paths)
   } else if (decision.rolledBack) {
@@ -87,6 +89,9 @@ function yieldTo(early: string, decision: Decision): Decision {
     messages: decision.messages,
   }
 }
+
+/** What decides, and what compares. */
+const PROGRAM = ['hostext.cjs', 'known.sh'].map((name) => `/usr/lib/hostext/${name}`)
 
 /** Whether the boots that follow decide the same, if nothing has changed. */
 function isKept({ safety, index }: Plan): boolean {

@@ -29,8 +29,8 @@ import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
  */
 const STUB = join(GENERATORS, 'hostext-generator')
 const DATA = 'var/lib/docker'
-/** Where hostext keeps its own: that of Docker, of its own containerd, of Podman. */
-const STORES = [DATA, `${DATA}/containerd/daemon`, 'var/lib/containers/storage']
+/** Where hostext keeps its own: that of Docker, of its own containerd, of Podman, and one that a setting names. */
+const STORES = [DATA, `${DATA}/containerd/daemon`, 'var/lib/containers/storage', 'srv/engine']
 const RUNTIME = `#!/bin/sh
 true >"$HOSTEXT_ROOT/started"
 [ ! -d "$HOSTEXT_ROOT/decided" ] || cp -a "$HOSTEXT_ROOT/decided/." "$HOSTEXT_ROOT/run/"
@@ -53,8 +53,14 @@ function startBoot(root: string): void {
 type Boot = { started: boolean; run: Tree; stderr: string }
 
 /** Runs the stub as PID 1 does. */
-function boot(root: string, shell: readonly string[] = ['dash'], environment: Tree = {}): Boot {
+function boot(
+  root: string,
+  shell: readonly string[] = ['dash'],
+  environment: Tree = {},
+  files: Tree = {},
+): Boot {
   startBoot(root)
+  writeTree(root, files)
   const { stderr, status } = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...environment },
@@ -80,8 +86,10 @@ async function keep(
   name = 'known-good',
   shell?: readonly string[],
   environment: Tree = {},
+  change?: (root: string) => void,
 ): Promise<{ root: string; own: string; first: Boot }> {
   const { root } = await prepareCase(t, name)
+  change?.(root)
   const own = STORES.map((store) => join(root, store, 'hostext')).find((path) => existsSync(path))
   if (own === undefined) throw new Error('nothing is prepared')
   writeTree(root, { 'usr/lib/hostext/node*': RUNTIME })
@@ -243,6 +251,32 @@ for (const name of ['known-good', 'etc-persistent', 'store-containerd', 'store-p
     t.equal(boot(root).started, false, 'and undone')
   })
 }
+
+t.test('a data root that a setting names', async (t) => {
+  for (const files of [
+    { 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/engine\n' },
+    { 'etc/docker/daemon.json': '{"data-root": "/srv/engine"}\n' },
+  ] as Tree[]) {
+    const { root, own } = await keep(t, undefined, undefined, {}, (root) => {
+      renameSync(join(root, DATA), join(root, 'srv/engine'))
+      writeTree(root, files)
+    })
+    t.equal(own, join(root, 'srv/engine/hostext'))
+    t.equal(boot(root).started, false, Object.keys(files).join())
+    appendFileSync(join(root, 'etc/fstab'), '# a comment\n')
+    t.equal(boot(root).started, true)
+  }
+})
+
+t.test('asked whether a boot is known, it only says that', async (t) => {
+  const { root } = await keep(t)
+  const ask = (): Boot => boot(root, undefined, {}, { 'run/hostext/asked': '' })
+  t.ok(ask().run['hostext.decision'])
+  appendFileSync(join(root, 'etc/fstab'), '# a comment\n')
+  const { started, run } = ask()
+  t.equal(started, false)
+  t.same(run, { 'hostext/asked': '' })
+})
 
 t.test('mounts', async (t) => {
   const { root } = await keep(t)
