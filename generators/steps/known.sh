@@ -50,15 +50,16 @@ see() {
 	unset IFS
 	saw="$in_container$mattering$nl"
 	# Some numbers of mounts differ from boot to boot. (Those below /proc and /sys are no business of ours.)
-	while read -r _ _ device top place _ more; do
-		case "$place" in /proc/* | /sys/*) continue ;; esac
+	while read -r _ _ device top point _ more; do
+		case "$point" in /proc/* | /sys/*) continue ;; esac
 		case "$device" in 0:*) device= ;; esac
-		saw="$saw$device $top $place ${more#*- }$nl"
+		saw="$saw$device $top $point ${more#*- }$nl"
 	done <"$root/proc/self/mountinfo"
 	IFS=$nl
 	# shellcheck disable=SC2086 # one path a line
 	saw=$saw$(
-		cd "$root/" && exec 2>/dev/null || exit
+		cd "$root/" || exit
+		exec 2>/dev/null
 		# A file that has become endless.
 		# shellcheck disable=SC3045 # dash, bash and busybox have both
 		ulimit -t 5

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -42,7 +51,12 @@ export async function prepareAnew(name: string): Promise<string> {
   copyTree(join(CASES, name, 'root'), root)
   const text = readFileSync(join(CASES, name, 'engines.json'), 'utf8')
   const places = Object.entries(JSON.parse(text) as Record<string, string>)
-  for (const [path, dataRoot] of places) copyTree(join(DATA_ROOTS, dataRoot), join(root, path))
+  for (const [path, dataRoot] of places) {
+    copyTree(join(DATA_ROOTS, dataRoot), join(root, path))
+    // As Podman creates it.
+    const store = join(root, path, 'overlay')
+    if (existsSync(store)) chmodSync(store, 0o700)
+  }
   mkdirSync(join(root, 'run'), { recursive: true, mode: 0o755 })
   for (const { path, entry } of walk(root))
     if (entry.isDirectory() && /^(?:usr|s?bin|lib)(?:\/|$)/.test(path))

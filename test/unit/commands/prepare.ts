@@ -269,7 +269,7 @@ t.test(
     t.equal(trees().length, 8, 'when it is good on the new one, too')
     for (const version of ['1', '2']) {
       build(version)
-      t.same(decided(), { kind: 'known' }, version)
+      t.match(decided(), { kind: 'known' }, version)
     }
     for (const name of first) t.ok(trees().includes(name), name)
   },

@@ -29,7 +29,7 @@ import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
  */
 const STUB = join(GENERATORS, 'hostext-generator')
 const DATA = 'var/lib/docker'
-/** Where hostext keeps its own: that of Docker, of its own containerd, of Podman, and one that a setting names. */
+/** Where hostext keeps its own: of Docker, of its own containerd, of Podman, and one that a setting names. */
 const STORES = [DATA, `${DATA}/containerd/daemon`, 'var/lib/containers/storage', 'srv/engine']
 const RUNTIME = `#!/bin/sh
 true >"$HOSTEXT_ROOT/started"
@@ -95,7 +95,8 @@ async function keep(
   writeTree(root, { 'usr/lib/hostext/node*': RUNTIME })
   cpSync(join(STEPS, 'known.sh'), join(root, 'usr/lib/hostext/known.sh'))
   // In whole seconds, to which a test can set them back.
-  for (const path of ['usr/lib/hostext', 'usr/lib', 'usr']) utimesSync(join(root, path), 1.7e9, 1.7e9)
+  for (const path of ['usr/lib/hostext/known.sh', 'usr/lib/hostext', 'usr/lib', 'usr'])
+    utimesSync(join(root, path), 1.7e9, 1.7e9)
   const decide = (): Tree => {
     startBoot(root)
     const said = process.stderr.write
@@ -346,7 +347,8 @@ t.test('the kernel command line', async (t) => {
     const environment = { SYSTEMD_VIRTUALIZATION: 'container:lxc' }
     const { root } = await keep(t, 'container-allowed', undefined, environment)
     const isKnown = (...words: string[]): boolean => {
-      writeFileSync(join(root, 'proc/1/cmdline'), ['/sbin/init', ...words, ''].join('\0'))
+      const all = ['/sbin/init', 'systemd.unit=multi-user.target', ...words, '']
+      writeFileSync(join(root, 'proc/1/cmdline'), all.join('\0'))
       return !boot(root, undefined, environment).started
     }
     t.ok(isKnown())
@@ -381,7 +383,7 @@ t.test('what is kept is root’s, whole, and not a link', async (t) => {
   for (const name of ['seen', 'units.tar']) {
     const path = join(known, name)
     const whole = readFileSync(path)
-    for (const length of [0, 1, 512, whole.length >> 1, whole.length - 1])
+    for (const length of [0, 1, 512, whole.length >> 1, whole.length - 2])
       check(
         `${name} with ${length} bytes`,
         () => writeFileSync(path, whole.subarray(0, length)),
