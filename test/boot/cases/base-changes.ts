@@ -9,7 +9,7 @@ import { type Outcome, reported } from '../machine.js'
 const RECORDS = '/var/lib/docker/hostext'
 const SCRIPT = `${BASE_REPORT}${MARKED}`
 const REPORT = `
-report records sh -c 'ls ${RECORDS} | grep -vxE "trees|indexes|ids"; true'
+report records sh -c 'ls ${RECORDS} | grep -vxE "trees|indexes|ids|known"; true'
 report rollback hostext rollback
 report log hostext status
 report names sh -c 'systemctl show -P Description "run-hostext-*.mount" | sort'

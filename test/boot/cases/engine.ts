@@ -33,7 +33,7 @@ step() {
 	esac && { [ $boot = 6 ] || DOCKER_BUILDKIT=0 docker build -q -t tools:1 /usr/lib/test/tools; }
 }
 if [ -d /run/hostext/locked ]; then for try in $(seq 600); do [ -e /run/hostext/good ] && break; sleep 0.1; done; fi
-report records sh -c 'ls /var/lib/docker/hostext | grep -vxE "trees|indexes|ids"; true'
+report records sh -c 'ls /var/lib/docker/hostext | grep -vxE "trees|indexes|ids|known"; true'
 report step step
 # In the background, so that the next boot has nothing to prepare.
 report prepared sh -c 'for try in $(seq 100); do hostext plan | grep -q "not prepared" || break; sleep 0.5; done; hostext plan'

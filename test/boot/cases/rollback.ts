@@ -9,7 +9,7 @@ const RECORDS = '/var/lib/docker/hostext'
 
 const SCRIPT = `${BASE_REPORT}${MARKED}`
 const REPORT = `
-report records sh -c 'ls ${RECORDS} | grep -vxE "trees|indexes|ids"; true'
+report records sh -c 'ls ${RECORDS} | grep -vxE "trees|indexes|ids|known"; true'
 report watch systemctl show -P ActiveState hostext-watch.service
 report rollback hostext rollback
 report culprit systemctl status --no-pager --lines=20 hostext-rollback.service
@@ -139,7 +139,7 @@ report watched systemctl show -P ActiveState hostext-watch.service
 [ "$boot" = 2 ] || marked
 report written cat /run/written
 ${REPORT}
-report times sh -c 'cd ${RECORDS} && stat -c "%n %y" . *'
+report times sh -c 'cd ${RECORDS} && stat -c "%n %y" good trees'
 `,
       },
       check(t, outcome) {

@@ -72,7 +72,7 @@ const life = ({ command, home }: Store) => `${BASE_REPORT}${MARKED}
 if [ -d /run/hostext/locked ]; then marked; fi
 engine=${command}
 report driver ${command === 'docker' ? "docker info -f '{{.Driver}}'" : "podman info -f '{{.Store.GraphDriverName}}'"}
-report home sh -c 'ls ${home}/hostext | grep -vxE "ids|indexes"'
+report home sh -c 'ls ${home}/hostext | grep -vxE "ids|indexes|known"'
 # How an image shows in a directory: what each file is, and what it contains.
 look() { (cd $1/usr/share/extension && find . -printf '%P %y %m %U %G %l\\n' | sort && find . -type f -exec md5sum {} + | sort); }
 for name in wifi gpu disk; do
