@@ -209,13 +209,15 @@ remember() {
 		number=$((number + 1))
 	done
 	unset IFS
+	set --
 	for file in "$run"/*; do
 		case "${file##*/}" in
 		# What is not made by the decision.
 		known | seen | waiting | collected | generated | unprepared | *.log) ;;
-		*) cp -RP "$file" "$run/known/hostext/" || return ;;
+		*) set -- "$@" "$file" ;;
 		esac
 	done
+	cp -RP "$@" "$run/known/hostext/" || return
 	for name in generator generator.early; do mkdir "$run/known/systemd/$name" || return; done
 	cp -RP "$run/layers/normal/." "$run/first/normal/." "$run/known/systemd/generator/" &&
 		cp -RP "$run/first/early/." "$run/known/systemd/generator.early/" &&
@@ -225,7 +227,7 @@ remember() {
 	link=
 	set --
 	for file in systemd/generator.early/* systemd/generator/*; do
-		if [ "$(readlink "$file")" = "$normal/hostext.target" ]; then
+		if [ -h "$file" ] && [ "$(readlink "$file")" = "$normal/hostext.target" ]; then
 			link=$file
 		elif [ -e "$file" ] || [ -h "$file" ]; then
 			set -- "$@" "$file"
