@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs'
-import { at, FileProblem, kindOf, type Root, reason } from '../machine/files.js'
+import { at, FileProblem, kindOf, type Root, reason, seeFile } from '../machine/files.js'
 import { findOtherWriter } from './trust.js'
 
 /**
@@ -40,8 +40,7 @@ type Page = { bytes: Buffer; view: DataView; start: number; end: number; isLeaf:
  * root can write to. Throws a FileProblem.
  */
 export function openDatabase(root: Root, path: string): Database | undefined {
-  root.seen?.texts.add(path)
-  root.seen?.stats.add(path)
+  seeFile(root, path)
   try {
     const stat = lstatSync(at(root, path), { throwIfNoEntry: false })
     if (!stat) return undefined

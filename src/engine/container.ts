@@ -30,8 +30,9 @@ export function readContainers(root: Root, dataRoot: string): (DockerContainer |
   const ids = listDirectory(root, directory)
   if (ids.length > MOST_CONTAINERS)
     throw new Error(`${directory}: ${ids.length} containers, more than ${MOST_CONTAINERS}`)
+  const quiet = unseen(root)
   const containers = ids.map((id) => {
-    const container = readContainer(unseen(root), dataRoot, id)
+    const container = readContainer(quiet, dataRoot, id)
     if ('problem' in container) seeContainer(root, `${directory}/${id}/config.v2.json`)
     return container
   })

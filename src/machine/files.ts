@@ -59,10 +59,15 @@ function note(
 }
 
 /** Notes that the metadata of a container in this file count for a later boot. */
-export function seeContainer({ seen }: Root, source: string): void {
-  seen?.texts.add(source)
-  seen?.stats.add(source)
-  seen?.stats.add(source.slice(0, source.lastIndexOf('/')))
+export function seeContainer(root: Root, source: string): void {
+  seeFile(root, source)
+  root.seen?.stats.add(source.slice(0, source.lastIndexOf('/')))
+}
+
+/** Notes that the bytes of a file count, and whose it is. */
+export function seeFile({ seen }: Root, path: string): void {
+  seen?.texts.add(path)
+  seen?.stats.add(path)
 }
 
 export function inputRoot(environment: NodeJS.ProcessEnv): Root {

@@ -1,6 +1,6 @@
 /**
  * What a decision has looked at on the disk, all of it: paths below the input root. A later boot in which the
- * same is there decides the same, without the runtime: generators/known.
+ * same is there decides the same, without the runtime: generators/steps/known.sh.
  */
 export type Seen = {
   /** Files whose text counts. */

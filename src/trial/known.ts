@@ -14,6 +14,9 @@ export const SEEN_FILE = 'seen'
 /** What cannot be in a path there: each is a line, in quotes, and read by other programs. */
 const STRANGE = /[^ -~]|'/
 
+/** The most bytes of a disk that are kept: the place of a partition table is a number on that disk. */
+const MOST_BYTES = 1 << 20
+
 /** They have numbers and words that differ from boot to boot and mean nothing: known.sh reads them itself. */
 const DIFFERING = ['/proc/self/mountinfo', '/proc/cmdline', '/proc/1/cmdline']
 
@@ -34,6 +37,7 @@ export function seenText({ texts, stats, times, names, containers, heads }: Seen
     containers: [...containers].map(([directory, drivers]) => [relative(directory), ...drivers].join(' ')),
     heads: [...heads].map(([disk, bytes]) => `${bytes} ${relative(disk)}`),
   })
+  if ([...heads.values()].some((bytes) => bytes > MOST_BYTES)) return undefined
   if (variables.some(([, lines]) => lines.some((line) => STRANGE.test(line)))) return undefined
   return variables.map(([name, lines]) => `${name}='${lines.join('\n')}'\n`).join('')
 }

@@ -37,6 +37,11 @@ t.test('where an engine may have its data', async (t) => {
     DEFAULT_DATA_ROOTS.map((path) => `/proc/1/root${path}/${CONTAINER_LISTS[path === GRAPHROOT ? 1 : 0]}`),
     'what is watched on a running system',
   )
+  const others = words(/^decide_as_before "\$@" (.*)$/m)
+  const collect = readFileSync(join(STEPS, 'collect'), 'utf8')
+  const asked = /^for place in \$named ((?:.|\\\n)*?); do$/m.exec(collect)?.[1]
+  t.equal(others.length, 2)
+  t.same(asked?.split(/[\s\\]+/), [...DEFAULT_DATA_ROOTS, ...others], 'where a decision may be kept')
 })
 
 t.test('what is not read', async (t) => {

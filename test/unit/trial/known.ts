@@ -35,6 +35,14 @@ t.test('a path that the shell would take for something else: nothing is kept', a
   t.equal(seenText(seen), undefined, 'a driver')
 })
 
+t.test('a partition table far away on its disk is not kept', async (t) => {
+  const seen = seeNothing()
+  seen.heads.set('/dev/vda', 2 ** 20)
+  t.ok(seenText(seen))
+  seen.heads.set('/dev/vda', 2 ** 20 + 1)
+  t.equal(seenText(seen), undefined)
+})
+
 t.test('other characters are only characters in quotes', async (t) => {
   const seen = seeNothing()
   seen.stats.add('/etc/$(reboot)`reboot`"\\ * ~')
