@@ -12,9 +12,9 @@ export const cannotMount =
 
 /**
  * Runs `command` in a mount namespace of its own, with nothing in /run but `files`, and in /dev nothing but a
- * null and a pipe in place of the kernel's log; `tools` stand before those of the system, in the first
- * directory of the scripts' own path. Returns what is in /run afterwards, without what is mounted there, and
- * the kernel's log.
+ * null, a pipe in place of the kernel's log, and the memory in which test/run.ts has the trees of tests;
+ * `tools` stand before those of the system, in the first directory of the scripts' own path. Returns what is
+ * in /run afterwards, without what is mounted there, and the kernel's log.
  */
 export function runPrivately(
   t: Test,
@@ -31,7 +31,11 @@ chmod -R +x "$0/bin"
 mount -t tmpfs tmpfs /run
 cp -a "$0/run/." /run
 mount --bind "$0" /mnt
+mkdir /mnt/shm
+mount --bind /dev/shm /mnt/shm
 mount -t tmpfs tmpfs /dev
+mkdir /dev/shm
+mount --move /mnt/shm /dev/shm
 mknod -m 666 /dev/null c 1 3
 mkfifo -m 666 /dev/kmsg
 cat /dev/kmsg >/mnt/kmsg 2>/mnt/kmsg.err &
