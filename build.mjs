@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Everything between a checkout and a root file system.
 //
-//   node build.mjs                        src -> dist/hostext.cjs and dist/licenses.txt
+//   node build.mjs                        src -> dist/hostext.cjs, dist/commands.cjs and dist/licenses.txt
 //   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
 //   node build.mjs install --destdir DIR  all of it into a root file system
 
@@ -45,18 +45,38 @@ const BUILD = join(HERE, 'build')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
 /**
- * Compiles src with esbuild, then bundles the result with ncc, which adds minimist and its licence. The other
- * packages are modules, of which esbuild takes only what is used: each start of the program reads all of it.
+ * The bundles and where they begin: what boots run, and what people type. Two, because each start of a
+ * program reads all of its bundle, and no boot has to wait for what only people need.
  */
-async function buildBundle(out = join(HERE, 'dist')) {
+const BUNDLES = { 'hostext.cjs': 'src/main.ts', 'commands.cjs': 'src/commands.ts' }
+
+async function buildBundles(out = join(HERE, 'dist')) {
+  mkdirSync(out, { recursive: true })
+  const packages = new Map()
+  for (const [name, entry] of Object.entries(BUNDLES))
+    for (const [other, license] of await buildBundle(name, entry, out)) packages.set(other, license)
+  const licenses = [...packages].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, license]) => license)
+  writeFileSync(join(out, 'licenses.txt'), licenses.join('\n'))
+  for (const shell of ['bash', 'zsh']) {
+    const words = [join(out, 'commands.cjs'), 'completion', shell]
+    writeFileSync(join(out, `hostext.${shell}`), execFileSync(process.execPath, words))
+  }
+}
+
+/**
+ * Compiles src with esbuild, then bundles the result with ncc, which adds minimist. The other packages are
+ * modules, of which esbuild takes only what is used. Returns the directories of the packages that are in it,
+ * with their licences.
+ */
+async function buildBundle(name, entry, out) {
   const work = mkdtempSync(join(HERE, '.build-'))
   try {
     const { metafile } = await build({
       absWorkingDir: HERE,
-      entryPoints: ['src/main.ts'],
-      outfile: join(work, 'hostext.cjs'),
+      entryPoints: [entry],
+      outfile: join(work, name),
       bundle: true,
-      external: ['minimist'],
+      external: EXTERNAL,
       metafile: true,
       platform: 'node',
       target: `node${OFFICIAL.version}`,
@@ -70,36 +90,39 @@ async function buildBundle(out = join(HERE, 'dist')) {
     // Modules get numbers made of their paths from here. The name of `work`, another one each time, must not
     // be in them: sometimes two would get the same number, and the bundle other bytes.
     process.chdir(work)
-    const { code, assets } = await ncc(join(work, 'hostext.cjs'), {
+    const { code } = await ncc(join(work, name), {
       cache: false,
       // Reading and compiling the bundle is half of what a small run costs on top of the bare runtime.
       minify: true,
       quiet: true,
-      license: 'licenses.txt',
     })
-    mkdirSync(out, { recursive: true })
-    writeFileSync(join(out, 'hostext.cjs'), `#!/usr/lib/hostext/node\n${code}`)
-    chmodSync(join(out, 'hostext.cjs'), 0o755)
-    // From there our own package is one of those packaged; its licence is beside this file.
-    const licenses = String(assets['licenses.txt'].source)
-    const others = packagesOf(metafile).map((name) => {
-      const directory = join(HERE, 'node_modules', name)
-      const { license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
-      return `\n${name}\n${license}\n${readFileSync(join(directory, 'LICENSE'), 'utf8')}`
-    })
-    writeFileSync(join(out, 'licenses.txt'), licenses.slice(licenses.indexOf('minimist\n')) + others.join(''))
+    writeFileSync(join(out, name), `#!/usr/lib/hostext/node\n${code}`)
+    chmodSync(join(out, name), 0o755)
+    return packagesOf(metafile).map((directory) => [directory, licenseOf(directory)])
   } finally {
     process.chdir(HERE)
     rmSync(work, { recursive: true })
   }
 }
 
-/** The names of the packages that esbuild has taken something of. */
-function packagesOf({ inputs }) {
-  const names = Object.keys(inputs).flatMap(
-    (path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [],
+/** What ncc adds. */
+const EXTERNAL = ['minimist']
+
+/** The name of a package, the name of its licence, and its text. */
+function licenseOf(directory) {
+  const { name, license } = JSON.parse(readFileSync(join(HERE, directory, 'package.json'), 'utf8'))
+  const file = readdirSync(join(HERE, directory)).find((name) => /^licen[cs]e/i.test(name))
+  return `${name}\n${license}\n${readFileSync(join(HERE, directory, file), 'utf8')}`
+}
+
+/** The directories of the packages that esbuild has taken something of, or left to ncc. */
+function packagesOf({ inputs, outputs }) {
+  const taken = Object.keys(inputs).flatMap(
+    (path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [],
   )
-  return [...new Set(names)].sort()
+  const imported = Object.values(outputs).flatMap(({ imports }) => imports.map(({ path }) => path))
+  const left = EXTERNAL.filter((name) => imported.includes(name)).map((name) => `node_modules/${name}`)
+  return [...new Set([...taken, ...left])].sort()
 }
 
 /**
@@ -166,7 +189,7 @@ function checkInEmptyRoot(runtime, libraries) {
     const directory = join(root, 'usr/lib/hostext')
     mkdirSync(directory, { recursive: true })
     cpSync(join(runtime, 'node'), join(directory, 'node'))
-    cpSync(join(HERE, 'dist/hostext.cjs'), join(directory, 'hostext.cjs'))
+    cpSync(join(HERE, 'dist/commands.cjs'), join(directory, 'commands.cjs'))
     runInRoot(root)
   } finally {
     rmSync(root, { recursive: true })
@@ -183,7 +206,7 @@ function runInRoot(root) {
       `PATH=${process.env.PATH}`,
       'chroot',
       root,
-      '/usr/lib/hostext/hostext.cjs',
+      '/usr/lib/hostext/commands.cjs',
       '--version',
     ]
     output = execFileSync('env', words, { encoding: 'utf8' })
@@ -217,7 +240,7 @@ function install(destdir, arch) {
   }
   copy(join(runtime, 'node'), join(lib, 'node'), 0o755)
   copy(join(runtime, 'LICENSE'), join(lib, 'LICENSE.node'), 0o644)
-  copy(join(HERE, 'dist/hostext.cjs'), join(lib, 'hostext.cjs'), 0o755)
+  for (const bundle of Object.keys(BUNDLES)) copy(join(HERE, 'dist', bundle), join(lib, bundle), 0o755)
   copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
   copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
   copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
@@ -230,6 +253,13 @@ function install(destdir, arch) {
   ])
     if (existsSync(join(destdir, dirname(directory))))
       copy(join(PACKAGES, name), join(destdir, directory, 'hostext'), 0o644)
+  copy(
+    join(HERE, 'generators/hostext.catalog'),
+    join(destdir, 'usr/lib/systemd/catalog/hostext.catalog'),
+    0o644,
+  )
+  copy(join(HERE, 'dist/hostext.bash'), join(destdir, 'usr/share/bash-completion/completions/hostext'), 0o644)
+  copy(join(HERE, 'dist/hostext.zsh'), join(destdir, 'usr/share/zsh/vendor-completions/_hostext'), 0o644)
   copy(join(PACKAGES, 'tmpfiles.conf'), join(destdir, 'usr/lib/tmpfiles.d/hostext.conf'), 0o644)
   for (const name of ['nextroot', 'base']) mkdirSync(join(lib, name), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
@@ -243,10 +273,10 @@ function install(destdir, arch) {
   const watched = join(wants, 'hostext-prepare.path')
   if (!lstatSync(watched, { throwIfNoEntry: false })) symlinkSync('../hostext-prepare.path', watched)
   const link = join(destdir, 'usr/bin/hostext')
-  if (!lstatSync(link, { throwIfNoEntry: false })) {
-    mkdirSync(dirname(link), { recursive: true })
-    symlinkSync('../lib/hostext/hostext.cjs', link)
-  }
+  mkdirSync(dirname(link), { recursive: true })
+  // Earlier versions had one bundle.
+  rmSync(link, { force: true })
+  symlinkSync('../lib/hostext/commands.cjs', link)
   if (arch === process.arch && process.getuid() === 0) runInRoot(destdir)
   else
     console.error(
@@ -261,7 +291,7 @@ function install(destdir, arch) {
   console.log(`hostext ${VERSION} is in ${destdir}; it takes effect at the next boot`)
   // It is better to learn here than on the device whether rollback will work.
   const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: destdir === '/' ? '' : destdir }
-  execFileSync(process.execPath, [join(HERE, 'dist/hostext.cjs'), 'rollback'], {
+  execFileSync(process.execPath, [join(HERE, 'dist/commands.cjs'), 'rollback'], {
     env: environment,
     stdio: ['ignore', 'inherit', 'inherit'],
   })
@@ -281,7 +311,7 @@ const {
   ...options
 } = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out'] })
 const arch = options.arch || process.arch
-if (command === 'build') await buildBundle(options.out && resolve(options.out))
+if (command === 'build') await buildBundles(options.out && resolve(options.out))
 else if (command === 'runtime') console.log(runtimeFor(arch))
 else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
 else fail('build [--out DIR] | runtime [--arch x64|arm64] | install --destdir DIR [--arch x64|arm64]')

@@ -1,9 +1,12 @@
 import { existsSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { inputRoot, statLink } from './machine/files.js'
-import { DECISION, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
+import type { Machine } from './machine/machine.js'
+import { BOOT_REPORT, DECISION, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
 import { seeNothing } from './machine/seen.js'
 import { readAndDecide } from './read.js'
-import type { Boot, Decision, Plan, Wait } from './stack/plan.js'
+import { type BootReport, reportDecision } from './report/boot-report.js'
+import { journalEntries } from './report/journal.js'
+import type { Boot, Decision, Plain, Plan, Said, Wait } from './stack/plan.js'
 import { type Level, log, logAll, type Message } from './text/log.js'
 import { oneLine, printable, printableList } from './text/printable.js'
 import type { UnitFile } from './text/unit-syntax.js'
@@ -11,6 +14,7 @@ import { SEEN_FILE, seenText } from './trial/known.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits } from './units/first-pass.js'
 import { layerUnits } from './units/layer.js'
+import { plainUnits } from './units/left-out.js'
 import { lockedUnits } from './units/locked.js'
 import { newPlaces, stackDirectories } from './units/stack.js'
 import { rollbackUnits } from './units/trial.js'
@@ -34,7 +38,8 @@ export function generate(
 
   const seen = seeNothing()
   const root = { ...input, seen }
-  const decision = yieldTo(early, readAndDecide(root, environment, true).decision)
+  const { facts, decision: decided } = readAndDecide(root, environment, true)
+  const decision = yieldTo(early, decided)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {
     const { paths, hoped, mounting, preparing, generators } = decision.wait
@@ -50,8 +55,10 @@ export function generate(
     writeFiles(units, { normal, early, late })
     return
   }
-  const messages = [...decision.messages, summary(decision)]
+  const last = summary(decision)
+  const messages = [...decision.messages, last]
   logAll(messages, DECISION)
+  const report = reportDecision(facts, decision, last)
 
   let files: UnitFile[] = []
   if ('plan' in decision) {
@@ -61,11 +68,13 @@ export function generate(
     for (const path of PROGRAM) seen.times.add(path)
     const paths = isKept(plan) ? seenText(seen) : undefined
     if (paths !== undefined) writeFileSync(`${run}/${SEEN_FILE}`, paths)
-  } else if (decision.rolledBack) {
-    const { line, target } = decision.rolledBack
-    files = rollbackUnits(line, target)
-    writeSet(run, 'plain', files)
-    writeFileSync(`${run}/${ROLLBACK_FILE}`, `${line}\n`)
+  } else if (decision.rolledBack || report.leftOut.length > 0) {
+    files = setAsidePlain(decision, facts.machine, run)
+  }
+  if (files.length > 0) {
+    writeFileSync(root.prefix + BOOT_REPORT, `${JSON.stringify(report)}\n`)
+    writeJournal(report, run)
+    sayAtLogin(report, root.prefix)
   }
   writeFileSync(root.prefix + DECISION, messages.map(line).join(''))
   writeFiles(files, { normal, early, late })
@@ -129,10 +138,45 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   writeSet(run, 'locked', lockedUnits(plan))
   const { safety } = plan
   if (plan.index.key !== undefined && !plan.index.kept) writeFileSync(`${run}/index.key`, plan.index.key)
-  writeFileSync(`${run}/stacked`, plan.extensions.map(({ tree }) => `${tree}\n`).join(''))
   if ('trial' in safety && safety.trial) writeFileSync(`${run}/${RECORD_FILE}`, safety.trial.record)
   if (safety.kind === 'restored') writeFileSync(`${run}/${ROLLBACK_FILE}`, `${safety.line}\n`)
   return [...layers, ...first]
+}
+
+/** Writes and returns the units of a boot that stays plain although there are extensions. */
+function setAsidePlain(
+  { plain, rolledBack, messages }: Plain & { messages: Said[] },
+  machine: Machine,
+  run: string,
+): UnitFile[] {
+  const { commandLine, collected } = machine
+  const leftOut = messages.flatMap(({ leftOut }) => leftOut ?? [])
+  const files = [
+    ...plainUnits(leftOut, rolledBack?.line ?? plain, commandLine.target, collected),
+    ...(rolledBack ? rollbackUnits(rolledBack.line, rolledBack.target) : []),
+  ]
+  writeSet(run, 'plain', files)
+  if (rolledBack) writeFileSync(`${run}/${ROLLBACK_FILE}`, `${rolledBack.line}\n`)
+  return files
+}
+
+/** Sets aside what generators/steps/report sends to the journal. */
+function writeJournal(report: BootReport, run: string): void {
+  const entries = journalEntries(report)
+  if (entries.length > 0) mkdirSync(`${run}/journal`, { recursive: true })
+  for (const [index, text] of entries.entries())
+    writeFileSync(`${run}/journal/${String(index).padStart(2, '0')}`, text)
+}
+
+/**
+ * Has everybody who logs in see that the machine is not as intended: pam_motd(8) shows the files in
+ * /run/motd.d.
+ */
+function sayAtLogin({ root, safety, messages }: BootReport, prefix: string): void {
+  if (root !== 'plain' && safety.kind !== 'rolled back') return
+  const line = safety.line ?? messages.at(-1)?.text
+  mkdirSync(`${prefix}/run/motd.d`, { recursive: true })
+  writeFileSync(`${prefix}/run/motd.d/hostext`, `hostext: ${line}; see "hostext status"\n`)
 }
 
 /** Creates a directory. One that an interrupted attempt left behind will do. */

@@ -82,7 +82,7 @@ function sample(problem: string): void {
     const directories = ['normal', 'early', 'late'].map((name) => join(work, name))
     for (const directory of [join(root, 'run'), ...directories]) mkdirSync(directory)
     const hostext = (...words: string[]) =>
-      execFileSync(process.execPath, [join(PROJECT, 'dist/hostext.cjs'), ...words], {
+      execFileSync(process.execPath, [join(PROJECT, 'dist/commands.cjs'), ...words], {
         encoding: 'utf8',
         env: { ...process.env, HOSTEXT_ROOT: root },
         stdio: ['ignore', 'pipe', 'inherit'],
@@ -90,7 +90,9 @@ function sample(problem: string): void {
     console.log('A sample machine (test/cases/soft-reboot, test/data-roots/standard).\n\n# hostext plan')
     console.log(hostext('plan'))
     console.log('# hostext NORMAL EARLY LATE, as systemd calls it')
-    hostext(...directories)
+    execFileSync(process.execPath, [join(PROJECT, 'dist/hostext.cjs'), ...directories], {
+      env: { ...process.env, HOSTEXT_ROOT: root },
+    })
     for (const unit of [
       'run-hostext-0.mount',
       'run-nextroot.mount',

@@ -10,6 +10,12 @@ log() {
 	if [ -w /dev/kmsg ]; then printf '<%s>hostext: %s\n' "$1" "$2" >/dev/kmsg; else printf 'hostext: %s\n' "$2" >/dev/console; fi
 }
 
+# event MESSAGE_ID PRIORITY TEXT: sends an entry to the journal, if it runs: src/report/journal.ts.
+event() {
+	printf '%s\n' "MESSAGE_ID=$1" "PRIORITY=$2" "MESSAGE=$3" SYSLOG_IDENTIFIER=hostext \
+		OBJECT_SYSTEMD_UNIT=hostext.target | logger --journald 2>/dev/null
+}
+
 # warn TEXT, fail TEXT: the same, and a line for `hostext status`.
 warn() {
 	log 4 "$1"

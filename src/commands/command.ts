@@ -2,105 +2,133 @@ import { resolve } from 'node:path'
 import minimist from 'minimist'
 import { inputRoot } from '../machine/files.js'
 import { nextBootRoot } from '../machine/next-boot.js'
-import { cut, oneLine } from '../text/printable.js'
-import { watch } from '../trial/watch.js'
+import { toJson } from '../report/json.js'
+import { lookAtScreen, renderLines } from '../report/screen.js'
+import { print } from '../text/output.js'
+import { type Answer, type Call, UsageError } from './answer.js'
 import { describeChange, readChanges } from './changes.js'
+import { showCompletion } from './completion.js'
+import { showDifference } from './diff.js'
+import { showList } from './list.js'
+import { showLog } from './log.js'
 import { showPlan } from './plan.js'
 import { prepare } from './prepare.js'
 import { retry } from './retry.js'
 import { showRollback } from './rollback.js'
+import { showExtension } from './show.js'
 import { showStatus } from './status.js'
+import { COMMON_OPTIONS, findVerb, type Option, usage, VERBS, type Verb, type VerbName } from './verbs.js'
+import { showWhich } from './which.js'
 
-const USAGE = `hostext COMMAND
+/** Raised when a field is removed or means something else; a new field is no other version. */
+export const SCHEMA_VERSION = 1
 
-Commands:
-  plan      show what the next boot would stack, and what it would leave out and why
-  prepare   prepare the images of extensions for the next boot, and show what is kept; "prepare boot" is run
-            by a boot that meets an image that is not prepared
-  status    show what this boot decided, and what of the images is not in the root as it was in the image
-  changes   list what has been changed in a persistent /etc
-  rollback  show whether rollback works here, and which stacks are good or were tried
-  retry     forget failed trials: the next boot tries that stack again
-  watch S   reboot unless the stack on trial is marked good within S seconds; run during a trial.
-            "watch S container" inside a container
-  help      show this text
-  version   show the version
-
-As a generator: hostext NORMAL [EARLY LATE], absolute directories, as systemd calls it.
---root DIR, or HOSTEXT_ROOT=DIR: for the system below DIR.
-`
-
-/** The `hostext` command. Prints; returns the exit status, which is 2 for an unknown command or option. */
+/**
+ * The `hostext` command. Prints; returns the exit status, which is 2 for an unknown command or option. Throws
+ * an Error if something is not done.
+ */
 export async function command(words: string[]): Promise<number> {
-  const { _: names, ...options } = minimist(words, {
-    boolean: ['help', 'version'],
-    string: ['root'],
+  const { output, complaint = '', status } = await answer(words, process.env)
+  print(output)
+  if (complaint !== '') process.stderr.write(complaint)
+  return status
+}
+
+/**
+ * What it prints: on standard output, or on standard error if it was called in a way that it does not have.
+ */
+type Printed = { output: string; complaint?: string; status: number }
+
+/** The same, without printing. `environment`: instead of that of the process. */
+export async function answer(words: string[], environment: NodeJS.ProcessEnv): Promise<Printed> {
+  const { name, verb, rest, options } = parse(words)
+  if (!verb) return complain(`unknown command ${name}`)
+  const known = { ...verb.options, ...COMMON_OPTIONS }
+  const unknown = Object.keys(options).find((option) => !Object.hasOwn(known, option))
+  if (unknown !== undefined) return complain(`unknown option --${unknown}`, name)
+  if (options.help) return { output: usage(words[0] === name ? name : undefined), status: 0 }
+  if (rest.length < verb.least || rest.length > verb.most) return complain(countProblem(name, rest), name)
+  const screen = lookAtScreen(environment)
+  const inRoot =
+    typeof options.root === 'string' ? { ...environment, HOSTEXT_ROOT: resolve(options.root) } : environment
+  try {
+    const call = { root: nextBootRoot(inRoot), environment: inRoot, words: rest, options, screen }
+    const { document, lines, text, status } = await RUN[name as VerbName](call)
+    const whole = { schema: 'hostext', version: SCHEMA_VERSION, command: name, ...document }
+    const output = options.json ? toJson(whole) : (text ?? renderLines(lines, screen))
+    return { output, status }
+  } catch (error) {
+    if (error instanceof UsageError) return complain(error.message, name)
+    throw error
+  }
+}
+
+function parse(words: string[]) {
+  const flags = Object.entries(ALL_OPTIONS).filter(([, { value }]) => value === undefined)
+  const { _: names, ...given } = minimist(words, {
+    boolean: flags.map(([name]) => name),
+    string: [...Object.keys(ALL_OPTIONS).filter((name) => ALL_OPTIONS[name]?.value !== undefined), '_'],
     alias: { h: 'help' },
   })
-  const unknown = Object.keys(options).find((name) => !['help', 'h', 'version', 'root'].includes(name))
-  if (options.root) process.env.HOSTEXT_ROOT = resolve(options.root)
-  const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
-  const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (!run || unknown !== undefined || names.length > (MOST_WORDS[name] ?? 1)) {
-    process.stderr.write(
-      `hostext: ${unknown === undefined ? `unknown command ${words.join(' ')}` : `unknown option ${unknown}`}\n${USAGE}`,
-    )
-    return 2
-  }
-  return run(...names.slice(1))
+  const options = Object.fromEntries(
+    Object.entries(given).filter(([name, value]) => value !== false && name !== 'h'),
+  ) as Call['options']
+  const [first, ...rest] = names
+  const name = first ?? (options.version ? 'version' : 'help')
+  return { name, verb: findVerb(name), rest, options }
 }
 
-/** How many words those commands may have that take more than their name. */
-const MOST_WORDS: Record<string, number> = { watch: 3, prepare: 2 }
+/** The options of all verbs. None means two things. */
+const ALL_OPTIONS: Record<string, Option> = Object.assign(
+  {},
+  COMMON_OPTIONS,
+  ...Object.values<Verb>(VERBS).map(({ options }) => options),
+)
 
-const COMMANDS: Record<string, (...words: string[]) => number | Promise<number>> = {
-  help() {
-    process.stdout.write(USAGE)
-    return 0
-  },
-  version() {
-    process.stdout.write(`hostext ${HOSTEXT_VERSION}\n`)
-    return 0
-  },
-  plan() {
-    return print(showPlan(nextBootRoot(process.env), process.env))
-  },
-  async prepare(word) {
-    if (word !== undefined && word !== 'boot') throw new Error('prepare: the second word can only be "boot"')
-    const { lines, done } = await prepare(nextBootRoot(process.env), process.env, word === 'boot')
-    print(lines)
-    return done ? 0 : 1
-  },
-  changes() {
-    for (const change of readChanges(inputRoot(process.env)))
-      process.stdout.write(`${describeChange(change)}\n`)
-    return 0
-  },
-  rollback() {
-    return print(showRollback(inputRoot(process.env), process.env))
-  },
-  retry() {
-    return print(retry(inputRoot(process.env)))
-  },
-  watch(word, where) {
-    const seconds = Number(word)
-    if (!(seconds > 0)) throw new Error('watch: the first word must be a number of seconds')
-    if (where !== undefined && where !== 'container')
-      throw new Error('watch: the second word can only be "container"')
-    return watch(inputRoot(process.env), seconds, where === 'container')
-  },
-  status() {
-    return print(showStatus(inputRoot(process.env)))
-  },
+function countProblem(name: string, rest: string[]): string {
+  const words = findVerb(name)?.words ?? ''
+  return rest.length === 0 ? `${name}: ${words} is missing` : `${name}: too many words: ${rest.join(' ')}`
 }
 
-function print(lines: readonly string[]): number {
-  process.stdout.write(lines.map((line) => `${oneLine(cut(line, LONGEST_LINE))}\n`).join(''))
-  return 0
+function complain(problem: string, name?: string): Printed {
+  return { output: '', complaint: `hostext: ${problem}\n${usage(name)}`, status: 2 }
 }
 
-/** The most characters of a line to print: more than anyone reads. Scripts may have written longer ones. */
-const LONGEST_LINE = 4096
+const RUN: Record<VerbName, (call: Call) => Answer | Promise<Answer>> = {
+  status: showStatus,
+  list: showList,
+  diff: showDifference,
+  show: showExtension,
+  which: showWhich,
+  log: showLog,
+  plan: ({ root, environment }) => showPlan(root, environment),
+  async prepare({ root, environment }) {
+    const { lines, done } = await prepare(root, environment, false)
+    return { document: { done, lines }, lines, status: done ? 0 : 1 }
+  },
+  changes({ environment }) {
+    const changes = readChanges(inputRoot(environment))
+    return { document: { changes }, lines: changes.map(describeChange), status: 0 }
+  },
+  rollback: ({ environment, options }) =>
+    showRollback(inputRoot(environment), environment, options.now === true),
+  retry({ environment }) {
+    const lines = retry(inputRoot(environment))
+    return { document: { lines }, lines, status: 0 }
+  },
+  completion: showCompletion,
+  help: ({ words: [name] }) => ({
+    document: { usage: usage(name) },
+    lines: [],
+    text: usage(name),
+    status: 0,
+  }),
+  version: () => ({
+    document: { hostext: HOSTEXT_VERSION },
+    lines: [`hostext ${HOSTEXT_VERSION}`],
+    status: 0,
+  }),
+}
 
 /** Set by the build from package.json. */
 declare const HOSTEXT_VERSION: string

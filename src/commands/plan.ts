@@ -1,44 +1,32 @@
-import { describeContainer } from '../engine/engine.js'
-import type { Extension } from '../image/extension.js'
 import type { Root } from '../machine/files.js'
 import { readAndDecide } from '../read.js'
-import { isAbove } from '../stack/order.js'
-import { oneLine, printableList } from '../text/printable.js'
+import { describeReported, type ReportedExtension, reportDecision } from '../report/boot-report.js'
+import { oneLine } from '../text/printable.js'
+import type { Answer } from './answer.js'
 
-/**
- * `hostext plan`: what a boot would stack now, and what it would leave out and why. Returns the lines to
- * print.
- */
-export function showPlan(root: Root, environment: NodeJS.ProcessEnv): string[] {
-  const { decision } = readAndDecide(root, environment)
-  const lines = decision.messages.map(({ level, text }) => `${level}: ${oneLine(text)}`)
-  if ('plain' in decision) return [...lines, `plain root: ${oneLine(decision.plain)}`]
-  if ('wait' in decision) {
-    const { paths, hoped, mounting, preparing } = decision.wait
-    const first = mounting
-      ? `not mounted yet: ${oneLine([...paths, ...hoped].join(' '))}`
-      : `not prepared yet: ${printableList(preparing)}: "hostext prepare" does it now, otherwise the next boot`
-    return [...lines, first]
-  }
-  const { extensions, state, etc } = decision.plan
+/** `hostext plan`: what a boot would stack now, and what it would leave out and why. */
+export function showPlan(root: Root, environment: NodeJS.ProcessEnv): Answer {
+  const { facts, decision } = readAndDecide(root, environment)
+  const report = reportDecision(facts, decision)
+  const { why, extensions, writable, etc, messages } = report
+  const document = { nextBoot: report }
+  const lines = messages.map(({ level, text }) => `${level}: ${text}`)
+  if (report.root === 'undecided') return { document, lines: [...lines, why ?? ''], status: 0 }
+  if (report.root === 'plain')
+    return { document, lines: [...lines, `plain root: ${oneLine(why ?? '')}`], status: 0 }
   const rows = extensions.map(describeRow)
-  const above = extensions.filter(isAbove).length
-  return [
-    ...lines,
-    ...rows.slice(0, above),
-    '   /  the root',
-    ...rows.slice(above),
-    `writable: ${state.join(' ') || 'nothing'}`,
-    `/etc: ${etc.mode}`,
-  ]
+  const above = extensions.filter((extension) => extension.above).length
+  const stack = [...rows.slice(0, above), '   /  the root', ...rows.slice(above)]
+  return {
+    document,
+    lines: [...lines, ...stack, `writable: ${writable.join(' ') || 'nothing'}`, `/etc: ${etc}`],
+    status: 0,
+  }
 }
 
-function describeRow({ container, rank, tree }: Extension, index: number): string {
-  const rule =
-    rank.kind === 'override'
-      ? rank.priority === 'lowest'
-        ? 'override, lowest priority'
-        : `override=${rank.priority}`
-      : rank.kind
-  return `${String(index).padStart(4)}  ${describeContainer(container)}, ${rule}, tree: ${tree}`
+function describeRow(extension: ReportedExtension): string {
+  const { number, rank, priority, tree } = extension
+  const lowest = priority === 'lowest' ? ', lowest priority' : `=${priority}`
+  const rule = rank === 'override' ? `override${lowest}` : rank
+  return `${String(number).padStart(4)}  ${describeReported(extension)}, ${rule}, tree: ${tree}`
 }

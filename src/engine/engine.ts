@@ -81,7 +81,15 @@ export function isImageId(value: unknown): value is string {
 /** How a container is called, and the file that says so. */
 export type Identity = Pick<Container, 'id' | 'name' | 'image' | 'imageId' | 'source'>
 
+/** What a container is called. */
+export type Named = Pick<Container, 'id' | 'name' | 'image'>
+
+/** What of it that is. */
+export function named({ id, name, image }: Named): Named {
+  return { id, name, image }
+}
+
 /** A container as people know it: `wifi (wifi-drivers:2, 4f0c1d2e3a4b)`. */
-export function describeContainer({ name, image, id }: Identity): string {
+export function describeContainer({ name, image, id }: Named): string {
   return `${printable(name)} (${printable(image)}, ${id.slice(0, 12)})`
 }

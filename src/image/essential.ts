@@ -8,6 +8,7 @@ export const COMMANDS = [
   'grep',
   'head',
   'init',
+  'logger',
   'ldconfig',
   'mkdir',
   'mount',

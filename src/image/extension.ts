@@ -1,4 +1,4 @@
-import type { Identity, Layers } from '../engine/engine.js'
+import type { Identity, Layers, Named } from '../engine/engine.js'
 import type { Contents } from './contents.js'
 import type { Rank } from './labels.js'
 
@@ -20,5 +20,9 @@ export type Extension = {
 /** An extension whose image has to be prepared first. `change`: why the tree that there is will not do. */
 export type Unprepared = { container: Identity; layers: Layers; change: string | undefined }
 
-/** A container that is, or may be, flagged as an extension but is not stacked: which one, and why. */
-export type LeftOut = { who: string; why: string }
+/**
+ * A container that is, or may be, flagged as an extension but is not stacked: which one, and why.
+ * `container`: absent if it is not known, or if there are several. `onRequest`: the administrator wants it
+ * so.
+ */
+export type LeftOut = { who: string; why: string; container?: Named; onRequest?: true }

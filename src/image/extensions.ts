@@ -1,4 +1,4 @@
-import { type Container, describeContainer, type Engine } from '../engine/engine.js'
+import { type Container, describeContainer, type Engine, named } from '../engine/engine.js'
 import { type Root, seeContainer } from '../machine/files.js'
 import type { Message } from '../text/log.js'
 import { printable, printableList } from '../text/printable.js'
@@ -85,7 +85,7 @@ export function readExtensions(root: Root, engine: Engine, look: Look): Found {
         )
       found.extensions.push(extension)
     } catch (error) {
-      found.leftOut.push({ who, why: (error as Error).message })
+      found.leftOut.push({ who, why: (error as Error).message, container: named(container) })
     }
   }
   if (holders.length > 0) found.messages.push({ level: 'notice', text: describeHolders(holders) })
@@ -121,12 +121,13 @@ function readExtension(
   trees: Trees,
   look: Look,
 ): Read {
-  const { id, name, image, imageId, source, labels } = container
+  const { imageId, labels } = container
   const layers = engine.layers(container, (found) => {
     const kept = trees.find(found)
     // An image without a tree is looked at by whoever prepares it.
     return 'facts' in kept ? imageId !== undefined && kept.facts.image === imageId : look.isFirst
   })
+  const { id, name, image, source } = container
   const identity = { id, name, image, imageId, source }
   const kept = trees.find(layers)
   if (!('facts' in kept)) {

@@ -40,8 +40,8 @@ export const UNPREPARED = `${RUN_DIRECTORY}/unprepared`
 
 /** Where the locked system can read the base root, for preparations and for `hostext plan`. */
 export const BASE = '/usr/lib/hostext/base'
-/** The names of the kept trees that this boot has stacked, a line for each. */
-export const STACKED = `${RUN_DIRECTORY}/stacked`
+/** What this boot decided, for programs: JSON, {@link BootReport} in report/boot-report.ts. */
+export const BOOT_REPORT = `${RUN_DIRECTORY}/boot.json`
 /** What the indexes that this boot rebuilds are made from; absent if it rebuilds none. */
 export const INDEX_KEY = `${RUN_DIRECTORY}/index.key`
 /** If it exists, all of them were rebuilt. */

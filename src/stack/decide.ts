@@ -1,7 +1,7 @@
-import { describeContainer } from '../engine/engine.js'
+import { describeContainer, named } from '../engine/engine.js'
 import type { EngineFacts } from '../image/engines.js'
 import { ESSENTIAL } from '../image/essential.js'
-import type { Extension } from '../image/extension.js'
+import type { Extension, LeftOut } from '../image/extension.js'
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
 import { devicePath, isAutomatic, remountOptions } from '../machine/fstab.js'
@@ -9,7 +9,7 @@ import type { Index } from '../machine/indexes.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
 import { isRemote, type PlannedMount } from '../machine/planned.js'
-import type { Level, Message } from '../text/log.js'
+import type { Level } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { type Back, findBack } from './back.js'
@@ -21,7 +21,7 @@ import { describeNothing } from './nothing.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
 import { describeLost, findLowers, isDispensable, planOverlays } from './overlays.js'
-import type { Boot, Decision, Plain, Plan, Wait } from './plan.js'
+import type { Boot, Decision, Plain, Plan, Said, Wait } from './plan.js'
 import { type Recorded, recordOn, stackText } from './record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
 import { chooseState, findCopied, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
@@ -48,8 +48,9 @@ const MACHINE_ID = '/etc/machine-id'
 export function decide(facts: Facts): Decision | { read: Reading } {
   const { machine } = facts
   const { configuration, fstab, mounts } = machine
-  const messages = [...machine.messages]
+  const messages: Said[] = [...machine.messages]
   const say = (level: Level, text: string): void => void messages.push({ level, text })
+  const leave = (out: LeftOut): void => void messages.push(sayLeftOut(out))
 
   const obstacle = findObstacle(machine)
   if (obstacle) return { plain: obstacle, messages }
@@ -117,7 +118,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const { etc, wait, lost } = chooseEtc(configuration.etc, rootWritable, changesPlace, findEtcMount(machine))
   const etcChanges = etc.mode === 'persistent' ? machine.etcChanges : undefined
   const persisted = etcChanges?.indexes ?? []
-  for (const { who, why } of leftOut) say('warning', `left out: ${who}: ${why}`)
+  leftOut.forEach(leave)
   const skips = readSkips(machine)
   messages.push(...findUnknown(skips, facts.engines))
 
@@ -130,7 +131,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   }
   const { place: enginePlace, dataRoot } = engine
   const { extensions, unprepared, skipped, isReduced } = leaveOut(engine, skips)
-  for (const { who, why } of skipped) say('notice', `left out: ${who}: ${why}`)
+  skipped.forEach(leave)
   const data = [...new Set([enginePlace, dataRoot])]
   const state = withData(machine, [...directories, ...used.map(({ path }) => path)], data)
   const unfit = findUnfit(machine, dataRoot)
@@ -160,9 +161,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const chosen = chooseStack(extensions, MOST_EXTENSIONS - others)
   const notPrepared = unprepared.map(({ container, change }) => ({
     who: describeContainer(container),
+    container: named(container),
     why: `it is not prepared: ${machine.unprepared[container.id] ?? ([change, closed].filter(Boolean).join('; ') || 'the preparation did not end')}`,
   }))
-  for (const { who, why } of [...notPrepared, ...chosen.leftOut]) say('warning', `left out: ${who}: ${why}`)
+  for (const out of [...notPrepared, ...chosen.leftOut]) leave(out)
 
   const choice = { stack: chosen.stack, isIncomplete: notPrepared.length > 0, isReduced, skips }
   const safe = chooseSafely(facts, dataRoot, choice, state, look)
@@ -228,6 +230,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     plan: {
       ...boot,
       extensions: stack,
+      leftOut: messages.flatMap(({ leftOut }) => leftOut ?? []),
       state,
       swapFiles: used.filter(({ kind }) => kind === 'swap').map(({ path }) => path),
       overlays: planned.overlays,
@@ -316,9 +319,22 @@ function chooseEngine(engines: readonly EngineFacts[]): {
     if (other === engine) return other.leftOut
     const why = `it is in ${other.place} (${other.name}), and those in ${engine?.place} (${engine?.name}) are stacked; DataRoot= in hostext.conf chooses`
     const names = [...chooseStack(other.extensions, other.extensions.length).stack, ...other.unprepared]
-    return [...other.leftOut, ...names.map(({ container }) => ({ who: printable(container.name), why }))]
+    const out = names.map(({ container }) => ({
+      who: printable(container.name),
+      why,
+      container: named(container),
+    }))
+    return [...other.leftOut, ...out]
   })
   return { engine, leftOut }
+}
+
+function sayLeftOut(out: LeftOut): Said {
+  return {
+    level: out.onRequest ? 'notice' : 'warning',
+    text: `left out: ${out.who}: ${out.why}`,
+    leftOut: out,
+  }
 }
 
 type Safe = Pick<Plan, 'safety'> & { stack: Extension[] }
@@ -340,10 +356,10 @@ function chooseSafely(
   { stack, isIncomplete, isReduced, skips }: Choice,
   state: readonly string[],
   look: Against,
-): ((Safe | Plain) & { messages: Message[] }) | { read: Reading } {
+): ((Safe | Plain) & { messages: Said[] }) | { read: Reading } {
   const { configuration, commandLine, inContainer, mounts, identity } = machine
   const { attempts, settle, trialTimeout: timeout, failedUnits } = configuration
-  const messages: Message[] = []
+  const messages: Said[] = []
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const chosen: Safe | Plain =
     stack.length > 0
@@ -380,13 +396,13 @@ function chooseSafely(
       inContainer,
     }
   }
-  const goBack = ({ stack, trial }: Back, line: string): Safe => {
+  const goBack = ({ stack, trial }: Back, line: string, culprits: string[]): Safe => {
     say('error', line)
-    if (!trial || 'off' in place) return { stack, safety: { kind: 'restored', line } }
+    if (!trial || 'off' in place) return { stack, safety: { kind: 'restored', line, culprits } }
     const { attempt, change } = trial
     say('notice', `on trial: boot ${attempt} of ${attempts}; ${describeBooted(change)}`)
     const back = makeTrial('back', attempt, recordOn(identity, stack), place)
-    return { stack, safety: { kind: 'restored', line, trial: back } }
+    return { stack, safety: { kind: 'restored', line, culprits, trial: back } }
   }
   // A stack of another base is only tried if that can be recorded.
   const canRecord = !('off' in place)
@@ -394,19 +410,22 @@ function chooseSafely(
     const { back, problems } = findBack(records, identity, attempts, canRecord && !verdict.change)
     for (const text of problems) say('warning', `the last good stack cannot be booted: ${text}`)
     const line = describeRollback(verdict, back ? 'the last good stack' : 'the plain root')
-    if (back) return { ...goBack(back, line), messages }
+    const { culprits } = verdict
+    if (back) return { ...goBack(back, line, culprits), messages }
     say('error', line)
-    return { plain: 'rolled back', rolledBack: { line, target: commandLine.target }, messages }
+    return { plain: 'rolled back', rolledBack: { line, culprits, target: commandLine.target }, messages }
   }
 
   if (isIncomplete && !isKnown) {
     const { back } = findBack(records, identity, attempts, canRecord)
     if (back) {
       const kept = new Set(back.stack.map(({ container }) => container.id))
-      for (const { container } of stack.filter(({ container }) => !kept.has(container.id)))
-        say('warning', `left out: ${describeContainer(container)}: the last good stack does not have it`)
+      for (const { container } of stack.filter(({ container }) => !kept.has(container.id))) {
+        const why = 'the last good stack does not have it'
+        messages.push(sayLeftOut({ who: describeContainer(container), why, container: named(container) }))
+      }
       const line = 'not everything could be prepared: booting the last good stack'
-      return { ...goBack(back, line), messages }
+      return { ...goBack(back, line, []), messages }
     }
   }
   if ('plain' in chosen) return { ...chosen, messages }

@@ -1,4 +1,4 @@
-import { describeContainer } from '../engine/engine.js'
+import { describeContainer, named } from '../engine/engine.js'
 import type { Extension, LeftOut } from '../image/extension.js'
 
 /** OVL_MAX_STACK in fs/overlayfs/params.h is 500 lower layers; one of them is the root. */
@@ -52,6 +52,7 @@ export function chooseStack(
   const sorted = [...extensions].sort(compareExtensions)
   const leftOut = sorted.slice(most).map(({ container }) => ({
     who: describeContainer(container),
+    container: named(container),
     why: `the kernel stacks at most ${most} extensions${most < MOST_EXTENSIONS ? ' besides the rebuilt indexes' : ''}, and ${extensions.length} are flagged`,
   }))
   return { stack: sorted.slice(0, most), leftOut }

@@ -1,4 +1,4 @@
-import type { Extension } from '../image/extension.js'
+import type { Extension, LeftOut } from '../image/extension.js'
 import type { Index } from '../machine/indexes.js'
 import type { Packages } from '../machine/packages.js'
 import type { Message } from '../text/log.js'
@@ -10,13 +10,19 @@ import type { Place, Trial } from './verdict.js'
  * What this boot does: stack, mount the engine's data first, or stay on the plain root; and the messages
  * about it.
  */
-export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Message[] }
+export type Decision = ({ plan: Plan } | { wait: Wait } | Plain) & { messages: Said[] }
+
+/** A message; if it is about an extension that is left out: which one, and why. */
+export type Said = Message & { leftOut?: LeftOut }
 
 /**
  * Why nothing is stacked. `rolledBack`: set if the reason is a stack that did not boot well: the line that
- * says so, and the target of this boot.
+ * says so, the names of what may be to blame, and the target of this boot.
  */
-export type Plain = { plain: string; rolledBack?: { line: string; target: string } }
+export type Plain = {
+  plain: string
+  rolledBack?: { line: string; culprits: string[]; target: string }
+}
 
 /** How this boot starts, whatever it decides. */
 export type Boot = {
@@ -61,6 +67,7 @@ export type Wait = Boot & {
 export type Plan = Boot & {
   /** All extensions, top first. An extension's number is its index here. */
   extensions: Extension[]
+  leftOut: LeftOut[]
   /** Directories and files of the base root that stay writable. */
   state: string[]
   /** The swap files among them. */
@@ -145,6 +152,8 @@ export type Safety =
       kind: 'restored'
       /** The line that says so. */
       line: string
+      /** The names of the extensions that may be to blame. */
+      culprits: string[]
       /** Set if that stack has booted well with another base only. */
       trial?: Trial
     }

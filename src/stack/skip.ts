@@ -1,4 +1,4 @@
-import { describeContainer } from '../engine/engine.js'
+import { describeContainer, named } from '../engine/engine.js'
 import type { EngineFacts } from '../image/engines.js'
 import type { Extension, LeftOut, Unprepared } from '../image/extension.js'
 import type { Machine } from '../machine/machine.js'
@@ -39,7 +39,9 @@ export function leaveOut(
   const isKept = ({ container }: Extension | Unprepared): boolean => !skips.has(container.name)
   const skipped = [...extensions, ...unprepared].flatMap(({ container }) => {
     const why = skips.get(container.name)
-    return why === undefined ? [] : { who: describeContainer(container), why }
+    return why === undefined
+      ? []
+      : ({ who: describeContainer(container), why, container: named(container), onRequest: true } as const)
   })
   return {
     extensions: extensions.filter(isKept),

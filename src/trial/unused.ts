@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs'
-import { TREES } from '../image/kept.js'
+import { isTreeName, TREES } from '../image/kept.js'
 import { at, listDirectory, type Root, readText, statLink } from '../machine/files.js'
-import { STACKED } from '../machine/run-directory.js'
+import { BOOT_REPORT, FALLBACK } from '../machine/run-directory.js'
+import { isObject, parseObject } from '../text/json.js'
 import { readRecords } from './records.js'
 
 /**
@@ -11,18 +12,27 @@ import { readRecords } from './records.js'
 export function neededTrees(root: Root, dataRoot: string): Set<string> {
   const { good, tried } = readRecords(root, dataRoot)
   const stacks = [...good, ...tried.map(({ stack }) => stack)]
-  const stacked = readText(root, STACKED)
   return new Set([
     ...stacks.flatMap(({ extensions }) => extensions.map(({ tree }) => tree)),
-    ...(typeof stacked === 'string' ? stacked.split('\n') : []),
+    ...readStacked(root),
   ])
+}
+
+/** 499 extensions, and a line for each of ten thousand containers. */
+const LARGEST = 16 << 20
+
+/** The names of the kept trees that this boot has stacked. */
+function readStacked(root: Root): string[] {
+  if (statLink(root, FALLBACK)) return []
+  const text = readText(root, BOOT_REPORT, LARGEST)
+  const { extensions } = (typeof text === 'string' ? parseObject(text) : undefined) ?? {}
+  const trees = Array.isArray(extensions) ? extensions.map((entry) => isObject(entry) && entry.tree) : []
+  return trees.filter(isTreeName)
 }
 
 /** Whether this boot has stacked a tree that is kept in this data root. */
 export function hasStacked(root: Root, dataRoot: string): boolean {
-  const stacked = readText(root, STACKED)
-  const names = typeof stacked === 'string' ? stacked.split('\n').filter(Boolean) : []
-  return names.some((name) => statLink(root, `${dataRoot}/${TREES}/${name}`) !== undefined)
+  return readStacked(root).some((name) => statLink(root, `${dataRoot}/${TREES}/${name}`) !== undefined)
 }
 
 /**

@@ -9,6 +9,7 @@ import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.
 import { dropIn } from './drop-in.js'
 import { ASIDE, AWAKE_SERVICE, BOUND_DATA, basePlaces, CARRIED, isTaken, STATE } from './first-pass.js'
 import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, OVER_FILES, SWITCH_ENDS } from './layer.js'
+import { leftOutUnits, REPORT_SERVICE } from './left-out.js'
 import { packageUnits } from './packages.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, keepUnits, rollbackUnits, watchUnit } from './trial.js'
@@ -22,22 +23,32 @@ const NAMED = 8
  */
 export function lockedUnits(plan: Plan): UnitFile[] {
   const layers = plan.extensions.map((_, index) => layerUnitName(index))
+  const leftOut = leftOutUnits(plan.leftOut)
   const files: UnitFile[] = [
     {
       path: 'normal/hostext.target',
       text: `# Written by hostext-generator.
 [Unit]
-Description=Host extensions: ${literal(names(plan))}
+Description=Host extensions: ${literal(story(plan))}
 Documentation=${DOCUMENTATION}
-Wants=${layers.join(' ')}
+Wants=${[...layers, ...leftOut.names].join(' ')}
 After=${layers.join(' ')}
 `,
     },
+    ...leftOut.files,
+    ...(hasNews(plan)
+      ? [
+          {
+            path: `normal/hostext.target.wants/${REPORT_SERVICE}`,
+            link: `/usr/lib/systemd/system/${REPORT_SERVICE}`,
+          },
+        ]
+      : []),
     { path: 'normal/local-fs.target.wants/hostext.target', link: '../hostext.target' },
     dropIn(
       '-.mount',
       `[Unit]
-Description=Root file system, locked by hostext (read-only until shutdown), with ${literal(names(plan))}
+Description=Root file system, locked by hostext (read-only until shutdown), with ${literal(stackedNames(plan))}
 Documentation=${DOCUMENTATION}
 `,
     ),
@@ -99,6 +110,11 @@ function watchedUnits({ enginePlace }: Pick<Plan, 'enginePlace'>): UnitFile[] {
   return [dropIn('hostext-prepare.path', `[Path]\n${watched.join('')}`)]
 }
 
+/** Whether there is anything that the journal should have: report/journal.ts. */
+function hasNews({ safety, leftOut }: Plan): boolean {
+  return leftOut.length > 0 || safety.kind !== 'known'
+}
+
 function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitFile[] {
   const trial = 'trial' in safety ? safety.trial : undefined
   return [
@@ -136,10 +152,22 @@ ExecStart=/bin/true
 }
 
 /** `gpu, wifi, zram`: the names of the first few. */
-function names({ extensions }: Pick<Plan, 'extensions'>): string {
-  const list = extensions.slice(0, NAMED).map(({ container }) => printable(container.name, 60))
-  const more = extensions.length - list.length
-  return `${list.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+function names(list: readonly string[]): string {
+  const more = list.length - NAMED
+  const shown = list.slice(0, NAMED).map((name) => printable(name, 60))
+  return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+function stackedNames({ extensions }: Pick<Plan, 'extensions'>): string {
+  return names(extensions.map(({ container }) => container.name))
+}
+
+/** What `systemctl status hostext.target` says first. */
+function story({ extensions, leftOut, safety }: Plan): string {
+  const trial = 'trial' in safety && safety.trial ? `; on trial (boot ${safety.trial.attempt})` : ''
+  const back = safety.kind === 'restored' ? '; the last good stack, in the place of another one' : ''
+  const out = leftOut.map(({ who, container }) => container?.name ?? who)
+  return `${stackedNames({ extensions })}${out.length > 0 ? `; left out: ${names(out)}` : ''}${back}${trial}`
 }
 
 /**

@@ -135,7 +135,7 @@ export function program(name: string, directory: string): string {
  * of an image build.
  */
 export function prepareImages(root: string): void {
-  execFileSync(process.execPath, [join(PROJECT, 'dist/hostext.cjs'), 'prepare', '--root', root], {
+  execFileSync(process.execPath, [join(PROJECT, 'dist/commands.cjs'), 'prepare', '--root', root], {
     stdio: 'pipe',
   })
 }

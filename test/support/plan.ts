@@ -45,6 +45,7 @@ export function makeStack(names: readonly string[], above: number): Extension[] 
 export function makePlan(change: Partial<Plan> = {}): Plan {
   return {
     extensions: makeStack(['one', 'two'], 1),
+    leftOut: [],
     state: ['/var'],
     swapFiles: [],
     overlays: [],

@@ -445,7 +445,7 @@ function planOf(
             ...{ marks: [['trial.1', 'good']], failedUnits: 'warn' },
           },
         }
-      : { kind: 'restored', line: `rolled back: ${printableList([text(name, 'plain')])}` },
+      : { kind: 'restored', culprits: [], line: `rolled back: ${printableList([text(name, 'plain')])}` },
     etc: etc === 'persistent' ? { mode: etc, state: state[0], kept: true } : ({ mode: etc } as Plan['etc']),
   })
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { BUNDLE, DATA_ROOTS } from '../../support/paths.js'
+import { COMMANDS_BUNDLE, DATA_ROOTS } from '../../support/paths.js'
 import { copyTree, makeTree, type Tree } from '../../support/tree.js'
 
 function hostext(t: Test, files: Tree, ...words: string[]) {
@@ -15,7 +15,7 @@ function hostextWith(t: Test, dataRoot: string, files: Tree, ...words: string[])
 }
 
 function run(root: string, ...words: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [BUNDLE, ...words], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [COMMANDS_BUNDLE, ...words], {
     encoding: 'utf8',
     maxBuffer: 64 << 20,
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
@@ -72,24 +72,29 @@ t.test('a priority that is no number is the lowest, and shown so', async (t) => 
   )
 })
 
-t.test('status shows nothing that a terminal could take for its own', async (t) => {
+t.test('nothing is shown that a terminal could take for its own', async (t) => {
   const { stdout } = hostext(
     t,
     { 'run/hostext.decision': `a\u001b[2J\u009b\n${'x'.repeat(9000)}\nplain root: no\n` },
-    'status',
+    'log',
   )
   t.equal(stdout, `a\\x1b[2J\\x9b\n${'x'.repeat(4096)}\nplain root: no\n`)
   const long = `warning: left out: a container: ${'x'.repeat(500)}\n`.repeat(10_000)
-  t.equal(
-    hostext(t, { 'run/hostext.decision': long }, 'status').stdout,
-    long,
-    'a line for each of ten thousand',
-  )
+  const all = hostext(t, { 'run/hostext.decision': long }, 'log')
+  t.equal(all.stdout, long, 'a line for each of ten thousand')
+  const json = hostext(t, { 'run/hostext.decision': 'a\u001b\u009b\u202e\n' }, 'log', '--json').stdout
+  t.match(json, '"a\\u001b\\u009b\\u202e"')
 })
 
-t.test('status', async (t) => {
-  t.equal(hostext(t, {}, 'status').stdout, 'hostext has not run in this boot\n')
-  t.equal(hostext(t, { 'run/hostext.decision': 'plain root: x\n' }, 'status').stdout, 'plain root: x\n')
+t.test('a reader that has ended is no failure', async (t) => {
+  const long = `${'x'.repeat(4000)}\n`.repeat(1000)
+  const { root } = hostext(t, { 'run/hostext.decision': long }, 'version')
+  const script = '"$0" "$@" | head -n 1 | wc -l'
+  const { stdout, stderr } = spawnSync('sh', ['-c', script, process.execPath, COMMANDS_BUNDLE, 'log'], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
+  })
+  t.match({ stdout: stdout.trim(), stderr }, { stdout: '1', stderr: '' })
 })
 
 t.test('words', async (t) => {
@@ -99,7 +104,11 @@ t.test('words', async (t) => {
   for (const words of [['nonsense'], ['plan', 'more'], ['--colour'], ['toString'], ['a', 'b', 'c']]) {
     t.match(
       hostext(t, {}, ...words),
-      { status: 2, stdout: '', stderr: /^hostext: unknown (?:command|option) / },
+      {
+        status: 2,
+        stdout: '',
+        stderr: /^hostext: (?:unknown (?:command|option) |plan: too many words: more)/,
+      },
       words.join(' '),
     )
   }

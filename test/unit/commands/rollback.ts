@@ -10,13 +10,13 @@ import { makeTree, writeTree } from '../../support/tree.js'
 t.test('what is recorded', async (t) => {
   const { root, data } = copyDataRoot(t)
   writeTree(root.prefix, { 'etc/fstab': '/dev/vda / ext4 rw\n' })
-  t.same(showRollback(root, {}), ['rollback: on: records are in /var/lib/docker/hostext'])
+  t.same(showRollback(root, {}, false).lines, ['rollback: on: records are in /var/lib/docker/hostext'])
   mkdirSync(join(data, 'hostext'))
   const text = (name: string) => stackText(recordStack([makeExtension(name)]))
   const base = makeIdentity({ system: 'debian 12' })
   writeFileSync(join(data, 'hostext/good'), stackText(recordOn(base, [makeExtension('wifi')])))
   writeFileSync(join(data, 'hostext/trial.2'), text('g\npu'))
-  t.same(showRollback(root, {}).slice(1), [
+  t.same(showRollback(root, {}, false).lines.slice(1), [
     'good: wifi (image:1); with kernel 6.1.0-1, debian 12, hostext 1.2.3',
     'tried 2 of 2: g\\x0apu (image:1); with an earlier version of hostext',
   ])
@@ -37,8 +37,8 @@ t.test('a root filesystem that has not booted: what fstab will mount', async (t)
     ['/dev/vda / squashfs ro\nLABEL=data /var ext4 ro\n', 'rollback: off: /var is mounted read-only'],
   ] as const) {
     const root = { prefix: makeTree(t, { 'etc/fstab': fstab, 'var/x': '' }) }
-    t.match(showRollback(root, {})[0], line, fstab)
+    t.match(showRollback(root, {}, false).lines[0], line, fstab)
   }
   const off = { prefix: makeTree(t, { 'etc/hostext.conf': '[Safety]\nAttempts=0\n' }) }
-  t.same(showRollback(off, {}), ['rollback: off: Attempts=0'])
+  t.same(showRollback(off, {}, false).lines, ['rollback: off: Attempts=0'])
 })

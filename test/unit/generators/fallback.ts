@@ -31,6 +31,8 @@ const TAKEN = { 'hostext/attempted/x': '' }
 const STOP = '--no-block stop hostext-awake.service'
 const WAY = ['switch', 'switch-root', '/run']
 
+const REPORT = '--no-block start hostext-report.service'
+
 t.test(
   'the switch and the fallback: who comes first goes on, the other ends',
   { skip: cannotMount },
@@ -54,7 +56,13 @@ t.test(
         '--no-block stop hostext-watch.service',
         'daemon-reload',
         '--no-block isolate graphical.target',
+        REPORT,
       ])
+      t.match(first.run['hostext/journal/00'], 'MESSAGE_ID=f2ebc2f8707349dba874df0983cc97d9\n')
+      t.equal(
+        first.run['motd.d/hostext'],
+        'hostext: stacking failed or took too long: plain root; see "hostext status"\n',
+      )
       const late = run(t, ['fallback'], { ...TAKEN, 'hostext/etc/upper/kept': '' })
       t.match(late, { status: 0, kernelLog: '' })
       t.same(late.calls, [])
@@ -67,14 +75,14 @@ t.test(
       const refused = run(t, WAY, {}, { systemctl })
       t.equal(refused.status, 1)
       t.match(refused.kernelLog, /plain root/)
-      t.match(refused.calls.at(-1), 'isolate graphical.target')
+      t.match(refused.calls.at(-2), 'isolate graphical.target')
       t.same(run(t, ['fallback'], TAKEN).calls, [], 'the one that its failure asks for finds nothing to do')
     })
     t.test('where no directory can be made, the boot goes on', async (t) => {
       const mkdir = '#!/bin/sh\n[ "$1" != /run/hostext/attempted ] || exit 1\nexec /bin/mkdir "$@"\n'
       const { status, calls } = run(t, WAY, {}, { mkdir })
       t.same([status, calls], [1, []], 'not to a new root')
-      t.match(run(t, ['fallback'], {}, { mkdir }).calls.at(-1), 'isolate graphical.target')
+      t.match(run(t, ['fallback'], {}, { mkdir }).calls.at(-2), 'isolate graphical.target')
       t.match(run(t, ['collect'], {}, { mkdir }).calls.at(-1), 'isolate graphical.target')
     })
     t.test('what has mounted the data, and finds nothing to stack', async (t) => {

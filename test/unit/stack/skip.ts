@@ -30,8 +30,8 @@ t.test('whole names are left out, prepared or not', async (t) => {
   t.same(namesOf(left.unprepared), [])
   const why = 'hostext.skip= on the kernel command line'
   t.same(left.skipped, [
-    { who: 'wifi (image:1, aaaaaaaaaaaa)', why },
-    { who: 'gpu (image:1, aaaaaaaaaaaa)', why },
+    { who: 'wifi (image:1, aaaaaaaaaaaa)', why, container: container('wifi'), onRequest: true },
+    { who: 'gpu (image:1, aaaaaaaaaaaa)', why, container: container('gpu'), onRequest: true },
   ])
   t.equal(left.isReduced, true)
   const all = leaveOut(engine('wifi', 'gpu'), skips([]))
@@ -39,9 +39,18 @@ t.test('whole names are left out, prepared or not', async (t) => {
   t.equal(all.isReduced, false)
 })
 
+const container = (name: string) => ({ id: 'a'.repeat(64), name, image: 'image:1' })
+
 t.test('a setting is for all boots, the command line for one', async (t) => {
   const left = leaveOut(engine('wifi', 'gpu'), skips(['nothing'], ['wifi']))
-  t.same(left.skipped, [{ who: 'wifi (image:1, aaaaaaaaaaaa)', why: 'Skip= in hostext.conf' }])
+  t.same(left.skipped, [
+    {
+      who: 'wifi (image:1, aaaaaaaaaaaa)',
+      why: 'Skip= in hostext.conf',
+      container: container('wifi'),
+      onRequest: true,
+    },
+  ])
   t.equal(left.isReduced, false)
   t.equal(leaveOut(engine('wifi', 'gpu'), skips(['wifi'], ['wifi'])).isReduced, false, 'left out anyway')
   t.same([...skips(['wifi'], ['gpu'], 'all boots').keys()], ['gpu'])

@@ -20,7 +20,9 @@ t.test('what stacks of earlier boots need, and this one', async (t) => {
     'data/hostext/back.1': stackText(stack('BACK')),
     'data/hostext/reduced.1': stackText(stack('LESS')),
     'data/hostext/trial.2': 'damaged',
-    'run/hostext/stacked': `${tree('STACKED')}\n${tree('BOTH')}\n`,
+    'run/hostext/boot.json': JSON.stringify({
+      extensions: [{ tree: tree('STACKED') }, { tree: tree('BOTH') }, 1],
+    }),
   })
   const needed = neededTrees({ prefix }, '/data')
   t.same(

@@ -1,0 +1,88 @@
+import type { Root } from '../machine/files.js'
+import type { BootReport, ReportedContainer, ReportedExtension } from './boot-report.js'
+import { compareBoots, describeRank } from './difference.js'
+import type { Disk } from './next-boot.js'
+import { readFacts } from './notes.js'
+
+/**
+ * What becomes of an extension. `stacked`: in this boot and in the next one. `pending`: in the next one.
+ * `removed`: no longer in the next one. `left out`: in neither, although it is an extension. `kept`: only a
+ * stack that has booted well has it. `bad`: it is, or may be, why a stack did not boot well.
+ */
+export type ListedState = 'stacked' | 'pending' | 'removed' | 'left out' | 'kept' | 'bad'
+
+export type Listed = {
+  name: string
+  image: string
+  id: string | null
+  /** Its place in the stack of this boot, or else of the next one. */
+  number: number | null
+  /** `override=10, above the root`. */
+  rank: string | null
+  state: ListedState
+  /** In its files. */
+  bytes: number | null
+  files: number | null
+  tree: string | null
+  why: string | null
+}
+
+/**
+ * All extensions: those of this boot in stack order, then those to come, then all others. `now`: undefined if
+ * hostext has not run in this boot. `isAll`: also those that are only on record.
+ */
+export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll: boolean): Listed[] {
+  const { next, recorded } = disk
+  const rows = new Map<string, Listed>()
+  const add = (row: Listed): void => void (rows.has(row.name) || rows.set(row.name, row))
+  const differences = new Map(compareBoots(now, next).map((difference) => [difference.name, difference]))
+  const culprits = new Set([...next.safety.culprits, ...(now?.safety.culprits ?? [])])
+  const line = next.safety.line ?? now?.safety.line ?? null
+
+  for (const extension of now?.extensions ?? []) {
+    const difference = differences.get(extension.name)
+    const isRemoved = difference?.kind === 'removed'
+    const why = difference ? (isRemoved ? difference.what : `the next boot: ${difference.what}`) : null
+    add(stackedRow(root, now as BootReport, extension, isRemoved ? 'removed' : 'stacked', why))
+  }
+  for (const extension of next.extensions)
+    add(stackedRow(root, next, extension, 'pending', now?.root === 'plain' ? now.why : null))
+  for (const container of next.unprepared) add(row(container, 'pending', 'not prepared yet'))
+  for (const { name, image, id, who, why } of [...next.leftOut, ...(now?.leftOut ?? [])]) {
+    // What is only left out because of a rollback is bad.
+    if (name !== undefined && culprits.has(name)) continue
+    add(row({ name: name ?? who, image: image ?? '', id: id ?? '' }, 'left out', why))
+  }
+  for (const stack of recorded.bad)
+    for (const extension of stack.extensions)
+      if (culprits.has(extension.name)) add(stackedRow(root, stack, extension, 'bad', line, null))
+  for (const name of culprits) add(row({ name, image: '', id: '' }, 'bad', line))
+  if (isAll)
+    for (const stack of recorded.kept)
+      for (const extension of stack.extensions)
+        add(stackedRow(root, stack, extension, 'kept', 'a stack that has booted well has it', null))
+  return [...rows.values()]
+}
+
+function row({ name, image, id }: ReportedContainer, state: ListedState, why: string | null): Listed {
+  return {
+    ...{ name, image, id: id || null, number: null, rank: null, state },
+    ...{ bytes: null, files: null, tree: null, why },
+  }
+}
+
+function stackedRow(
+  root: Root,
+  report: BootReport,
+  extension: ReportedExtension,
+  state: ListedState,
+  why: string | null,
+  number: number | null = extension.number,
+): Listed {
+  const facts = readFacts(root, report, extension)
+  return {
+    ...row(extension, state, why),
+    ...{ number, rank: describeRank(extension), tree: extension.tree },
+    ...{ bytes: facts?.bytes ?? null, files: facts?.files ?? null },
+  }
+}

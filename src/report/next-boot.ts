@@ -1,0 +1,44 @@
+import type { Root } from '../machine/files.js'
+import { readAndDecide } from '../read.js'
+import { findEngine } from '../stack/decide.js'
+import type { Facts } from '../stack/facts.js'
+import { readRecords } from '../trial/records.js'
+import { type BootReport, EMPTY_REPORT, reportDecision, reportRecord } from './boot-report.js'
+import { findRecordsHome } from './records-home.js'
+
+/** What is known from the disk: what the next boot does, and which stack has booted well. */
+export type Disk = {
+  next: BootReport
+  /** The last stack that has booted well; null if there is none. */
+  good: BootReport | null
+  /** All stacks that are on record: good ones, and those that were tried and did not boot well. */
+  recorded: { kept: BootReport[]; bad: BootReport[] }
+}
+
+/** Decides as the next boot will, and reads the records. Of a running machine, only root can. */
+export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
+  if (root.prefix === '' && process.getuid?.() !== 0) {
+    const why = 'only root can see what the engine has'
+    const next: BootReport = { ...EMPTY_REPORT, root: 'undecided', why }
+    return { next, good: null, recorded: { kept: [], bad: [] } }
+  }
+  const { facts, decision } = readAndDecide(root, environment)
+  const next = reportDecision(facts, decision)
+  const home = findHome(root, facts, next)
+  const { good, tried } = readRecords(root, home)
+  const { attempts } = facts.machine.configuration
+  return {
+    next: { ...next, dataRoot: next.dataRoot ?? home },
+    good: good[0] ? reportRecord(good[0], home) : null,
+    recorded: {
+      kept: good.map((stack) => reportRecord(stack, home)),
+      bad: tried
+        .filter((trial) => trial.attempts >= attempts)
+        .map(({ stack }) => ({ ...reportRecord(stack, home), safety: next.safety })),
+    },
+  }
+}
+
+function findHome(root: Root, { machine, engines = [] }: Facts, { dataRoot }: BootReport): string {
+  return dataRoot ?? findEngine(engines)?.dataRoot ?? findRecordsHome(root, machine)
+}

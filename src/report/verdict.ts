@@ -1,0 +1,71 @@
+import { printableList } from '../text/printable.js'
+import { type BootReport, describeReported } from './boot-report.js'
+import { compareBoots } from './difference.js'
+
+/** What a machine is like, in one word for programs, and the exit status that says it. */
+export const STATUSES = {
+  'as intended': 0,
+  incomplete: 1,
+  plain: 3,
+  'rolled back': 4,
+  'on trial': 5,
+  changed: 6,
+  'not run': 0,
+} as const
+
+export type Verdict = { kind: keyof typeof STATUSES; line: string }
+
+/**
+ * The one thing that somebody has to know about a machine first. The gravest comes first: a rollback, a plain
+ * root although there are extensions, an extension that is missing, a trial, a change at the next boot.
+ * `now`: undefined if hostext has not run in this boot, as on a root file system that is not running.
+ */
+export function judgeMachine(now: BootReport | undefined, next: BootReport): Verdict {
+  const hasChanged = compareBoots(now, next).length > 0
+  const also = hasChanged ? '; the next boot differs ("hostext diff")' : ''
+  if (!now) {
+    const line = `hostext has not run in this boot; the next one ${describeNext(next)}`
+    return { kind: 'not run', line }
+  }
+  const { safety, extensions, leftOut } = now
+  const missing = leftOut.filter(({ onRequest }) => !onRequest)
+  const count = `${extensions.length} host extension${extensions.length === 1 ? '' : 's'}`
+  const names = printableList(extensions.map(({ name }) => name))
+  const stacked = `${count} ${extensions.length === 1 ? 'is' : 'are'} stacked: ${names}`
+  if (safety.kind === 'rolled back') {
+    const where = now.root === 'stacked' ? `booted the last good stack: ${names}` : 'booted the plain root'
+    const why = safety.culprits.length > 0 ? `: because of ${printableList(safety.culprits)}` : ''
+    return { kind: 'rolled back', line: `rolled back${why}; ${where}${also}` }
+  }
+  if (now.root !== 'stacked') {
+    const isMissing = missing.length > 0 || next.extensions.length + next.unprepared.length > 0
+    if (isMissing)
+      return { kind: 'plain', line: `plain root, although there are extensions: ${now.why}${also}` }
+    return hasChanged
+      ? { kind: 'changed', line: `the root is plain: ${now.why}; the next boot ${describeNext(next)}` }
+      : { kind: 'as intended', line: `as intended: the root is plain: ${now.why}` }
+  }
+  if (missing.length > 0) {
+    const who = missing.map(({ name, who }) => name ?? who)
+    return { kind: 'incomplete', line: `${stacked}; left out: ${printableList(who)}${also}` }
+  }
+  if (safety.kind === 'on trial') {
+    const { attempt, attempts } = safety
+    return { kind: 'on trial', line: `on trial, boot ${attempt} of ${attempts}: ${stacked}${also}` }
+  }
+  return hasChanged
+    ? { kind: 'changed', line: `${stacked}; the next boot differs ("hostext diff")` }
+    : { kind: 'as intended', line: `as intended: ${stacked}` }
+}
+
+/** `stacks 2 host extensions: gpu, wifi`; for a sentence about the next boot. */
+function describeNext({ root, why, extensions, unprepared }: BootReport): string {
+  const names = printableList([...extensions, ...unprepared].map(({ name }) => name))
+  if (root === 'stacked') return `stacks ${names}`
+  return root === 'plain' ? `stays plain: ${why}` : `decides when it has more: ${why}`
+}
+
+/** All extensions that a boot has stacked or left out, as messages name them. */
+export function everyoneIn({ extensions, unprepared, leftOut }: BootReport): string[] {
+  return [...[...extensions, ...unprepared].map(describeReported), ...leftOut.map(({ who }) => who)]
+}

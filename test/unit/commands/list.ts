@@ -1,0 +1,61 @@
+import { readFileSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { showList, size } from '../../../src/commands/list.js'
+import { runningCase } from '../../support/running.js'
+
+t.test('a row for each extension', async (t) => {
+  const { call, root } = await runningCase(t, 'known-good')
+  const { lines, document, status } = showList(call())
+  t.equal(status, 0)
+  t.match(lines[0], /^# {2}NAME +IMAGE +RANK +STATE +SIZE +WHY$/)
+  t.match(lines[1], /^0 {2}override +override:1 +override=10 +stacked +\d+ B$/)
+  t.equal(lines.length, 5)
+  const [first] = document.extensions as object[]
+  t.match(first, { name: 'override', state: 'stacked', number: 0 })
+  t.same(showList(call([], { names: true })).lines, ['override', 'many-layers', 'one-layer', 'additive'])
+
+  const boot = JSON.parse(readFileSync(join(root, 'run/hostext/boot.json'), 'utf8'))
+  const { id } = boot.extensions[2]
+  renameSync(join(root, 'var/lib/docker/containers', id), join(root, 'gone'))
+  const [, , , gone] = showList(call()).lines
+  t.match(gone, /^2 {2}one-layer +one-layer:1 +feature +removed .*no such container$/)
+})
+
+t.test('what was bad, and what is kept', async (t) => {
+  const { call } = await runningCase(t, 'rolled-back-to-good')
+  const states = (isAll: boolean) =>
+    (showList(call([], { all: isAll })).document.extensions as { name: string; state: string }[]).map(
+      ({ name, state }) => `${name}: ${state}`,
+    )
+  t.ok(
+    states(false).some((row) => row.endsWith(': bad')),
+    states(false).join(', '),
+  )
+  t.ok(states(true).length >= states(false).length)
+})
+
+t.test('what is left out, and nothing at all', async (t) => {
+  const { call } = await runningCase(t, 'started')
+  const rows = showList(call([], {}, 200)).lines
+  t.ok(
+    rows.some((row) => /left out +- +\S/.test(String(row))),
+    rows.join('\n'),
+  )
+  for (const width of [80, 200])
+    for (const row of showList(call([], {}, width)).lines) t.ok(String(row).length <= width, String(row))
+  const none = await runningCase(t, 'no-engine')
+  t.same(showList(none.call()).lines, ['no container is a host extension'])
+})
+
+t.test('sizes', async (t) => {
+  t.same([0, 1023, 1024, 1536, 5e6, 2e8, 3e12].map(size), [
+    '0 B',
+    '1023 B',
+    '1.0 KiB',
+    '1.5 KiB',
+    '4.8 MiB',
+    '191 MiB',
+    '2.7 TiB',
+  ])
+})
