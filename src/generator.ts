@@ -172,8 +172,9 @@ function writeJournal(report: BootReport, run: string): void {
  * Has everybody who logs in see that the machine is not as intended: pam_motd(8) shows the files in
  * /run/motd.d.
  */
-function sayAtLogin({ root, safety, messages }: BootReport, prefix: string): void {
-  if (root !== 'plain' && safety.kind !== 'rolled back') return
+function sayAtLogin({ root, safety, leftOut, messages }: BootReport, prefix: string): void {
+  const isPlain = root === 'plain' && leftOut.some(({ onRequest }) => !onRequest)
+  if (!isPlain && safety.kind !== 'rolled back') return
   const line = safety.line ?? messages.at(-1)?.text
   mkdirSync(`${prefix}/run/motd.d`, { recursive: true })
   writeFileSync(`${prefix}/run/motd.d/hostext`, `hostext: ${line}; see "hostext status"\n`)

@@ -11,7 +11,7 @@ const SCRIPT = `${BASE_REPORT}${MARKED}`
 const REPORT = `
 report records sh -c 'ls ${RECORDS} | grep -vxE "trees|indexes|ids|known"; true'
 report rollback hostext rollback
-report log hostext status
+report log hostext log
 report names sh -c 'systemctl show -P Description "run-hostext-*.mount" | sort'
 `
 

@@ -123,8 +123,14 @@ report plan-command hostext plan
           'PID 1 makes no directories of an overlay in the base root',
         )
         t.equal(reported(outcome, 'writable'), '', 'whatever umask it was installed with')
-        t.match(reported(outcome, 'user-command'), 'stacking 4 host extensions over the root')
-        t.match(reported(outcome, 'status-command'), 'stacking 4 host extensions over the root')
+        t.match(
+          reported(outcome, 'user-command'),
+          '4 host extensions are stacked: override, many-layers, one-layer',
+        )
+        t.match(
+          reported(outcome, 'status-command'),
+          '4 host extensions are stacked: override, many-layers, one-layer',
+        )
         t.match(
           reported(outcome, 'plan-command'),
           /^ +0 {2}override .*\n(?:.*\n)* +\/ {2}the root\n +3 {2}additive /m,

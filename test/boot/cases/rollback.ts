@@ -15,6 +15,8 @@ report rollback hostext rollback
 report culprit systemctl status --no-pager --lines=20 hostext-rollback.service
 report issue cat /run/issue.d/hostext.issue
 report log cat /run/hostext.decision
+report verdict hostext status
+report login cat /run/motd.d/hostext
 report failed-after systemctl --failed --plain --no-legend
 `
 
@@ -96,6 +98,9 @@ function isRolledBack(t: Test, outcome: Outcome, culprit: string): void {
   t.match(said(outcome), line)
   t.match(reported(outcome, 'culprit'), line, 'a failed unit names it')
   t.match(reported(outcome, 'issue'), line, 'the console says so')
+  t.equal(outcome.reports.get('verdict.status'), '4')
+  t.match(reported(outcome, 'verdict'), new RegExp(`^rolled back: because of ${culprit}; booted `))
+  t.match(reported(outcome, 'login'), line, 'and so does every login')
   t.match(reported(outcome, 'failed'), /^hostext-rollback\.service [^\n]*$/, 'nothing else has failed')
 }
 

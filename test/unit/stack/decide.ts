@@ -437,6 +437,6 @@ t.test(
     writeTree(root.prefix, { [`${HOSTEXT}/good`]: stackText(lower(record)) })
     const marked = readAndDecide(root, {}).decision
     if (!('plan' in marked)) throw new Error('plain')
-    t.strictSame(Object.keys(marked.plan.safety), ['kind', 'line'])
+    t.strictSame(Object.keys(marked.plan.safety), ['kind', 'line', 'culprits'])
   },
 )
