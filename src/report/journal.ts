@@ -1,3 +1,4 @@
+import { printable } from '../text/printable.js'
 import type { BootReport, ReportedMessage } from './boot-report.js'
 
 /**
@@ -47,8 +48,8 @@ function entry({ level, text, leftOut }: ReportedMessage, event: keyof typeof ME
     SYSLOG_IDENTIFIER: 'hostext',
     // So that `systemctl status hostext.target` shows it: systemd.journal-fields(7).
     OBJECT_SYSTEMD_UNIT: 'hostext.target',
-    HOSTEXT_EXTENSION: leftOut?.name,
-    HOSTEXT_IMAGE: leftOut?.image,
+    HOSTEXT_EXTENSION: leftOut?.name && printable(leftOut.name),
+    HOSTEXT_IMAGE: leftOut?.image && printable(leftOut.image),
     HOSTEXT_CONTAINER: leftOut?.id,
   }
   return Object.entries(fields)
