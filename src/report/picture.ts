@@ -33,8 +33,8 @@ export function drawPicture(report: BootReport, title: string): string {
     )
     const middle = y + 16
     text(LEFT + 10, middle, number as string)
-    text(LEFT + 46, middle, cutTo(name as string, 28), ' font-weight="bold"')
-    text(LEFT + 260, middle, cutTo(image as string, 32))
+    text(LEFT + 46, middle, cutTo(name as string, 22), ' font-weight="bold"')
+    text(LEFT + 220, middle, cutTo(image as string, kind === '' ? 50 : 38))
     text(WIDTH - 26, middle, kind as string, ' text-anchor="end"')
     y += ROW
   }
@@ -48,7 +48,7 @@ export function drawPicture(report: BootReport, title: string): string {
   const end = y - GAP
   shapes.push(
     `<path d="M 60 ${start} V ${end - 8} m -5 0 h 10 l -5 8 z" fill="black" stroke="black"/>`,
-    `<text x="46" y="${(start + end) / 2}" transform="rotate(-90 46 ${(start + end) / 2})" text-anchor="middle">looked up</text>`,
+    `<text x="46" y="${(start + end) / 2}" transform="rotate(-90 46 ${(start + end) / 2})" text-anchor="middle" font-size="11">looked up</text>`,
   )
   const notes = [
     ...(writable.length > 0 ? [`writable: ${writable.join(' ')}`] : []),
