@@ -1,4 +1,4 @@
-import { isatty } from 'node:tty'
+import { fstatSync } from 'node:fs'
 import { clean } from '../text/output.js'
 
 /** Where the answer goes: columns, and whether it takes colours and characters other than ASCII. */
@@ -12,8 +12,9 @@ const ENDLESS = 100_000
  * locale as in locale(7).
  */
 export function lookAtScreen(environment: NodeJS.ProcessEnv): Screen {
-  const isTerminal = isatty(1)
-  const columns = Number(environment.COLUMNS) || (isTerminal ? widthOf() : 0)
+  const terminal = findTerminal()
+  const isTerminal = terminal !== undefined
+  const columns = Number(environment.COLUMNS) || terminal?.columns || 0
   const locale = environment.LC_ALL || environment.LC_CTYPE || environment.LANG || ''
   return {
     width: columns >= 40 ? Math.min(columns, 400) : isTerminal ? 80 : ENDLESS,
@@ -22,12 +23,23 @@ export function lookAtScreen(environment: NodeJS.ProcessEnv): Screen {
   }
 }
 
-function widthOf(): number {
-  const { WriteStream } = process.getBuiltinModule('node:tty')
+/**
+ * Standard output, if it is a terminal. That module of Node costs a third of a small command, so it is only
+ * loaded for a character device; /dev/null is one, too.
+ */
+function findTerminal(): { columns: number } | undefined {
+  try {
+    if (!fstatSync(1).isCharacterDevice()) return undefined
+  } catch {
+    // It is closed.
+    return undefined
+  }
+  const { isatty, WriteStream } = process.getBuiltinModule('node:tty')
+  if (!isatty(1)) return undefined
   const stream = new WriteStream(1)
   const { columns } = stream
   stream.destroy()
-  return columns
+  return { columns }
 }
 
 const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33 } as const
