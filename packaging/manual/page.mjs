@@ -8,8 +8,9 @@ import { basename } from 'node:path'
 import { marked } from 'marked'
 import { escapeCode, fill, plainText, renderInline, slugOf } from './inline.mjs'
 
-/** The columns that a table may take on a terminal of 80, besides the indentation of a section. */
-const TABLE_WIDTH = 72
+/** The columns that are left on a terminal of 80, in a section and in the text of a term. */
+const SECTION_WIDTH = 72
+const TERM_WIDTH = 65
 
 /**
  * The page in `text` as roff. `file`: its name, such as `hostext.7.md`. `version` and `manual` stand at its
@@ -74,7 +75,7 @@ function renderBlock(token, page, start) {
     case 'text':
       return fill(renderInline(token.tokens, page))
     case 'code':
-      return ['.EX', ...token.text.split('\n').map(codeLine), '.EE']
+      return renderCode(token, start === '.PP' ? SECTION_WIDTH : TERM_WIDTH)
     case 'table':
       return renderTable(token, page)
     case 'list':
@@ -88,6 +89,20 @@ function renderHeading({ depth, text, tokens }, page) {
   if (depth === 2) return [`.SH ${escapeCode(text.toUpperCase())}`]
   if (depth === 3) return [`.SS ${renderInline(tokens, page)}`]
   return fail(page, `a heading of depth ${depth}: ${text}`)
+}
+
+/** What a terminal shows is broken where it is too long, or man(1) would do it, in the middle of words. */
+function renderCode({ lang = '', text }, width) {
+  const lines = text.split('\n')
+  const shown = lang.startsWith('console') ? lines.flatMap((line) => breakLine(line, width)) : lines
+  return ['.EX', ...shown.map(codeLine), '.EE']
+}
+
+function breakLine(line, width) {
+  if (line.length <= width) return [line]
+  const space = line.lastIndexOf(' ', width)
+  const first = line.slice(0, Math.max(space, 0))
+  return first.trim() === '' ? [line] : [first, ...breakLine(`    ${line.slice(space + 1)}`, width)]
 }
 
 /** A leading dot or apostrophe would make it a request; a line without anything would be one too few. */
@@ -138,7 +153,7 @@ function renderTable({ header, rows }, page) {
     Math.max(...[cell, ...rows.map((row) => row[column])].map(({ tokens }) => plainText(tokens).length)),
   )
   const total = widths.reduce((sum, width) => sum + width, 3 * (widths.length - 1))
-  const filled = total > TABLE_WIDTH ? widths.indexOf(Math.max(...widths)) : undefined
+  const filled = total > SECTION_WIDTH ? widths.indexOf(Math.max(...widths)) : undefined
   const bold = (tokens) => (tokens.length > 0 ? `\\fB${renderInline(tokens, page, 'B')}\\fR` : '')
   const plain = (tokens) => renderInline(tokens, page)
   const line = (cells, render) =>

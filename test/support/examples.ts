@@ -1,20 +1,20 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { marked } from 'marked'
 import type { Test } from 'tap'
 import { TREES } from '../../src/image/kept.js'
 import { prepareCase, withoutHashes } from './case.js'
-import { BUNDLE } from './paths.js'
+import { BUNDLE, PROJECT } from './paths.js'
 import { walk } from './tree.js'
 
 /**
  * A block of a document that shows what a terminal shows, on a machine of test/cases. `booted`: the generator
- * has run there, and what it stacks is mounted. `fresh`: its images are not prepared.
+ * has run there, and what it stacks is mounted. `fresh`: its images are not prepared. `mark`: what stands
+ * behind its fence.
  */
-export type Example = { machine: string; booted: boolean; fresh: boolean; text: string }
+export type Example = { machine: string; booted: boolean; fresh: boolean; text: string; mark: string }
 
-/** What stands behind the fence of an example. */
 const MARK = /^console machine=([a-z0-9-]+)((?: booted| fresh)*)$/
 
 /**
@@ -27,7 +27,8 @@ export function examplesIn(text: string): Example[] {
     .map(({ lang, text }) => {
       const [, machine, words] = MARK.exec(lang) ?? []
       if (machine === undefined || words === undefined) throw new Error(`not the mark of an example: ${lang}`)
-      return { machine, booted: words.includes('booted'), fresh: words.includes('fresh'), text }
+      const [booted, fresh] = [words.includes('booted'), words.includes('fresh')]
+      return { machine, booted, fresh, text, mark: lang }
     })
 }
 
@@ -71,7 +72,9 @@ function boot(work: string, root: string, data: string): void {
   const { status, stderr } = hostext(root, directories)
   if (status !== 0) throw new Error(stderr)
   const run = join(root, 'run/hostext')
-  const stacked = readFileSync(join(run, 'stacked'), 'utf8').split('\n').filter(Boolean)
+  // A boot that stays plain stacks nothing.
+  const list = join(run, 'stacked')
+  const stacked = existsSync(list) ? readFileSync(list, 'utf8').split('\n').filter(Boolean) : []
   for (const [index, tree] of stacked.entries()) {
     if (readdirSync(run).includes(String(index))) rmdirSync(join(run, String(index)))
     symlinkSync(join(data, TREES, tree, 'tree'), join(run, String(index)))
@@ -89,7 +92,7 @@ function complete(root: string, data: string): void {
     rmSync(file)
     execFileSync('mknod', [join(file, '..', basename(path).slice('.wh.'.length)), 'c', '0', '0'])
   }
-  const version = hostext(root, ['version']).stdout.replace('hostext ', '').trim()
+  const { version } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8'))
   for (const { path, entry } of walk(join(data, 'hostext'))) {
     if (!entry.isFile() || path.includes('/')) continue
     const file = join(data, 'hostext', path)

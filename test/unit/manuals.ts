@@ -39,9 +39,7 @@ t.test('mandoc has nothing to say about a page', { skip: noMandoc }, async (t) =
 
 t.test('a page fits a terminal of 80 columns', { skip: noMandoc }, async (t) => {
   for (const [name, page] of pages) {
-    // Lines of examples are as long as they are.
-    const prose = page.replaceAll(/^\.EX\n.*?^\.EE\n/gms, '')
-    const shown = (mandoc(prose, '-Tutf8', '-Owidth=80') ?? '')
+    const shown = (mandoc(page, '-Tutf8', '-Owidth=80') ?? '')
       .replaceAll(new RegExp(`.${BACKSPACE}`, 'g'), '')
       .split('\n')
     t.ok(shown.length > 60, `${name} is rendered`)
@@ -91,14 +89,13 @@ t.test('an example shows what the commands print', { skip: notRoot }, async (t) 
 })
 
 /** Writes what was printed into the document, with the indentation of the block that it replaces. */
-function update(path: string, { text }: Example, typed: string): void {
+function update(path: string, { text, mark }: Example, typed: string): void {
   const document = read(path)
-  const pattern = text
-    .split('\n')
+  const pattern = [`\`\`\`${mark}`, ...text.split('\n'), '```']
     .map((line) => line.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
     .join('\n *')
   const [old = '', indentation = ''] = new RegExp(`^( *)${pattern}$`, 'm').exec(document) ?? []
-  const lines = typed.trimEnd().split('\n')
+  const lines = [`\`\`\`${mark}`, ...typed.trimEnd().split('\n'), '```']
   const fresh = lines.map((line) => (line === '' ? '' : indentation + line)).join('\n')
   writeFileSync(
     join(PROJECT, path),

@@ -30,6 +30,16 @@ t.test('blocks', async (t) => {
   t.same(render('2. a\n3. b\n'), ['.IP 2. 4', 'a', '.IP 3. 4', 'b'])
 })
 
+t.test('what a terminal shows is broken at spaces', async (t) => {
+  const long = `${'word '.repeat(15)}end`
+  const broken = ['.EX', 'word '.repeat(14).trim(), '    word end', '.EE']
+  t.same(render(`\`\`\`console machine=x\n${long}\n\`\`\`\n`), broken)
+  t.same(render(`\`\`\`\n${long}\n\`\`\`\n`), ['.EX', long, '.EE'], 'code is not')
+  const one = 'x'.repeat(90)
+  for (const line of [one, `  ${one}`])
+    t.same(render(`\`\`\`console\n${line}\n\`\`\`\n`), ['.EX', line, '.EE'], 'and no word is')
+})
+
 t.test('terms', async (t) => {
   t.same(render('* `-x` *N*:\n  Text\n  more.\n\n  Second.\n* a: b:\n  c\n'), [
     ...['.TP', '\\fB\\-x\\fR \\fIN\\fR', 'Text more.\\&', '.IP', 'Second.\\&', '.TP', 'a: b', 'c'],
