@@ -31,7 +31,8 @@ export function renderPage(text, { file, version, manual, anchors = new Map([[fi
     `.TH ${name.toUpperCase()} ${section} ${date} "hostext ${version}" "${manual}"`,
     ...renderBlocks(tokens, page),
   ]
-  return `${lines.join('\n')}\n`
+  // The dash by which makewhatis(8) knows the names of a page from what it is about.
+  return `${lines.join('\n')}\n`.replace(/^(\.SH NAME\n.*?) - /m, '$1 \\- ')
 }
 
 /** The anchors of the headings of a page, as they are on a web page of it. */

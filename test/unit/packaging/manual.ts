@@ -30,6 +30,10 @@ t.test('blocks', async (t) => {
   t.same(render('2. a\n3. b\n'), ['.IP 2. 4', 'a', '.IP 3. 4', 'b'])
 })
 
+t.test('the name', async (t) => {
+  t.same(render('## Name\n\nx, y - z - a\n'), ['.SH NAME', 'x, y \\- z - a'])
+})
+
 t.test('what a terminal shows is broken at spaces', async (t) => {
   const long = `${'word '.repeat(15)}end`
   const broken = ['.EX', 'word '.repeat(14).trim(), '    word end', '.EE']
