@@ -3,6 +3,7 @@
 //
 //   node build.mjs                        src -> dist/hostext.cjs, dist/commands.cjs and dist/licenses.txt
 //   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
+//   node build.mjs manual [--out DIR]     build/man/: the manual pages, to look at them
 //   node build.mjs install --destdir DIR  all of it into a root file system
 
 import { execFileSync } from 'node:child_process'
@@ -24,10 +25,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import ncc from '@vercel/ncc'
 import { build } from 'esbuild'
 import minimist from 'minimist'
+import { writeManual } from './packaging/manual/manual.mjs'
 import { readBuiltins } from './packaging/runtime/builtin-texts.mjs'
 import { readElf } from './packaging/runtime/elf.mjs'
 import { neededLibraries } from './packaging/runtime/libraries.mjs'
@@ -39,6 +41,8 @@ const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
 const STEPS = join(HERE, 'generators/steps')
 /** Settings of other programs: what keeps package managers from the locked root, and users from images. */
 const PACKAGES = join(HERE, 'generators/packages')
+/** The manual pages, in Markdown. */
+const MANUAL = join(HERE, 'docs/man')
 /** How the runtime is made of an official build. */
 const TRIMMING = join(HERE, 'packaging/runtime')
 const BUILD = join(HERE, 'build')
@@ -263,9 +267,8 @@ function install(destdir, arch) {
   copy(join(PACKAGES, 'tmpfiles.conf'), join(destdir, 'usr/lib/tmpfiles.d/hostext.conf'), 0o644)
   for (const name of ['nextroot', 'base']) mkdirSync(join(lib, name), { recursive: true })
   mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
-  for (const page of ['hostext.7', 'hostext.8', 'hostext.conf.5']) {
-    copy(join(HERE, 'docs', page), join(destdir, 'usr/share/man', `man${page.at(-1)}`, page), 0o644)
-  }
+  for (const page of writeManual(MANUAL, VERSION, join(BUILD, 'man')))
+    copy(page, join(destdir, 'usr/share/man', `man${page.at(-1)}`, basename(page)), 0o644)
   for (const unit of readdirSync(STEPS).filter(isUnit))
     copy(join(STEPS, unit), join(systemd, 'system', unit), 0o644)
   const wants = join(systemd, 'system/multi-user.target.wants')
@@ -313,5 +316,11 @@ const {
 const arch = options.arch || process.arch
 if (command === 'build') await buildBundles(options.out && resolve(options.out))
 else if (command === 'runtime') console.log(runtimeFor(arch))
-else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
-else fail('build [--out DIR] | runtime [--arch x64|arm64] | install --destdir DIR [--arch x64|arm64]')
+else if (command === 'manual') {
+  const pages = writeManual(MANUAL, VERSION, options.out ? resolve(options.out) : join(BUILD, 'man'))
+  console.log(pages.join('\n'))
+} else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
+else
+  fail(
+    'build [--out DIR] | runtime [--arch x64|arm64] | manual [--out DIR] | install --destdir DIR [--arch x64|arm64]',
+  )

@@ -21,7 +21,7 @@ import { debian, type Kind, type Release } from './rootfs.js'
 function installed(release: Release, kind: Kind): string {
   const { root } = debian(release, kind)
   const hash = createHash('sha256').update(root)
-  for (const path of ['build.mjs', 'package.json', 'dist', 'generators', 'docs']) {
+  for (const path of ['build.mjs', 'package.json', 'dist', 'generators', 'docs/man', 'packaging/manual']) {
     const full = join(PROJECT, path)
     const names = statSync(full).isDirectory()
       ? readdirSync(full, { recursive: true, encoding: 'utf8' })

@@ -17,6 +17,7 @@ const PACKAGES = [
   'libc6-dev',
   'shellcheck',
   'kmod',
+  'mandoc',
 ]
 
 /**

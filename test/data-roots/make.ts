@@ -17,7 +17,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { cached } from '../boot/cache.js'
 import { labelSources, REPLACING } from '../boot/cases/safety.js'
 import { withContainerdEngine } from '../boot/containerd-engine.js'
@@ -98,6 +98,67 @@ const BUILDERS: ExtensionSource[] = [
   },
 ]
 
+/** Of these, what is in the files is kept, and their links: commands show it. */
+const WHOLE = ['manual']
+
+/** What the machine of the manual's examples has: the image of each, by the name of its container. */
+const MANUAL: Record<string, ExtensionSource> = {
+  gateway: {
+    name: 'gateway:1.4',
+    dockerfile: `FROM scratch\nLABEL ${FEATURE}=1\nCOPY tree /\n`,
+    files: {
+      'tree/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\ngateway:x:990:990::/var/lib/gateway:/bin/false\n',
+      'tree/etc/group': 'root:x:0:\ngateway:x:990:\n',
+      'tree/etc/hostname': 'builder\n',
+      'tree/etc/gateway.conf': 'port=8080\n',
+      'tree/usr/bin/gateway*': '#!/bin/sh\nexec sleep infinity\n',
+      'tree/lib/systemd/system/gateway.service': '[Service]\nUser=gateway\nExecStart=/usr/bin/gateway\n',
+      'tree/lib/systemd/system/multi-user.target.wants/gateway.service': '->../gateway.service',
+      'tree/var/lib/gateway/rules.db': 'rules\n',
+    },
+  },
+  wifi: {
+    name: 'wifi:2',
+    dockerfile: `FROM scratch\nLABEL ${FEATURE}=1\nCOPY tree /\n`,
+    files: {
+      'tree/usr/lib/modules/6.1.0-18-amd64/updates/wifi.ko': 'module\n',
+      'tree/usr/lib/firmware/wifi.bin': 'firmware\n',
+      'tree/usr/lib/udev/rules.d/70-wifi.rules': 'SUBSYSTEM=="net", TAG+="systemd"\n',
+    },
+  },
+  branding: {
+    name: 'branding:1',
+    dockerfile: `FROM scratch\nLABEL ${CLASS}=overlay ${OVERRIDE}=10\nCOPY tree /\n`,
+    files: { 'tree/etc/issue': 'Our product\n', 'tree/usr/share/branding/logo': 'logo\n' },
+  },
+  defaults: {
+    name: 'defaults:1',
+    dockerfile: `FROM scratch\nLABEL ${CLASS}=overlay\nCOPY tree /\n`,
+    files: { 'tree/etc/issue': 'A device\n', 'tree/etc/gateway.conf': 'port=80\n' },
+  },
+  'wifi-5.10': {
+    name: 'wifi:1',
+    dockerfile: `FROM scratch\nLABEL ${FEATURE}=1 io.balena.image.kernel-version=5.10.0\nCOPY tree /\n`,
+    files: { 'tree/usr/lib/modules/5.10.0-28-amd64/updates/wifi.ko': 'module\n' },
+  },
+}
+
+function manualDataRoot(): string {
+  const made = cached('engine-manual', JSON.stringify(MANUAL), (directory) => {
+    const context = join(directory, 'context')
+    withEngine(join(directory, 'docker'), ({ docker, build }) => {
+      for (const [container, source] of Object.entries(MANUAL)) {
+        mkdirSync(context)
+        writeContext(context, source)
+        build('buildkit', source.name, context)
+        docker('create', '--name', container, source.name, '/none')
+        rmSync(context, { recursive: true })
+      }
+    })
+  })
+  return join(made, 'docker')
+}
+
 /** Copies what hostext reads of the data root at `from`. */
 function keep(from: string, name: string): void {
   const to = join(import.meta.dirname, name)
@@ -124,18 +185,24 @@ function keepOverlay2(from: string, to: string, copy: (path: string) => void): v
     }
     for (const file of ['lower', 'link'])
       if (existsSync(join(from, 'overlay2', layer, file))) copy(`overlay2/${layer}/${file}`)
-    keepFiles(join(from, 'overlay2', layer, 'diff'), join(to, 'overlay2', layer, 'diff'))
+    const [layerFrom, layerTo] = [from, to].map((root) => join(root, 'overlay2', layer, 'diff')) as [
+      string,
+      string,
+    ]
+    keepFiles(layerFrom, layerTo, WHOLE.includes(basename(to)))
   }
 }
 
-/** Copies the regular files of a layer, most of them without what is in them. */
-function keepFiles(from: string, to: string): void {
+/** Copies the regular files of a layer, most of them without what is in them; all of it if it `isWhole`. */
+function keepFiles(from: string, to: string, isWhole = false): void {
   mkdirSync(to, { recursive: true })
   for (const entry of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
-    if (!lstatSync(join(from, entry)).isFile()) continue
+    const stat = lstatSync(join(from, entry))
+    if (!stat.isFile() && !(isWhole && stat.isSymbolicLink())) continue
     mkdirSync(join(to, entry, '..'), { recursive: true })
     // A kernel is known by what is in it.
-    if (/\.dockerenv$|^boot\//.test(entry)) cpSync(join(from, entry), join(to, entry))
+    if (isWhole || /\.dockerenv$|^boot\//.test(entry))
+      cpSync(join(from, entry), join(to, entry), { verbatimSymlinks: true })
     else writeFileSync(join(to, entry), '')
   }
   if (readdirSync(to).length === 0) writeFileSync(join(to, '.gitkeep'), '')
@@ -304,6 +371,7 @@ const MAKERS: Record<string, () => string> = {
   builders: () => dataRoot('builders', BUILDERS),
   labels: () => dataRoot('labels', LABELS),
   holders: holdersDataRoot,
+  manual: manualDataRoot,
   started: startedDataRoot,
   indexes: () => dataRoot('indexes', INDEXES),
   containerd: containerdDataRoot,

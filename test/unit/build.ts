@@ -26,7 +26,8 @@ t.test('dist is what src makes, here and in another place', async (t) => {
   for (const name of ['minimist', 'smol-toml', 'columnify', 'wcwidth', 'defaults', 'clone', '@vercel']) {
     cpSync(join(PROJECT, 'node_modules', name), join(other, 'node_modules', name), { recursive: true })
   }
-  symlinkSync(join(PROJECT, 'node_modules/esbuild'), join(other, 'node_modules/esbuild'))
+  for (const name of ['esbuild', 'marked'])
+    symlinkSync(join(PROJECT, 'node_modules', name), join(other, 'node_modules', name))
   t.same(build(other, join(work, 'there')), here)
 })
 

@@ -13,15 +13,9 @@ const NOT_OURS = /^(?:test\/(?:cases|data-roots)\/|docs\/packages\.md$)/
 
 /** The lines of Markdown that are prose: no tables, no code, indented or fenced. */
 function markdownProse(line: string, state: { fenced: boolean }): boolean {
-  const isFence = line.startsWith('```')
+  const isFence = line.trimStart().startsWith('```')
   if (isFence) state.fenced = !state.fenced
   return !isFence && !state.fenced && !/^(?:\||\s*https?:| {4})/.test(line)
-}
-
-/** The lines of a man page that are filled: not those between .nf and .fi. */
-function manualProse(line: string, state: { fenced: boolean }): boolean {
-  if (/^\.(?:nf|fi)$/.test(line)) state.fenced = line === '.nf'
-  return !state.fenced
 }
 
 /** The formatter breaks all code that can be broken, but no comments. */
@@ -38,7 +32,6 @@ type Rule = { limit: number; counts: (line: string, state: { fenced: boolean }) 
 
 function ruleFor(path: string): Rule {
   if (path.endsWith('.md')) return { limit: PROSE, counts: markdownProse }
-  if (/\.[1-8]$/.test(path)) return { limit: PROSE, counts: manualProse }
   return { limit: CODE, counts: /\.m?[jt]s$/.test(path) ? comment : scriptLine }
 }
 
@@ -84,7 +77,7 @@ t.test('prose', async (t) => {
     `    ${words(121)}`,
   ]
   t.same(findLong('README.md', text.join('\n')), [2, 6])
-  t.same(findLong('docs/x.7', ['.nf', words(121), '.fi', words(120), words(121)].join('\n')), [5])
+  t.same(findLong('docs/man/x.7.md', ['  ```', words(121), '  ```', `  ${words(119)}`].join('\n')), [4])
 })
 
 t.test('comments, and scripts', async (t) => {

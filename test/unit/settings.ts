@@ -34,20 +34,13 @@ t.test('the defaults that it shows are the defaults', async (t) => {
 })
 
 t.test('the manual describes every setting, each with its default', async (t) => {
-  const manual = read('docs/hostext.conf.5')
-  t.same(
-    settingsIn(manual.replaceAll('.TP\n', '.TP '), /^\.SS \[(.*)\]$/, /^\.TP \.B ([A-Za-z]+)=$/).sort(),
-    KNOWN,
-  )
+  const manual = read('docs/man/hostext.conf.5.md')
+  t.same(settingsIn(manual, /^### \[(.*)\]$/, /^\* `([A-Za-z]+)=`:$/).sort(), KNOWN)
   const values = [...read('generators/hostext.conf').matchAll(/^#([A-Za-z]+)=(.+)$/gm)]
   t.equal(values.length, KNOWN.length - 3, 'all but DataRoot=, Skip= and Essential= have a default to name')
   for (const [, key, value] of values) {
-    const [, entry = ''] =
-      new RegExp(`^\\.B ${key}=\\n((?:(?!\\.TP|\\.SS|\\.SH).*\\n)*)`, 'm').exec(manual) ?? []
-    const plain = entry
-      .replaceAll(/^\.BR? /gm, '')
-      .replaceAll('\n', ' ')
-      .replaceAll(/ ([,:])/g, '$1')
+    const [, entry = ''] = new RegExp(`^\\* \`${key}=\`:\\n((?: .*\\n|\\n)*)`, 'm').exec(manual) ?? []
+    const plain = entry.replaceAll('`', '').replaceAll(/\s+/g, ' ')
     const named = plain.includes(`Default: ${value}.`) || plain.includes(`${value}, the default`)
     t.ok(named, `${key}=${value}: ${plain}`)
   }
