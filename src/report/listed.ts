@@ -37,7 +37,7 @@ export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll:
   const add = (row: Listed): void => void (rows.has(row.name) || rows.set(row.name, row))
   const differences = new Map(compareBoots(now, next).map((difference) => [difference.name, difference]))
   const culprits = new Set([...next.safety.culprits, ...(now?.safety.culprits ?? [])])
-  const line = next.safety.line ?? now?.safety.line ?? null
+  const bad = 'a stack with it did not boot well, and is not tried again ("hostext retry")'
 
   for (const extension of now?.extensions ?? []) {
     const difference = differences.get(extension.name)
@@ -55,8 +55,8 @@ export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll:
   }
   for (const stack of recorded.bad)
     for (const extension of stack.extensions)
-      if (culprits.has(extension.name)) add(stackedRow(root, stack, extension, 'bad', line, null))
-  for (const name of culprits) add(row({ name, image: '', id: '' }, 'bad', line))
+      if (culprits.has(extension.name)) add(stackedRow(root, stack, extension, 'bad', bad, null))
+  for (const name of culprits) add(row({ name, image: '', id: '' }, 'bad', bad))
   if (isAll)
     for (const stack of recorded.kept)
       for (const extension of stack.extensions)

@@ -5,7 +5,7 @@ import { marked } from 'marked'
 import type { Test } from 'tap'
 import { TREES } from '../../src/image/kept.js'
 import { prepareCase, withoutHashes } from './case.js'
-import { BUNDLE, PROJECT } from './paths.js'
+import { BUNDLE, COMMANDS_BUNDLE, PROJECT } from './paths.js'
 import { walk } from './tree.js'
 
 /**
@@ -53,9 +53,11 @@ export async function typeAgain(t: Test, { machine, booted, fresh, text }: Examp
   return commands.map((line) => `${line}\n${type(root, line.slice(2))}`).join('')
 }
 
-function hostext(root: string, words: string[]) {
-  const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: root }
-  return spawnSync(process.execPath, [BUNDLE, ...words], { encoding: 'utf8', env: environment })
+function hostext(root: string, words: string[], bundle = COMMANDS_BUNDLE) {
+  // As on a terminal of 80 columns that shows UTF-8.
+  const terminal = { COLUMNS: '80', LANG: 'C.UTF-8' }
+  const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...terminal }
+  return spawnSync(process.execPath, [bundle, ...words], { encoding: 'utf8', env: environment })
 }
 
 /** What it prints, on both streams. */
@@ -69,13 +71,13 @@ function type(root: string, command: string): string {
 /** As a boot leaves the machine: decided, and each tree where its mount unit shows it. */
 function boot(work: string, root: string, data: string): void {
   const directories = ['normal', 'early', 'late'].map((name) => join(work, name))
-  const { status, stderr } = hostext(root, directories)
+  const { status, stderr } = hostext(root, directories, BUNDLE)
   if (status !== 0) throw new Error(stderr)
   const run = join(root, 'run/hostext')
   // A boot that stays plain stacks nothing.
-  const list = join(run, 'stacked')
-  const stacked = existsSync(list) ? readFileSync(list, 'utf8').split('\n').filter(Boolean) : []
-  for (const [index, tree] of stacked.entries()) {
+  const report = join(run, 'boot.json')
+  const { extensions = [] } = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : {}
+  for (const [index, { tree }] of (extensions as { tree: string }[]).entries()) {
     if (readdirSync(run).includes(String(index))) rmdirSync(join(run, String(index)))
     symlinkSync(join(data, TREES, tree, 'tree'), join(run, String(index)))
   }
