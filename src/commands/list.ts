@@ -17,7 +17,7 @@ export function showList({ root, environment, options, screen }: Call): Answer {
 
 function describe({ name, image, number, rank, state, bytes, why }: Listed): Record<string, string> {
   return {
-    '#': number === null ? '-' : String(number),
+    no: number === null ? '-' : String(number),
     name,
     image,
     rank: rank?.split(', ', 1)[0] ?? '-',

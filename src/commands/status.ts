@@ -80,7 +80,9 @@ function describeBoot(report: BootReport): string[] {
   const isAbove = extensions.filter(({ above }) => above)
   const row = (extension: (typeof extensions)[number]): string =>
     `${String(extension.number).padStart(3)}  ${describeReported(extension)}, ${describeRank(extension)}`
-  const warnings = messages.filter(({ level, leftOut }) => !leftOut && ['error', 'warning'].includes(level))
+  const isOther = ({ level, text, leftOut }: (typeof messages)[number]): boolean =>
+    !leftOut && text !== report.safety.line && ['error', 'warning'].includes(level)
+  const warnings = messages.filter(isOther)
   return [
     field('root', root === 'stacked' ? 'stacked' : `${root}: ${why}`),
     ...(extensions.length > 0

@@ -34,7 +34,9 @@ export function judgeMachine(now: BootReport | undefined, next: BootReport): Ver
   const stacked = `${count} ${extensions.length === 1 ? 'is' : 'are'} stacked: ${names}`
   if (safety.kind === 'rolled back') {
     const where = now.root === 'stacked' ? `booted the last good stack: ${names}` : 'booted the plain root'
-    const why = safety.culprits.length > 0 ? `: because of ${printableList(safety.culprits)}` : ''
+    // A line says more: of a base that has changed, or what could not be prepared.
+    const line = safety.line?.replace(/^rolled back: /, '').split(': ', 1)[0]
+    const why = safety.culprits.length > 0 ? `: because of ${printableList(safety.culprits)}` : `: ${line}`
     return { kind: 'rolled back', line: `rolled back${why}; ${where}${also}` }
   }
   if (now.root !== 'stacked') {

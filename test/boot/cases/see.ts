@@ -72,7 +72,7 @@ esac
           verdict: { kind: 'on trial' },
           thisBoot: { root: 'stacked', etc: String, base: { kernel: /^\d/ } },
         })
-        t.match(reported(first, 'list'), /^0 {2}override +override:1 +override=10 +stacked +/m)
+        t.match(reported(first, 'list'), /^0 {3}override +override:1 +override=10 +stacked +/m)
         t.equal(statusOf(first, 'diff'), '0')
         t.match(reported(first, 'show'), '/usr/share/base/replaced, that of the root')
         t.match(reported(first, 'which'), /^\* {2}file +override \(override:1, .*\n +file +the root$/m)
@@ -119,7 +119,7 @@ esac
         t.match(reported(third, 'left-out'), /^hostext-left-out-one-layer\.target +loaded active active /m)
         t.match(reported(third, 'target-status'), '; left out: one-layer; on trial (boot 1)')
         t.match(entries(third, '1d851dc4d29d406f86f115b378eb9998'), [{ HOSTEXT_EXTENSION: 'one-layer' }])
-        t.match(reported(third, 'list'), /^- {2}one-layer +one-layer:1 +- +left out /m)
+        t.match(reported(third, 'list'), /^- {3}one-layer +one-layer:1 +- +left out /m)
 
         const last = bootOf(outcome, 4)
         t.match(

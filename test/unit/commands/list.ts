@@ -8,8 +8,8 @@ t.test('a row for each extension', async (t) => {
   const { call, root } = await runningCase(t, 'known-good')
   const { lines, document, status } = showList(call())
   t.equal(status, 0)
-  t.match(lines[0], /^# {2}NAME +IMAGE +RANK +STATE +SIZE +WHY$/)
-  t.match(lines[1], /^0 {2}override +override:1 +override=10 +stacked +\d+ B$/)
+  t.match(lines[0], /^NO {2}NAME +IMAGE +RANK +STATE +SIZE +WHY$/)
+  t.match(lines[1], /^0 {3}override +override:1 +override=10 +stacked +\d+ B$/)
   t.equal(lines.length, 5)
   const [first] = document.extensions as object[]
   t.match(first, { name: 'override', state: 'stacked', number: 0 })
@@ -19,7 +19,7 @@ t.test('a row for each extension', async (t) => {
   const { id } = boot.extensions[2]
   renameSync(join(root, 'var/lib/docker/containers', id), join(root, 'gone'))
   const [, , , gone] = showList(call()).lines
-  t.match(gone, /^2 {2}one-layer +one-layer:1 +feature +removed .*no such container$/)
+  t.match(gone, /^2 {3}one-layer +one-layer:1 +feature +removed .*no such container$/)
 })
 
 t.test('what was bad, and what is kept', async (t) => {
