@@ -55,7 +55,7 @@ export async function typeAgain(t: Test, { machine, booted, fresh, text }: Examp
 
 function hostext(root: string, words: string[], bundle = COMMANDS_BUNDLE) {
   // As on a terminal that is as wide as the manual has room for examples.
-  const terminal = { COLUMNS: '66', LANG: 'C.UTF-8' }
+  const terminal = { COLUMNS: '62', LANG: 'C.UTF-8' }
   const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...terminal }
   return spawnSync(process.execPath, [bundle, ...words], { encoding: 'utf8', env: environment })
 }
