@@ -4,6 +4,11 @@
 //   node build.mjs                        src -> dist/hostext.cjs and dist/licenses.txt
 //   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
 //   node build.mjs install --destdir DIR  all of it into a root file system
+//   node build.mjs deb                    build/deb/: the Debian packages, for both architectures
+//   node build.mjs release                build/release/: packages, archives, bill of materials, checksums
+//
+// A package or a release has the date of the last commit, or SOURCE_DATE_EPOCH, and nothing of the time and the
+// place at which it is made. --compression: the level of xz(1), 6 otherwise.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -24,10 +29,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import ncc from '@vercel/ncc'
 import { build } from 'esbuild'
 import minimist from 'minimist'
+import { buildDebs, DEBIAN_ARCHITECTURES } from './packaging/deb.mjs'
+import { hostextFiles, runtimeFiles } from './packaging/files.mjs'
 import { readBuiltins } from './packaging/runtime/builtin-texts.mjs'
 import { readElf } from './packaging/runtime/elf.mjs'
 import { neededLibraries } from './packaging/runtime/libraries.mjs'
@@ -35,10 +42,6 @@ import { fetchOfficial, moveInto, OFFICIAL } from './packaging/runtime/official.
 import { trimNode } from './packaging/runtime/trim.mjs'
 
 const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
-/** What the units of both passes run. */
-const STEPS = join(HERE, 'generators/steps')
-/** Settings of other programs: what keeps package managers from the locked root, and users from images. */
-const PACKAGES = join(HERE, 'generators/packages')
 /** How the runtime is made of an official build. */
 const TRIMMING = join(HERE, 'packaging/runtime')
 const BUILD = join(HERE, 'build')
@@ -59,7 +62,8 @@ async function buildBundle(out = join(HERE, 'dist')) {
       external: ['minimist'],
       metafile: true,
       platform: 'node',
-      target: `node${OFFICIAL.version}`,
+      // Where the runtime is a distribution's own, which may be older.
+      target: 'node20',
       format: 'cjs',
       charset: 'utf8',
       legalComments: 'none',
@@ -200,9 +204,7 @@ function install(destdir, arch) {
   const systemd = ['usr/lib/systemd', 'lib/systemd'].map((path) => join(destdir, path)).find(existsSync)
   if (!systemd) fail(`${destdir} is not a root file system with systemd`)
   const runtime = runtimeFor(arch)
-  const lib = join(destdir, 'usr/lib/hostext')
   const copy = (from, to, mode) => {
-    mkdirSync(dirname(to), { recursive: true })
     // Replaced, not overwritten: a running program keeps its file, and a power cut leaves the old or the new
     // one.
     const temporary = `${to}.new`
@@ -215,49 +217,23 @@ function install(destdir, arch) {
     closeSync(descriptor)
     execFileSync('mv', ['-fT', temporary, to])
   }
-  copy(join(runtime, 'node'), join(lib, 'node'), 0o755)
-  copy(join(runtime, 'LICENSE'), join(lib, 'LICENSE.node'), 0o644)
-  copy(join(HERE, 'dist/hostext.cjs'), join(lib, 'hostext.cjs'), 0o755)
-  copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
-  copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
-  copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
-  for (const script of readdirSync(STEPS).filter((name) => !isUnit(name)))
-    copy(join(STEPS, script), join(lib, script), script.endsWith('.sh') ? 0o644 : 0o755)
-  copy(join(PACKAGES, 'refuse'), join(lib, 'refuse'), 0o755)
-  for (const [name, directory] of [
-    ['dpkg.cfg', 'etc/dpkg/dpkg.cfg.d'],
-    ['apt.conf', 'etc/apt/apt.conf.d'],
-  ])
-    if (existsSync(join(destdir, dirname(directory))))
-      copy(join(PACKAGES, name), join(destdir, directory, 'hostext'), 0o644)
-  copy(join(PACKAGES, 'tmpfiles.conf'), join(destdir, 'usr/lib/tmpfiles.d/hostext.conf'), 0o644)
-  for (const name of ['nextroot', 'base']) mkdirSync(join(lib, name), { recursive: true })
-  mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
-  for (const page of ['hostext.7', 'hostext.8', 'hostext.conf.5']) {
-    copy(join(HERE, 'docs', page), join(destdir, 'usr/share/man', `man${page.at(-1)}`, page), 0o644)
+  const entries = [...runtimeFiles(runtime), ...hostextFiles(HERE, relative(destdir, systemd))]
+  const put = ({ from, to, mode, link, onlyIn }) => {
+    const path = join(destdir, to)
+    if (onlyIn && !existsSync(join(destdir, onlyIn))) return
+    mkdirSync(from || link ? dirname(path) : path, { recursive: true })
+    if (link && !lstatSync(path, { throwIfNoEntry: false })) symlinkSync(link, path)
+    if (from) copy(from, path, mode)
   }
-  for (const unit of readdirSync(STEPS).filter(isUnit))
-    copy(join(STEPS, unit), join(systemd, 'system', unit), 0o644)
-  const wants = join(systemd, 'system/multi-user.target.wants')
-  mkdirSync(wants, { recursive: true })
-  const watched = join(wants, 'hostext-prepare.path')
-  if (!lstatSync(watched, { throwIfNoEntry: false })) symlinkSync('../hostext-prepare.path', watched)
-  const link = join(destdir, 'usr/bin/hostext')
-  if (!lstatSync(link, { throwIfNoEntry: false })) {
-    mkdirSync(dirname(link), { recursive: true })
-    symlinkSync('../lib/hostext/hostext.cjs', link)
-  }
+  // Once the stub is in place, hostext takes part in the next boot.
+  const stub = entries.pop()
+  for (const entry of entries) put(entry)
   if (arch === process.arch && process.getuid() === 0) runInRoot(destdir)
   else
     console.error(
-      `not tried: ${join(lib, 'node')} needs ${readFileSync(join(runtime, 'libraries.txt'), 'utf8').trim().split('\n').join(', ')}`,
+      `not tried: ${join(destdir, 'usr/lib/hostext/node')} needs ${readFileSync(join(runtime, 'libraries.txt'), 'utf8').trim().split('\n').join(', ')}`,
     )
-  // Last: once the stub is in place, hostext takes part in the next boot.
-  copy(
-    join(HERE, 'generators/hostext-generator'),
-    join(systemd, 'system-generators/hostext-generator'),
-    0o755,
-  )
+  put(stub)
   console.log(`hostext ${VERSION} is in ${destdir}; it takes effect at the next boot`)
   // It is better to learn here than on the device whether rollback will work.
   const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: destdir === '/' ? '' : destdir }
@@ -267,8 +243,55 @@ function install(destdir, arch) {
   })
 }
 
-function isUnit(name) {
-  return /\.(?:service|path)$/.test(name)
+/** The seconds since 1970 that everything in a package or a release has as its time. */
+function sourceTime() {
+  const given = process.env.SOURCE_DATE_EPOCH
+  if (given !== undefined) {
+    if (!/^\d{1,11}$/.test(given)) fail(`SOURCE_DATE_EPOCH is ${JSON.stringify(given)}, not a number of seconds`)
+    return Number(given)
+  }
+  try {
+    const words = ['-C', HERE, 'log', '-1', '--format=%ct']
+    return Number(execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }))
+  } catch {
+    return fail('this is not a git checkout: SOURCE_DATE_EPOCH must say which date the packages have')
+  }
+}
+
+/** What packages and releases are made of. */
+async function sources(out) {
+  process.umask(0o022)
+  await buildBundle()
+  return {
+    project: HERE,
+    runtimes: Object.fromEntries(Object.keys(DEBIAN_ARCHITECTURES).map((each) => [each, runtimeFor(each)])),
+    version: VERSION,
+    time: sourceTime(),
+    out,
+    compression: options.compression || '6',
+  }
+}
+
+/** Makes packages, for whoever started this: what is wrong is one line or what dpkg-buildpackage(1) says. */
+async function deb(out) {
+  const wanted = await sources(out)
+  try {
+    for (const name of buildDebs(wanted)) console.log(join(out, name))
+  } catch (error) {
+    fail(error.message)
+  }
+}
+
+/** The same for a release. */
+async function release(out) {
+  // Only a release needs the package that writes bills of materials.
+  const { buildRelease } = await import('./packaging/release.mjs')
+  const wanted = await sources(out)
+  try {
+    for (const name of await buildRelease(wanted)) console.log(join(out, name))
+  } catch (error) {
+    fail(error.message)
+  }
 }
 
 function fail(message) {
@@ -279,9 +302,14 @@ function fail(message) {
 const {
   _: [command = 'build'],
   ...options
-} = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out'] })
+} = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out', 'compression'] })
 const arch = options.arch || process.arch
 if (command === 'build') await buildBundle(options.out && resolve(options.out))
 else if (command === 'runtime') console.log(runtimeFor(arch))
 else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
-else fail('build [--out DIR] | runtime [--arch x64|arm64] | install --destdir DIR [--arch x64|arm64]')
+else if (command === 'deb') await deb(resolve(options.out || join(BUILD, 'deb')))
+else if (command === 'release') await release(resolve(options.out || join(BUILD, 'release')))
+else
+  fail(
+    'build [--out DIR] | runtime [--arch x64|arm64] | install --destdir DIR [--arch x64|arm64] | deb [--out DIR] | release [--out DIR]',
+  )
