@@ -247,7 +247,8 @@ function install(destdir, arch) {
 function sourceTime() {
   const given = process.env.SOURCE_DATE_EPOCH
   if (given !== undefined) {
-    if (!/^\d{1,11}$/.test(given)) fail(`SOURCE_DATE_EPOCH is ${JSON.stringify(given)}, not a number of seconds`)
+    if (!/^\d{1,11}$/.test(given))
+      fail(`SOURCE_DATE_EPOCH is ${JSON.stringify(given)}, not a number of seconds`)
     return Number(given)
   }
   try {

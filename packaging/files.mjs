@@ -1,5 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
-import { chmodSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
 /** Where hostext is, in every root file system. */
@@ -70,13 +69,11 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
       to: `${COMPLETION[name]}`,
       mode: 0o644,
     })),
-    ...steps
-      .filter(isUnit)
-      .map((name) => ({
-        from: at(`generators/steps/${name}`),
-        to: `${systemd}/system/${name}`,
-        mode: 0o644,
-      })),
+    ...steps.filter(isUnit).map((name) => ({
+      from: at(`generators/steps/${name}`),
+      to: `${systemd}/system/${name}`,
+      mode: 0o644,
+    })),
     {
       to: `${systemd}/system/multi-user.target.wants/hostext-prepare.path`,
       link: '../hostext-prepare.path',

@@ -58,7 +58,8 @@ export function dependsOf(elf) {
 /** @param {number} symbols the last part of GLIBCXX_3.4.N */
 function gccWith(symbols) {
   const found = GCC_WITH.find(([number]) => symbols <= number)
-  if (!found) throw new Error(`packaging/debian/depends.mjs does not know which GCC has GLIBCXX_3.4.${symbols}`)
+  if (!found)
+    throw new Error(`packaging/debian/depends.mjs does not know which GCC has GLIBCXX_3.4.${symbols}`)
   return found[1]
 }
 
