@@ -4,8 +4,8 @@
 //   node build.mjs                        src -> dist/hostext.cjs and dist/licenses.txt
 //   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
 //   node build.mjs install --destdir DIR  all of it into a root file system
-//   node build.mjs deb                    build/deb/: the Debian packages, for both architectures
-//   node build.mjs release                build/release/: packages, archives, bill of materials, checksums
+//   node build.mjs deb [--arch x64]       build/deb/: the Debian packages
+//   node build.mjs release [--arch x64]   build/release/: packages, archives, bill of materials, checksums
 //
 // A package or a release has the date of the last commit, or SOURCE_DATE_EPOCH, and nothing of the time and the
 // place at which it is made. --compression: the level of xz(1), 6 otherwise.
@@ -50,6 +50,7 @@ const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).ver
 /**
  * Compiles src with esbuild, then bundles the result with ncc, which adds minimist and its licence. The other
  * packages are modules, of which esbuild takes only what is used: each start of the program reads all of it.
+ * Returns the names of all of them.
  */
 async function buildBundle(out = join(HERE, 'dist')) {
   const work = mkdtempSync(join(HERE, '.build-'))
@@ -86,12 +87,14 @@ async function buildBundle(out = join(HERE, 'dist')) {
     chmodSync(join(out, 'hostext.cjs'), 0o755)
     // From there our own package is one of those packaged; its licence is beside this file.
     const licenses = String(assets['licenses.txt'].source)
-    const others = packagesOf(metafile).map((name) => {
+    const packages = packagesOf(metafile)
+    const others = packages.map((name) => {
       const directory = join(HERE, 'node_modules', name)
       const { license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
       return `\n${name}\n${license}\n${readFileSync(join(directory, 'LICENSE'), 'utf8')}`
     })
     writeFileSync(join(out, 'licenses.txt'), licenses.slice(licenses.indexOf('minimist\n')) + others.join(''))
+    return ['minimist', ...packages]
   } finally {
     process.chdir(HERE)
     rmSync(work, { recursive: true })
@@ -262,10 +265,12 @@ function sourceTime() {
 /** What packages and releases are made of. */
 async function sources(out) {
   process.umask(0o022)
-  await buildBundle()
+  const packages = await buildBundle()
+  const arches = options.arch ? [options.arch] : Object.keys(DEBIAN_ARCHITECTURES)
   return {
     project: HERE,
-    runtimes: Object.fromEntries(Object.keys(DEBIAN_ARCHITECTURES).map((each) => [each, runtimeFor(each)])),
+    packages,
+    runtimes: Object.fromEntries(arches.map((each) => [each, runtimeFor(each)])),
     version: VERSION,
     time: sourceTime(),
     out,
@@ -289,7 +294,7 @@ async function release(out) {
   const { buildRelease } = await import('./packaging/release.mjs')
   const wanted = await sources(out)
   try {
-    for (const name of await buildRelease(wanted)) console.log(join(out, name))
+    for (const name of buildRelease(wanted)) console.log(join(out, name))
   } catch (error) {
     fail(error.message)
   }

@@ -17,6 +17,9 @@ const PACKAGES = [
   'libc6-dev',
   'shellcheck',
   'kmod',
+  'debhelper',
+  'lintian',
+  'faketime',
 ]
 
 /**
