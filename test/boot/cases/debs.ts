@@ -63,7 +63,7 @@ function succeeded(t: Test, boot: Outcome, ...keys: string[]): void {
 }
 
 export function cases(): Case[] {
-  return [lifeCase(), upgradeCase('good'), upgradeCase('on trial')]
+  return [lifeCase(), upgradeCase('good'), upgradeCase('on trial'), nodejsCase()]
 }
 
 function lifeCase(): Case {
@@ -178,6 +178,54 @@ report after cat /run/hostext.decision
       isStackedWithExtension(t, fourth)
       t.match(reported(fourth, 'after'), /on trial: boot 1 of 2[\s\S]*marked good/)
       t.not(reported(fourth, 'versions'), reported(second, 'versions'), 'it is the new version')
+    },
+  }
+}
+
+/** Debian's nodejs is the runtime where the one of hostext is not installed, or no longer. */
+function nodejsCase(): Case {
+  return {
+    name: 'Debian packages: with the nodejs of Debian',
+    boot: 'container',
+    // Debian 12 has version 18.
+    releases: ['trixie', 'forky'],
+    fullOnly: true,
+    machine: {
+      ...machine(
+        'nodejs',
+        `
+case $boot in
+1)
+	report install apt_get install /var/debs/current/hostext_*.deb
+	report create create
+	;;
+3)
+	report install apt_get install /var/debs/current/hostext-runtime_*.deb
+	report own test -f /usr/lib/hostext/node -a ! -h /usr/lib/hostext/node
+	report remove apt_get remove hostext-runtime
+	report version hostext --version
+	;;
+esac
+report linked readlink /usr/lib/hostext/node
+report nodejs node --version
+`,
+      ),
+      boots: [{}, {}, PLAIN, {}],
+    },
+    check(t, outcome) {
+      isClean(t, outcome)
+      const [first, second, third, fourth] = [1, 2, 3, 4].map((number) => bootOf(outcome, number)) as [
+        Outcome,
+        Outcome,
+        Outcome,
+        Outcome,
+      ]
+      succeeded(t, first, 'install', 'create')
+      succeeded(t, third, 'install', 'own', 'remove', 'version')
+      for (const boot of [first, second, third, fourth])
+        t.equal(reported(boot, 'linked'), '../../bin/node', 'the runtime is that of Debian')
+      for (const boot of [second, fourth]) isStackedWithExtension(t, boot)
+      t.notMatch(reported(second, 'versions'), /hostext-runtime/)
     },
   }
 }
