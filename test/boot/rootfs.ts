@@ -36,9 +36,8 @@ const INITRAMFS = {
 /**
  * `device`: it also has Docker, enabled, like the devices that hostext is for. `podman`: it has Podman
  * instead. `storage`: it has what mounts encrypted disks, volume groups, shares and compressed memory.
- * `nodejs`: a device with Debian's nodejs.
  */
-export type Kind = 'plain' | 'device' | 'podman' | 'storage' | 'nodejs'
+export type Kind = 'plain' | 'device' | 'podman' | 'storage'
 /**
  * Includes the recommended packages that `docker run` and `docker build` need: Debian 12's engine needs
  * apparmor_parser, and has BuildKit without buildx.
@@ -172,10 +171,6 @@ const ADDED: Record<Exclude<Kind, 'plain'>, (release: Release, root: string) => 
   device: addDocker,
   podman: (_, root) => install(root, PODMAN_PACKAGES),
   storage: addStorage,
-  nodejs(release, root) {
-    addDocker(release, root)
-    install(root, ['nodejs'])
-  },
 }
 
 function withMore(release: Release, kind: Exclude<Kind, 'plain'>): string {

@@ -1,10 +1,11 @@
-import { cpSync, mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { installedRoot } from '../../packages/roots.js'
 import { BASE_REPORT, bootOf, type Case, isClean, isStacked, MARKED, said } from '../checks.js'
 import { debs } from '../debs.js'
 import { type Outcome, reported } from '../machine.js'
-import { debian, type Kind } from '../rootfs.js'
+import { debian, type Release } from '../rootfs.js'
 
 /** Turns hostext off: on the locked root no package can be changed. */
 const PLAIN = { commandLine: ['balena.nohostext'] }
@@ -29,17 +30,28 @@ report versions versions
 report node readlink /usr/lib/hostext/node
 `
 
-/** A machine with Debian and its docker.io, without hostext, and with the packages in /root/debs. */
-function machine(kind: Kind, script: string): Case['machine'] {
+const device = (release: Release): string => debian(release, 'device').root
+
+/** A device that has Debian's nodejs, too. */
+function withNodejs(release: Release): string {
+  const packages = ['docker.io', 'docker-cli', 'docker-buildx', 'nodejs'].map((name) => ({ name }))
+  return installedRoot(release, { name: 'nodejs', packages }).root
+}
+
+/** A machine with Debian and its docker.io, without hostext, and with the packages in /var/debs. */
+function machine(script: string, base = device): Case['machine'] {
   return {
     device: true,
-    base: (release) => debian(release, kind).root,
+    base,
     files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' },
     prepare(root) {
       const { current, older } = debs()
       mkdirSync(join(root, 'var/debs'))
       cpSync(current, join(root, 'var/debs/current'), { recursive: true })
       cpSync(older, join(root, 'var/debs/older'), { recursive: true })
+      // As every device: addDocker() in rootfs.ts.
+      mkdirSync(join(root, 'etc/docker'), { recursive: true })
+      writeFileSync(join(root, 'etc/docker/daemon.json'), '{ "iptables": false, "bridge": "none" }\n')
     },
     script: `${BASE_REPORT}${TOOLS}${script}`,
   }
@@ -72,7 +84,6 @@ function lifeCase(): Case {
     boot: 'container',
     machine: {
       ...machine(
-        'device',
         `
 case $boot in
 1)
@@ -138,7 +149,6 @@ function upgradeCase(state: 'good' | 'on trial'): Case {
     fullOnly: state === 'on trial',
     machine: {
       ...machine(
-        'device',
         `
 case $boot in
 1)
@@ -192,7 +202,6 @@ function nodejsCase(): Case {
     fullOnly: true,
     machine: {
       ...machine(
-        'nodejs',
         `
 case $boot in
 1)
@@ -209,6 +218,7 @@ esac
 report linked readlink /usr/lib/hostext/node
 report nodejs node --version
 `,
+        withNodejs,
       ),
       boots: [{}, {}, PLAIN, {}],
     },
