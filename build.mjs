@@ -7,8 +7,8 @@
 //   node build.mjs deb [--arch x64]       build/deb/: the Debian packages
 //   node build.mjs release [--arch x64]   build/release/: packages, archives, bill of materials, checksums
 //
-// A package or a release has the date of the last commit, or SOURCE_DATE_EPOCH, and nothing of the time and the
-// place at which it is made. --compression: the level of xz(1), 6 otherwise.
+// A package or a release has the date of the last commit, or SOURCE_DATE_EPOCH, and nothing of the time and
+// the place at which it is made. --compression: the level of xz(1), 6 otherwise.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -24,6 +24,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -226,6 +227,8 @@ function install(destdir, arch) {
     if (onlyIn && !existsSync(join(destdir, onlyIn))) return
     mkdirSync(from || link ? dirname(path) : path, { recursive: true })
     if (link && !lstatSync(path, { throwIfNoEntry: false })) symlinkSync(link, path)
+    // An older version had another program there. Somebody else's stays.
+    else if (link && isOwnLink(path)) execFileSync('ln', ['-sfT', link, path])
     if (from) copy(from, path, mode)
   }
   // Once the stub is in place, hostext takes part in the next boot.
@@ -298,6 +301,11 @@ async function release(out) {
   } catch (error) {
     fail(error.message)
   }
+}
+
+/** Whether there is a link to a program of hostext. */
+function isOwnLink(path) {
+  return lstatSync(path).isSymbolicLink() && readlinkSync(path).startsWith('../lib/hostext/')
 }
 
 function fail(message) {

@@ -10,7 +10,8 @@ import { hostextFiles, runtimeFiles, stage } from './files.mjs'
  * Makes all artefacts of a release in the new directory `out`: the Debian packages; for whoever builds the
  * image of a device, an archive to be unpacked over its root file system, for each architecture, and one
  * without a runtime; the bill of materials; and the checksums of all of them. Returns the names of the files.
- * @param {Parameters<typeof buildDebs>[0] & { packages: string[] }} wanted `packages`: what is in the bundles.
+ * @param {Parameters<typeof buildDebs>[0] & { packages: string[] }} wanted With the npm packages that are in
+ *   the bundles.
  * @returns {string[]}
  */
 export function buildRelease(wanted) {
@@ -32,7 +33,9 @@ export function buildRelease(wanted) {
   return [...names, 'SHA256SUMS']
 }
 
-/** Makes an archive that has nothing of this machine or of the time: "Reproducibility" in GNU tar's manual. */
+/**
+ * Makes an archive that has nothing of this machine or of the time: "Reproducibility" in GNU tar's manual.
+ */
 function archive({ version, time, out, compression = '6' }, arch, entries) {
   const work = mkdtempSync(join(out, '.archive-'))
   try {

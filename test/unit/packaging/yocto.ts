@@ -15,7 +15,9 @@ const RECIPES = join(LAYER, 'recipes-core/hostext')
 
 type Recipe = { variables: Map<string, string>; functions: Map<string, string>; others: string[] }
 
-/** Reads the syntax that the layer uses: assignments, functions, directives. Throws an Error for other lines. */
+/**
+ * Reads the syntax that the layer uses: assignments, functions, directives. Throws an Error for other lines.
+ */
 function read(path: string): Recipe {
   const recipe: Recipe = { variables: new Map(), functions: new Map(), others: [] }
   const text = readFileSync(path, 'utf8').replaceAll(/\\\n/g, ' ')
