@@ -64,11 +64,9 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
       to: `usr/share/man/man${page.at(-1)}/${basename(page)}`,
       mode: 0o644,
     })),
-    ...names('dist/completion').map((name) => ({
-      from: at(`dist/completion/${name}`),
-      to: `${COMPLETION[name]}`,
-      mode: 0o644,
-    })),
+    ...Object.entries(COMPLETION)
+      .filter(([shell]) => names('dist/completion').includes(shell))
+      .map(([shell, to]) => ({ from: at(`dist/completion/${shell}`), to, mode: 0o644 })),
     ...steps.filter(isUnit).map((name) => ({
       from: at(`generators/steps/${name}`),
       to: `${systemd}/system/${name}`,
@@ -87,7 +85,7 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
   ]
 }
 
-/** Where shells look for completions, by the name of the file in dist/completion. */
+/** Where shells look for completions, by the file in dist/completion. */
 const COMPLETION = {
   bash: 'usr/share/bash-completion/completions/hostext',
   zsh: 'usr/share/zsh/vendor-completions/_hostext',
