@@ -5,6 +5,11 @@
 //   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
 //   node build.mjs manual [--out DIR]     build/man/: the manual pages, to look at them
 //   node build.mjs install --destdir DIR  all of it into a root file system
+//   node build.mjs deb [--arch x64]       build/deb/: the Debian packages
+//   node build.mjs release [--arch x64]   build/release/: packages, archives, bill of materials, checksums
+//
+// A package or a release has the date of the last commit, or SOURCE_DATE_EPOCH, and nothing of the time and
+// the place at which it is made. --compression: the level of xz(1), 6 otherwise.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,15 +25,18 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import ncc from '@vercel/ncc'
 import { build } from 'esbuild'
 import minimist from 'minimist'
+import { buildDebs, DEBIAN_ARCHITECTURES } from './packaging/deb.mjs'
+import { hostextFiles, MANUAL, runtimeFiles } from './packaging/files.mjs'
 import { writeManual } from './packaging/manual/manual.mjs'
 import { readBuiltins } from './packaging/runtime/builtin-texts.mjs'
 import { readElf } from './packaging/runtime/elf.mjs'
@@ -37,12 +45,6 @@ import { fetchOfficial, moveInto, OFFICIAL } from './packaging/runtime/official.
 import { trimNode } from './packaging/runtime/trim.mjs'
 
 const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
-/** What the units of both passes run. */
-const STEPS = join(HERE, 'generators/steps')
-/** Settings of other programs: what keeps package managers from the locked root, and users from images. */
-const PACKAGES = join(HERE, 'generators/packages')
-/** The manual pages, in Markdown. */
-const MANUAL = join(HERE, 'docs/man')
 /** How the runtime is made of an official build. */
 const TRIMMING = join(HERE, 'packaging/runtime')
 const BUILD = join(HERE, 'build')
@@ -61,10 +63,12 @@ async function buildBundles(out = join(HERE, 'dist')) {
     for (const [other, license] of await buildBundle(name, entry, out)) packages.set(other, license)
   const licenses = [...packages].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, license]) => license)
   writeFileSync(join(out, 'licenses.txt'), licenses.join('\n'))
+  mkdirSync(join(out, 'completion'), { recursive: true })
   for (const shell of ['bash', 'zsh']) {
     const words = [join(out, 'commands.cjs'), 'completion', shell]
-    writeFileSync(join(out, `hostext.${shell}`), execFileSync(process.execPath, words))
+    writeFileSync(join(out, 'completion', shell), execFileSync(process.execPath, words))
   }
+  return [...packages.keys()].map((directory) => directory.slice('node_modules/'.length))
 }
 
 /**
@@ -83,7 +87,8 @@ async function buildBundle(name, entry, out) {
       external: EXTERNAL,
       metafile: true,
       platform: 'node',
-      target: `node${OFFICIAL.version}`,
+      // Where the runtime is a distribution's own, which may be older.
+      target: 'node20',
       format: 'cjs',
       charset: 'utf8',
       legalComments: 'none',
@@ -227,9 +232,7 @@ function install(destdir, arch) {
   const systemd = ['usr/lib/systemd', 'lib/systemd'].map((path) => join(destdir, path)).find(existsSync)
   if (!systemd) fail(`${destdir} is not a root file system with systemd`)
   const runtime = runtimeFor(arch)
-  const lib = join(destdir, 'usr/lib/hostext')
   const copy = (from, to, mode) => {
-    mkdirSync(dirname(to), { recursive: true })
     // Replaced, not overwritten: a running program keeps its file, and a power cut leaves the old or the new
     // one.
     const temporary = `${to}.new`
@@ -242,55 +245,25 @@ function install(destdir, arch) {
     closeSync(descriptor)
     execFileSync('mv', ['-fT', temporary, to])
   }
-  copy(join(runtime, 'node'), join(lib, 'node'), 0o755)
-  copy(join(runtime, 'LICENSE'), join(lib, 'LICENSE.node'), 0o644)
-  for (const bundle of Object.keys(BUNDLES)) copy(join(HERE, 'dist', bundle), join(lib, bundle), 0o755)
-  copy(join(HERE, 'dist/licenses.txt'), join(lib, 'licenses.txt'), 0o644)
-  copy(join(HERE, 'LICENSE'), join(lib, 'LICENSE'), 0o644)
-  copy(join(HERE, 'generators/hostext.conf'), join(lib, 'hostext.conf'), 0o644)
-  for (const script of readdirSync(STEPS).filter((name) => !isUnit(name)))
-    copy(join(STEPS, script), join(lib, script), script.endsWith('.sh') ? 0o644 : 0o755)
-  copy(join(PACKAGES, 'refuse'), join(lib, 'refuse'), 0o755)
-  for (const [name, directory] of [
-    ['dpkg.cfg', 'etc/dpkg/dpkg.cfg.d'],
-    ['apt.conf', 'etc/apt/apt.conf.d'],
-  ])
-    if (existsSync(join(destdir, dirname(directory))))
-      copy(join(PACKAGES, name), join(destdir, directory, 'hostext'), 0o644)
-  copy(
-    join(HERE, 'generators/hostext.catalog'),
-    join(destdir, 'usr/lib/systemd/catalog/hostext.catalog'),
-    0o644,
-  )
-  copy(join(HERE, 'dist/hostext.bash'), join(destdir, 'usr/share/bash-completion/completions/hostext'), 0o644)
-  copy(join(HERE, 'dist/hostext.zsh'), join(destdir, 'usr/share/zsh/vendor-completions/_hostext'), 0o644)
-  copy(join(PACKAGES, 'tmpfiles.conf'), join(destdir, 'usr/lib/tmpfiles.d/hostext.conf'), 0o644)
-  for (const name of ['nextroot', 'base']) mkdirSync(join(lib, name), { recursive: true })
-  mkdirSync(join(destdir, 'etc/hostext.conf.d'), { recursive: true })
-  for (const page of writeManual(MANUAL, VERSION, join(BUILD, 'man')))
-    copy(page, join(destdir, 'usr/share/man', `man${page.at(-1)}`, basename(page)), 0o644)
-  for (const unit of readdirSync(STEPS).filter(isUnit))
-    copy(join(STEPS, unit), join(systemd, 'system', unit), 0o644)
-  const wants = join(systemd, 'system/multi-user.target.wants')
-  mkdirSync(wants, { recursive: true })
-  const watched = join(wants, 'hostext-prepare.path')
-  if (!lstatSync(watched, { throwIfNoEntry: false })) symlinkSync('../hostext-prepare.path', watched)
-  const link = join(destdir, 'usr/bin/hostext')
-  mkdirSync(dirname(link), { recursive: true })
-  // Earlier versions had one bundle.
-  rmSync(link, { force: true })
-  symlinkSync('../lib/hostext/commands.cjs', link)
+  const entries = [...runtimeFiles(runtime), ...hostextFiles(HERE, relative(destdir, systemd))]
+  const put = ({ from, to, mode, link, onlyIn }) => {
+    const path = join(destdir, to)
+    if (onlyIn && !existsSync(join(destdir, onlyIn))) return
+    mkdirSync(from || link ? dirname(path) : path, { recursive: true })
+    if (link && !lstatSync(path, { throwIfNoEntry: false })) symlinkSync(link, path)
+    // An older version had another program there. Somebody else's stays.
+    else if (link && isOwnLink(path)) execFileSync('ln', ['-sfT', link, path])
+    if (from) copy(from, path, mode)
+  }
+  // Once the stub is in place, hostext takes part in the next boot.
+  const stub = entries.pop()
+  for (const entry of entries) put(entry)
   if (arch === process.arch && process.getuid() === 0) runInRoot(destdir)
   else
     console.error(
-      `not tried: ${join(lib, 'node')} needs ${readFileSync(join(runtime, 'libraries.txt'), 'utf8').trim().split('\n').join(', ')}`,
+      `not tried: ${join(destdir, 'usr/lib/hostext/node')} needs ${readFileSync(join(runtime, 'libraries.txt'), 'utf8').trim().split('\n').join(', ')}`,
     )
-  // Last: once the stub is in place, hostext takes part in the next boot.
-  copy(
-    join(HERE, 'generators/hostext-generator'),
-    join(systemd, 'system-generators/hostext-generator'),
-    0o755,
-  )
+  put(stub)
   console.log(`hostext ${VERSION} is in ${destdir}; it takes effect at the next boot`)
   // It is better to learn here than on the device whether rollback will work.
   const environment = { PATH: process.env.PATH, HOSTEXT_ROOT: destdir === '/' ? '' : destdir }
@@ -300,8 +273,63 @@ function install(destdir, arch) {
   })
 }
 
-function isUnit(name) {
-  return /\.(?:service|path)$/.test(name)
+/** The seconds since 1970 that everything in a package or a release has as its time. */
+function sourceTime() {
+  const given = process.env.SOURCE_DATE_EPOCH
+  if (given !== undefined) {
+    if (!/^\d{1,11}$/.test(given))
+      fail(`SOURCE_DATE_EPOCH is ${JSON.stringify(given)}, not a number of seconds`)
+    return Number(given)
+  }
+  try {
+    const words = ['-C', HERE, 'log', '-1', '--format=%ct']
+    return Number(execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }))
+  } catch {
+    return fail('this is not a git checkout: SOURCE_DATE_EPOCH must say which date the packages have')
+  }
+}
+
+/** What packages and releases are made of. */
+async function sources(out) {
+  process.umask(0o022)
+  const packages = await buildBundles()
+  const arches = options.arch ? [options.arch] : Object.keys(DEBIAN_ARCHITECTURES)
+  return {
+    project: HERE,
+    packages,
+    runtimes: Object.fromEntries(arches.map((each) => [each, runtimeFor(each)])),
+    version: VERSION,
+    time: sourceTime(),
+    out,
+    compression: options.compression || '6',
+  }
+}
+
+/** Makes packages, for whoever started this: what is wrong is one line or what dpkg-buildpackage(1) says. */
+async function deb(out) {
+  const wanted = await sources(out)
+  try {
+    for (const name of buildDebs(wanted)) console.log(join(out, name))
+  } catch (error) {
+    fail(error.message)
+  }
+}
+
+/** The same for a release. */
+async function release(out) {
+  // Only a release needs the package that writes bills of materials.
+  const { buildRelease } = await import('./packaging/release.mjs')
+  const wanted = await sources(out)
+  try {
+    for (const name of buildRelease(wanted)) console.log(join(out, name))
+  } catch (error) {
+    fail(error.message)
+  }
+}
+
+/** Whether there is a link to a program of hostext. */
+function isOwnLink(path) {
+  return lstatSync(path).isSymbolicLink() && readlinkSync(path).startsWith('../lib/hostext/')
 }
 
 function fail(message) {
@@ -312,15 +340,21 @@ function fail(message) {
 const {
   _: [command = 'build'],
   ...options
-} = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out'] })
+} = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out', 'compression'] })
 const arch = options.arch || process.arch
 if (command === 'build') await buildBundles(options.out && resolve(options.out))
 else if (command === 'runtime') console.log(runtimeFor(arch))
 else if (command === 'manual') {
-  const pages = writeManual(MANUAL, VERSION, options.out ? resolve(options.out) : join(BUILD, 'man'))
+  const pages = writeManual(
+    join(HERE, MANUAL),
+    VERSION,
+    options.out ? resolve(options.out) : join(BUILD, 'man'),
+  )
   console.log(pages.join('\n'))
 } else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
+else if (command === 'deb') await deb(resolve(options.out || join(BUILD, 'deb')))
+else if (command === 'release') await release(resolve(options.out || join(BUILD, 'release')))
 else
   fail(
-    'build [--out DIR] | runtime [--arch x64|arm64] | manual [--out DIR] | install --destdir DIR [--arch x64|arm64]',
+    'build [--out DIR] | runtime [--arch x64|arm64] | manual [--out DIR] | install --destdir DIR [--arch x64|arm64] | deb [--out DIR] | release [--out DIR]',
   )

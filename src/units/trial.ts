@@ -49,7 +49,7 @@ StandardError=append:${MOUNT_LOG}
  * start, but then the names of labels have the same hashes in every process, and whoever makes an image can
  * give it labels that collide (docs/design.md, "Fast").
  */
-export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1', '--disable-sigusr1']
+export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1']
 
 /**
  * Reboots a trial that is not marked good in time. A process and not a timer, because an extension may break

@@ -1,36 +1,18 @@
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { PROJECT } from '../support/paths.js'
 import { cached } from './cache.js'
 import type { Machine } from './machine.js'
 import { debian, type Kind, type Release } from './rootfs.js'
+import { hashOfSources } from './sources.js'
 
 /** The root file system with this checkout's hostext installed by `build.mjs install`. */
 function installed(release: Release, kind: Kind): string {
   const { root } = debian(release, kind)
-  const hash = createHash('sha256').update(root)
-  for (const path of ['build.mjs', 'package.json', 'dist', 'generators', 'docs/man', 'packaging/manual']) {
-    const full = join(PROJECT, path)
-    const names = statSync(full).isDirectory()
-      ? readdirSync(full, { recursive: true, encoding: 'utf8' })
-      : ['']
-    for (const file of names.sort().map((name) => join(full, name)))
-      if (statSync(file).isFile()) hash.update(file.slice(PROJECT.length)).update(readFileSync(file))
-  }
   const name = kind === 'plain' ? `installed-${release}` : `installed-${kind}-${release}`
-  return cached(name, hash.digest('hex'), (directory) => {
+  return cached(name, `${root} ${hashOfSources()}`, (directory) => {
     execFileSync('cp', ['-a', `${root}/.`, directory])
     // With a wrong umask: it takes away permissions that others need, and leaves some that they must not
     // have.

@@ -18,6 +18,9 @@ const PACKAGES = [
   'shellcheck',
   'kmod',
   'mandoc',
+  'debhelper',
+  'lintian',
+  'faketime',
 ]
 
 /**

@@ -15,7 +15,13 @@ function build(directory: string, out: string): Record<string, string> {
 t.test('dist is what src makes, here and in another place', async (t) => {
   const work = makeTree(t)
   const here = build(PROJECT, join(work, 'here'))
-  t.same(Object.keys(here), ['commands.cjs', 'hostext.bash', 'hostext.cjs', 'hostext.zsh', 'licenses.txt'])
+  t.same(Object.keys(here), [
+    'commands.cjs',
+    'completion/bash',
+    'completion/zsh',
+    'hostext.cjs',
+    'licenses.txt',
+  ])
   t.same(here, readTree(join(PROJECT, 'dist')), 'dist is stale: run npm run build')
 
   const other = join(work, 'another/checkout')

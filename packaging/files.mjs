@@ -1,0 +1,140 @@
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { writeManual } from './manual/manual.mjs'
+
+/** Where hostext is, in every root file system. */
+const LIB = 'usr/lib/hostext'
+/** The manual pages, in Markdown. */
+export const MANUAL = 'docs/man'
+/** A bundle that is typed and not booted, if there is one; /usr/bin/hostext is a link to it. */
+const TYPED = 'commands.cjs'
+
+/**
+ * @typedef {object} Entry A file, a link or a directory of a root file system that has hostext.
+ * @property {string} to Its path there, without the first slash.
+ * @property {string} [from] The file that is copied.
+ * @property {number} [mode] The mode of that file.
+ * @property {string} [link] What the link has as its target.
+ * @property {string} [onlyIn] A directory: where the root has none, it does not need the file.
+ * @property {'licence'} [kind] Debian has licences elsewhere.
+ */
+
+/**
+ * Everything that hostext installs, except for its runtime. Installation, packages and archives are all made
+ * from this list. The stub is the last entry: once it is there, hostext takes part in the next boot.
+ * @param {string} project The checkout.
+ * @param {string} systemd Where systemd has its files: `usr/lib/systemd`; `lib/systemd` on a root whose
+ *   `/usr` is not merged.
+ * @returns {Entry[]}
+ */
+export function hostextFiles(project, systemd = 'usr/lib/systemd') {
+  const at = (path) => join(project, path)
+  const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8'))
+  const names = (directory) => (existsSync(at(directory)) ? readdirSync(at(directory)).sort() : [])
+  const isUnit = (name) => /\.(?:service|path)$/.test(name)
+  const steps = names('generators/steps')
+  const bundles = names('dist').filter((name) => name.endsWith('.cjs'))
+  const typed = bundles.includes(TYPED) ? TYPED : 'hostext.cjs'
+  return [
+    ...bundles.map((name) => ({ from: at(`dist/${name}`), to: `${LIB}/${name}`, mode: 0o755 })),
+    { from: at('dist/licenses.txt'), to: `${LIB}/licenses.txt`, mode: 0o644, kind: 'licence' },
+    { from: at('LICENSE'), to: `${LIB}/LICENSE`, mode: 0o644, kind: 'licence' },
+    { from: at('generators/hostext.conf'), to: `${LIB}/hostext.conf`, mode: 0o644 },
+    ...steps
+      .filter((name) => !isUnit(name))
+      .map((name) => ({
+        from: at(`generators/steps/${name}`),
+        to: `${LIB}/${name}`,
+        mode: name.endsWith('.sh') ? 0o644 : 0o755,
+      })),
+    { from: at('generators/packages/refuse'), to: `${LIB}/refuse`, mode: 0o755 },
+    ...[
+      ['dpkg.cfg', 'etc/dpkg/dpkg.cfg.d'],
+      ['apt.conf', 'etc/apt/apt.conf.d'],
+    ].map(([name, directory]) => ({
+      from: at(`generators/packages/${name}`),
+      to: `${directory}/hostext`,
+      mode: 0o644,
+      onlyIn: dirname(directory),
+    })),
+    {
+      from: at('generators/hostext.catalog'),
+      to: 'usr/lib/systemd/catalog/hostext.catalog',
+      mode: 0o644,
+    },
+    {
+      from: at('generators/packages/tmpfiles.conf'),
+      to: 'usr/lib/tmpfiles.d/hostext.conf',
+      mode: 0o644,
+    },
+    ...[`${LIB}/nextroot`, `${LIB}/base`, 'etc/hostext.conf.d'].map((to) => ({ to })),
+    ...writeManual(at(MANUAL), version, at('build/man')).map((page) => ({
+      from: page,
+      to: `usr/share/man/man${page.at(-1)}/${basename(page)}`,
+      mode: 0o644,
+    })),
+    ...Object.entries(COMPLETION)
+      .filter(([shell]) => names('dist/completion').includes(shell))
+      .map(([shell, to]) => ({ from: at(`dist/completion/${shell}`), to, mode: 0o644 })),
+    ...steps.filter(isUnit).map((name) => ({
+      from: at(`generators/steps/${name}`),
+      to: `${systemd}/system/${name}`,
+      mode: 0o644,
+    })),
+    {
+      to: `${systemd}/system/multi-user.target.wants/hostext-prepare.path`,
+      link: '../hostext-prepare.path',
+    },
+    { to: 'usr/bin/hostext', link: `../lib/hostext/${typed}` },
+    {
+      from: at('generators/hostext-generator'),
+      to: `${systemd}/system-generators/hostext-generator`,
+      mode: 0o755,
+    },
+  ]
+}
+
+/** Where shells look for completions, by the file in dist/completion. */
+const COMPLETION = {
+  bash: 'usr/share/bash-completion/completions/hostext',
+  zsh: 'usr/share/zsh/vendor-completions/_hostext',
+  fish: 'usr/share/fish/vendor_completions.d/hostext.fish',
+}
+
+/**
+ * What the runtime installs.
+ * @param {string} runtime The directory that `build.mjs runtime` has made.
+ * @returns {Entry[]}
+ */
+export function runtimeFiles(runtime) {
+  return [
+    { from: join(runtime, 'node'), to: `${LIB}/node`, mode: 0o755 },
+    { from: join(runtime, 'LICENSE'), to: `${LIB}/LICENSE.node`, mode: 0o644, kind: 'licence' },
+  ]
+}
+
+/**
+ * Writes entries into a new directory tree, for a package or an archive. `time`: seconds since 1970, of
+ * everything in it.
+ * @param {Entry[]} entries
+ * @param {string} tree
+ * @param {number} time
+ */
+export function stage(entries, tree) {
+  for (const { from, to, mode, link } of entries) {
+    const path = join(tree, to)
+    mkdirSync(from || link ? dirname(path) : path, { recursive: true })
+    if (link) symlinkSync(link, path)
+    if (!from) continue
+    copyFileSync(from, path)
+    chmodSync(path, mode)
+  }
+}
