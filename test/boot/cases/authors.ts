@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import { shows } from '../../support/examples.js'
 import { BASE_REPORT, type Case, isStacked } from '../checks.js'
+import { prepareImages } from '../extensions.js'
 import { guideDataRoot, guideExample, typedThere } from '../guide.js'
 import { type Outcome, reported } from '../machine.js'
 
@@ -36,6 +37,8 @@ export function cases(): Case[] {
         dataRoot: (release, kernel) => guideDataRoot(['disklog', 'answer'], release, kernel),
         // Emulated, the index of modules takes half a minute, and more on a busy host.
         files: { 'etc/hostext.conf': '[Boot]\nTimeout=5min\n' },
+        // As hostext does it on a running machine, after docker create.
+        prepare: prepareImages,
         script: `${BASE_REPORT}${typedThere('disklog')}${typedThere('answer')}`,
       },
       check(t, outcome) {
