@@ -97,7 +97,7 @@ function changedPlace(changes: string, path: string, own: string): string {
 }
 
 /** Whether something was deleted there: Documentation/filesystems/overlayfs.rst, "whiteouts". */
-export function isWhiteout(stat: Stats): boolean {
+export function isWhiteout(stat: Pick<Stats, 'isCharacterDevice' | 'rdev'>): boolean {
   return stat.isCharacterDevice() && stat.rdev === 0
 }
 
@@ -193,7 +193,9 @@ function readUpTo(path: string, largest: number): Buffer | undefined {
 }
 
 /** What kind of file this is, for an error message. */
-export function kindOf(stat: Stats): string {
+export function kindOf(
+  stat: Pick<Stats, 'isSymbolicLink' | 'isDirectory' | 'isFIFO' | 'isSocket' | 'isFile'>,
+): string {
   if (stat.isSymbolicLink()) return 'a symbolic link'
   if (stat.isDirectory()) return 'a directory'
   if (stat.isFIFO()) return 'a FIFO'
