@@ -1,18 +1,25 @@
 import { printable } from '../text/printable.js'
 
-/** What takes bytes as they come. A promise: the next bytes are for later. */
+/** What takes bytes as they come. */
 export type Sink = {
-  /** The bytes are only there until the promise is kept. */
-  push: (chunk: Buffer) => Promise<void> | undefined
+  /** The bytes are only there until it returns. */
+  push: (chunk: Buffer) => void
   /** Nothing follows. Throws an Error if something is missing. */
-  end: () => Promise<void> | undefined
+  end: () => void
   /** How many of the bytes that follow nobody wants. Whoever can skips them, with `skip`. */
   unwanted?: () => number
   skip?: (bytes: number) => void
 }
 
 /** The kinds of entries that a layer may have: pax(1), ustar. */
-export type EntryType = 'file' | 'hard link' | 'link' | 'character device' | 'block device' | 'directory' | 'FIFO'
+export type EntryType =
+  | 'file'
+  | 'hard link'
+  | 'link'
+  | 'character device'
+  | 'block device'
+  | 'directory'
+  | 'FIFO'
 
 /** An entry of an archive. Its names are unchecked text. */
 export type TarEntry = {
@@ -62,13 +69,15 @@ type More = {
   capability?: string
 }
 
+const NOTHING: More = {}
+
 /**
  * Reads an archive of tar(1) as it comes: ustar, POSIX (pax) and GNU's, as far as engines and tar(1) write
  * them. `what`: what the archive is called in errors. `take`: called with every entry; returns what takes its
  * contents, or nothing if nobody wants them. Memory does not depend on the archive.
  *
  * This is not a package from npm: those that there are read every byte, take extended headers of any size, and
- * pass contents through streams of objects, which takes several times as long as tar(1).
+ * pass contents through streams, which takes several times as long as tar(1).
  */
 export class TarReader implements Sink {
   private readonly header = Buffer.alloc(BLOCK)
@@ -80,7 +89,7 @@ export class TarReader implements Sink {
   private sink: Sink | undefined
   /** The contents of an extended header. */
   private extension: { type: string; chunks: Buffer[] } | undefined
-  private more: More = {}
+  private more: More = NOTHING
   private zeros = 0
   private entries = 0
   /** Whether blocks of a sparse file's map follow. */
@@ -93,39 +102,34 @@ export class TarReader implements Sink {
     private readonly take: (entry: TarEntry) => Sink | undefined,
   ) {}
 
-  push(chunk: Buffer): Promise<void> | undefined {
-    let at = 0
-    while (at < chunk.length && !this.hasEnded) {
+  push(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length && !this.hasEnded; ) {
+      const left = chunk.length - at
       if (this.contents > 0) {
-        const part = chunk.subarray(at, at + Math.min(this.contents, chunk.length - at))
-        at += part.length
-        this.contents -= part.length
-        let wait: Promise<void> | undefined
-        if (this.extension) this.extension.chunks.push(Buffer.from(part))
-        else wait = this.sink?.push(part)
-        if (this.contents === 0) {
-          if (wait) return this.later(wait.then(() => this.finish()), chunk.subarray(at))
-          wait = this.finish()
-        }
-        if (wait) return this.later(wait, chunk.subarray(at))
+        const length = Math.min(this.contents, left)
+        if (this.extension) this.extension.chunks.push(Buffer.from(chunk.subarray(at, at + length)))
+        else this.sink?.push(chunk.subarray(at, at + length))
+        at += length
+        this.contents -= length
+        if (this.contents === 0) this.finish()
       } else if (this.padding > 0) {
-        const skipped = Math.min(this.padding, chunk.length - at)
-        this.padding -= skipped
-        at += skipped
+        const length = Math.min(this.padding, left)
+        this.padding -= length
+        at += length
+      } else if (this.filled === 0 && left >= BLOCK) {
+        this.read(chunk, at)
+        at += BLOCK
       } else {
-        const length = Math.min(BLOCK - this.filled, chunk.length - at)
-        // Most headers are whole in a chunk.
-        const block = length === BLOCK ? chunk.subarray(at, at + BLOCK) : this.header
-        if (length < BLOCK) chunk.copy(this.header, this.filled, at, at + length)
+        // A header that is in two chunks.
+        const length = Math.min(BLOCK - this.filled, left)
+        chunk.copy(this.header, this.filled, at, at + length)
         this.filled += length
         at += length
-        if (this.filled < BLOCK) return undefined
+        if (this.filled < BLOCK) return
         this.filled = 0
-        const wait = this.read(block)
-        if (wait) return this.later(wait, chunk.subarray(at))
+        this.read(this.header, 0)
       }
     }
-    return undefined
   }
 
   unwanted(): number {
@@ -141,86 +145,89 @@ export class TarReader implements Sink {
     this.contents -= inside
     this.padding -= bytes - inside
     if (inside > 0) this.sink?.skip?.(inside)
-    if (this.contents === 0 && inside > 0) void this.finish()
+    if (this.contents === 0 && inside > 0) this.finish()
   }
 
-  end(): Promise<void> | undefined {
+  end(): void {
     if (this.contents > 0 || this.filled > 0)
-      throw new Error(`${this.what} ends in the middle of ${printable(this.current || 'its first entry', 200)}: truncated`)
-    if (!this.hasEnded && this.entries === 0) throw new Error(`${this.what} is empty: not an archive of tar(1)`)
-    return undefined
-  }
-
-  private later(wait: Promise<void>, rest: Buffer): Promise<void> {
-    return wait.then(() => this.push(rest))
+      throw new Error(
+        `${this.what} ends in the middle of ${printable(this.current || 'its first entry', 200)}: truncated`,
+      )
+    if (!this.hasEnded && this.entries === 0)
+      throw new Error(`${this.what} is empty: not an archive of tar(1)`)
   }
 
   /** The contents of an entry are complete. */
-  private finish(): Promise<void> | undefined {
+  private finish(): void {
     const { extension, sink } = this
     this.sink = undefined
-    if (!extension) return sink?.end()
     this.extension = undefined
-    this.readExtension(extension.type, Buffer.concat(extension.chunks))
-    return undefined
+    if (extension) this.readExtension(extension.type, Buffer.concat(extension.chunks))
+    else sink?.end()
   }
 
   /** Takes a block that is a header, or one of a sparse file's map. */
-  private read(block: Buffer): Promise<void> | undefined {
+  private read(bytes: Buffer, at: number): void {
     if (this.mapFollows) {
-      this.mapFollows = block[504] === 1
-      return undefined
+      this.mapFollows = bytes[at + 504] === 1
+      return
     }
-    if (block[0] === 0 && isZero(block)) {
+    if (bytes[at] === 0 && isZero(bytes, at)) {
       // Two of them end an archive. Some have one; what follows them is padding.
       this.hasEnded = ++this.zeros === 2
-      return undefined
+      return
     }
     this.zeros = 0
-    if (!hasChecksum(block))
+    if (!hasChecksum(bytes, at))
       throw new Error(
         this.entries === 0
           ? `${this.what} is not an archive of tar(1)`
           : `${this.what} is damaged after ${printable(this.current, 200)}: what follows is not the header of an entry`,
       )
     if (++this.entries > MOST_ENTRIES) throw new Error(`${this.what} has more than ${MOST_ENTRIES} entries`)
-    const type = String.fromCharCode(block[156] as number)
-    const size = readNumber(block, 124, 12) ?? this.fail('size')
-    if ('xgLK'.includes(type)) {
+    const type = String.fromCharCode(bytes[at + 156] as number)
+    const number = (field: string, offset: number, length: number): number =>
+      readNumber(bytes, at + offset, length) ?? this.fail(field)
+    const size = number('size', 124, 12)
+    if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
       if (size > LONGEST_EXTENSION)
         throw new Error(`${this.what}: an extended header has ${size} bytes, more than ${LONGEST_EXTENSION}`)
       this.extension = { type, chunks: [] }
       this.expect(size)
-      return size === 0 ? this.finish() : undefined
+      if (size === 0) this.finish()
+      return
     }
     const { more } = this
-    this.more = {}
-    const name = more.path ?? readName(block)
+    this.more = NOTHING
+    const name = more.path ?? readName(bytes, at)
     this.current = name
     const stored = more.size ?? size
     let kind = TYPES[type]
     // As it was before POSIX.
     if (kind === 'file' && name.endsWith('/')) kind = 'directory'
+    let realSize = more.realSize
     if (type === 'S') {
-      more.realSize ??= readNumber(block, 483, 12) ?? this.fail('size')
-      this.mapFollows = block[482] === 1
+      realSize ??= number('size', 483, 12)
+      this.mapFollows = bytes[at + 482] === 1
     }
     const hasContents = kind === 'file' || kind === undefined
     this.expect(hasContents ? stored : 0)
-    if (kind === undefined) return undefined
+    if (kind === undefined) return
+    const isLink = kind === 'link' || kind === 'hard link'
+    const isDevice = kind === 'character device' || kind === 'block device'
     this.sink = this.take({
       name,
       type: kind,
-      mode: (readNumber(block, 100, 8) ?? this.fail('mode')) & 0o7777,
-      uid: more.uid ?? readNumber(block, 108, 8) ?? this.fail('owner'),
-      gid: more.gid ?? readNumber(block, 116, 8) ?? this.fail('group'),
-      size: hasContents ? (more.realSize ?? stored) : 0,
-      target: kind === 'link' || kind === 'hard link' ? (more.linkpath ?? readText(block, 157, 100)) : '',
-      major: kind.endsWith('device') ? (readNumber(block, 329, 8) ?? 0) : 0,
-      minor: kind.endsWith('device') ? (readNumber(block, 337, 8) ?? 0) : 0,
+      mode: number('mode', 100, 8) & 0o7777,
+      uid: more.uid ?? number('owner', 108, 8),
+      gid: more.gid ?? number('group', 116, 8),
+      size: hasContents ? (realSize ?? stored) : 0,
+      target: isLink ? (more.linkpath ?? readText(bytes, at + 157, 100)) : '',
+      major: isDevice ? number('device', 329, 8) : 0,
+      minor: isDevice ? number('device', 337, 8) : 0,
       capability: more.capability,
     })
-    return this.contents === 0 ? this.finish() : undefined
+    if (this.contents === 0) this.finish()
   }
 
   private expect(size: number): void {
@@ -229,10 +236,10 @@ export class TarReader implements Sink {
   }
 
   private readExtension(type: string, bytes: Buffer): void {
-    if (type === 'L') this.more.path = upToNul(bytes)
-    else if (type === 'K') this.more.linkpath = upToNul(bytes)
     // What a global one says (`git archive` has a comment there) is nothing about a file.
-    else if (type === 'x') Object.assign(this.more, this.readRecords(bytes))
+    if (type === 'L') this.more = { ...this.more, path: upToNul(bytes) }
+    else if (type === 'K') this.more = { ...this.more, linkpath: upToNul(bytes) }
+    else if (type === 'x') this.more = { ...this.more, ...this.readRecords(bytes) }
   }
 
   /** The records `LENGTH KEY=VALUE\n` of an extended header: pax(1). */
@@ -240,17 +247,19 @@ export class TarReader implements Sink {
     const more: More = {}
     for (let at = 0; at < bytes.length; ) {
       const blank = bytes.indexOf(0x20, at)
-      const length = blank < 0 ? Number.NaN : Number(bytes.latin1Slice(at, blank))
+      const length = blank < 0 ? Number.NaN : Number(bytes.toString('latin1', at, blank))
       const equals = bytes.indexOf(0x3d, blank)
       const end = at + length
       if (!(length > 0) || end > bytes.length || equals < 0 || equals >= end || bytes[end - 1] !== 0x0a)
         throw new Error(`${this.what}: an extended header is damaged`)
-      const value = (): string => bytes.utf8Slice(equals + 1, end - 1)
+      const value = (): string => bytes.toString('utf8', equals + 1, end - 1)
       const number = (): number => {
         const parsed = Number(value())
-        return Number.isSafeInteger(Math.trunc(parsed)) && parsed >= 0 ? Math.trunc(parsed) : this.fail('number')
+        return Number.isSafeInteger(Math.trunc(parsed)) && parsed >= 0
+          ? Math.trunc(parsed)
+          : this.fail('number')
       }
-      switch (bytes.utf8Slice(blank + 1, equals)) {
+      switch (bytes.toString('utf8', blank + 1, equals)) {
         case 'path':
           more.path ??= value()
           break
@@ -274,7 +283,7 @@ export class TarReader implements Sink {
           more.gid = number()
           break
         case 'SCHILY.xattr.security.capability':
-          more.capability = bytes.latin1Slice(equals + 1, end - 1)
+          more.capability = bytes.toString('latin1', equals + 1, end - 1)
           break
       }
       at = end
@@ -287,53 +296,52 @@ export class TarReader implements Sink {
   }
 }
 
-function isZero(block: Buffer): boolean {
-  for (let at = 0; at < BLOCK; at++) if (block[at] !== 0) return false
+function isZero(bytes: Buffer, at: number): boolean {
+  for (let index = at; index < at + BLOCK; index++) if (bytes[index] !== 0) return false
   return true
 }
 
 /** The sum of the bytes of a header, in which the field for the sum counts as blanks. */
-function hasChecksum(block: Buffer): boolean {
-  const wanted = readNumber(block, 148, 8)
-  let sum = 0
-  for (let at = 0; at < 148; at++) sum += block[at] as number
-  for (let at = 156; at < BLOCK; at++) sum += block[at] as number
-  return sum + 8 * 0x20 === wanted
+function hasChecksum(bytes: Buffer, at: number): boolean {
+  let sum = 8 * 0x20
+  for (let index = at; index < at + 148; index++) sum += bytes[index] as number
+  for (let index = at + 156; index < at + BLOCK; index++) sum += bytes[index] as number
+  return sum === readNumber(bytes, at + 148, 8)
 }
 
 /** A number as octal digits, or as GNU has large ones, in bytes. Undefined if it is neither. */
-function readNumber(block: Buffer, at: number, length: number): number | undefined {
-  const first = block[at] as number
+function readNumber(bytes: Buffer, at: number, length: number): number | undefined {
+  const end = at + length
   let number = 0
-  if (first === 0x80 || first === 0xff) {
-    if (first === 0xff) return undefined
-    for (let index = at + 1; index < at + length; index++) number = number * 256 + (block[index] as number)
+  if ((bytes[at] as number) >= 0x80) {
+    if (bytes[at] !== 0x80) return undefined
+    for (let index = at + 1; index < end; index++) number = number * 256 + (bytes[index] as number)
     return Number.isSafeInteger(number) ? number : undefined
   }
   let index = at
-  while (index < at + length && block[index] === 0x20) index++
-  for (; index < at + length; index++) {
-    const digit = (block[index] as number) - 0x30
+  while (index < end && bytes[index] === 0x20) index++
+  for (; index < end; index++) {
+    const digit = (bytes[index] as number) - 0x30
     if (digit < 0 || digit > 7) break
     number = number * 8 + digit
   }
-  const end = block[index] as number
-  return index === at + length || end === 0 || end === 0x20 ? number : undefined
+  return index === end || bytes[index] === 0 || bytes[index] === 0x20 ? number : undefined
 }
 
-function readText(block: Buffer, at: number, length: number): string {
-  const end = block.indexOf(0, at)
-  return block.utf8Slice(at, end < 0 || end > at + length ? at + length : end)
+function readText(bytes: Buffer, at: number, length: number): string {
+  let end = at
+  while (end < at + length && bytes[end] !== 0) end++
+  return bytes.toString('utf8', at, end)
 }
 
 /** The name in a header. POSIX has its beginning in a field of its own; GNU has something else there. */
-function readName(block: Buffer): string {
-  const name = readText(block, 0, 100)
-  const isPosix = block[345] !== 0 && block.latin1Slice(257, 263) === 'ustar\0'
-  return isPosix ? `${readText(block, 345, 155)}/${name}` : name
+function readName(bytes: Buffer, at: number): string {
+  const name = readText(bytes, at, 100)
+  const isPosix = bytes[at + 345] !== 0 && bytes.toString('latin1', at + 257, at + 263) === 'ustar\0'
+  return isPosix ? `${readText(bytes, at + 345, 155)}/${name}` : name
 }
 
 function upToNul(bytes: Buffer): string {
   const end = bytes.indexOf(0)
-  return bytes.utf8Slice(0, end < 0 ? bytes.length : end)
+  return bytes.toString('utf8', 0, end < 0 ? bytes.length : end)
 }

@@ -5,6 +5,7 @@ import { nextBootRoot } from '../machine/next-boot.js'
 import { cut, oneLine } from '../text/printable.js'
 import { watch } from '../trial/watch.js'
 import { describeChange, readChanges } from './changes.js'
+import { check } from './check.js'
 import { showPlan } from './plan.js'
 import { prepare } from './prepare.js'
 import { retry } from './retry.js'
@@ -15,6 +16,8 @@ const USAGE = `hostext COMMAND
 
 Commands:
   plan      show what the next boot would stack, and what it would leave out and why
+  check X   say what the image, container, directory or archive X would be as an extension; "-" is
+            standard input. --json, --fail-on=error|warning|notice, --image=NAME, --no-root
   prepare   prepare the images of extensions for the next boot, and show what is kept; "prepare boot" is run
             by a boot that meets an image that is not prepared
   status    show what this boot decided, and what of the images is not in the root as it was in the image
@@ -33,11 +36,17 @@ As a generator: hostext NORMAL [EARLY LATE], absolute directories, as systemd ca
 /** The `hostext` command. Prints; returns the exit status, which is 2 for an unknown command or option. */
 export async function command(words: string[]): Promise<number> {
   const { _: names, ...options } = minimist(words, {
-    boolean: ['help', 'version'],
-    string: ['root'],
+    boolean: ['help', 'version', 'json'],
+    string: ['root', 'fail-on', 'image'],
     alias: { h: 'help' },
   })
-  const unknown = Object.keys(options).find((name) => !['help', 'h', 'version', 'root'].includes(name))
+  const own = words[0] === 'check' ? ['fail-on', 'image'] : []
+  const known = ['help', 'h', 'version', 'root', ...own]
+  const unknown = Object.keys(options).find(
+    (name) => !known.includes(name) && !(name === 'json' && (own.length > 0 || !options.json)),
+  )
+  if (names[0] === 'check' && unknown === undefined && !options.help)
+    return checkCommand(names.slice(1), options)
   if (options.root) process.env.HOSTEXT_ROOT = resolve(options.root)
   const name = options.help ? 'help' : options.version ? 'version' : (names[0] ?? 'help')
   const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
@@ -48,6 +57,21 @@ export async function command(words: string[]): Promise<number> {
     return 2
   }
   return run(...names.slice(1))
+}
+
+async function checkCommand(words: string[], options: Record<string, unknown>): Promise<number> {
+  const isNone = options.root === false
+  if (typeof options.root === 'string' && options.root !== '')
+    process.env.HOSTEXT_ROOT = resolve(options.root)
+  const { document, lines, status } = await check(process.env, words, {
+    ...(typeof options['fail-on'] === 'string' && { failOn: options['fail-on'] }),
+    ...(typeof options.image === 'string' && { image: options.image }),
+    noRoot: isNone,
+  })
+  if (options.json) process.stdout.write(`${JSON.stringify(document)}\n`)
+  else if ('error' in document) process.stderr.write(lines.map((line) => `hostext: ${line}\n`).join(''))
+  else print(lines)
+  return status
 }
 
 /** How many words those commands may have that take more than their name. */

@@ -263,6 +263,15 @@ export function resolveLinks(
   path: string,
   visit?: (path: string, stat: Stats | undefined) => void,
 ): string {
+  return followLinks(path, (place) => {
+    const stat = statLink(root, place)
+    visit?.(place, stat)
+    return stat?.isSymbolicLink() ? readlinkSync(at(root, place)) : undefined
+  })
+}
+
+/** The same, wherever the files are. `targetOf`: where the link at a path leads; undefined if it is none. */
+export function followLinks(path: string, targetOf: (path: string) => string | undefined): string {
   let resolved = ''
   const rest = path.split('/').reverse()
   for (let steps = 0; rest.length > 0 && steps < MOST_STEPS; steps++) {
@@ -273,13 +282,11 @@ export function resolveLinks(
       continue
     }
     const next = `${resolved}/${name}`
-    const stat = statLink(root, next)
-    visit?.(next, stat)
-    if (!stat?.isSymbolicLink()) {
+    const target = targetOf(next)
+    if (target === undefined) {
       resolved = next
       continue
     }
-    const target = readlinkSync(at(root, next))
     if (target.startsWith('/')) resolved = ''
     rest.push(...target.split('/').reverse())
   }
