@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path/posix'
+import { isNamed } from '../engine/images.js'
 import { isObject } from '../text/json.js'
 import { printable, printableList } from '../text/printable.js'
 import { feed, Unpacked } from './input.js'
@@ -301,15 +302,6 @@ function choose<T>(
     )
   if (other) throw new Error(`${what} has several images (${list}): name one with --image=NAME`)
   return image
-}
-
-/** Whether an image's full name, `docker.io/library/wifi:1`, is the one that somebody has typed. */
-export function isNamed(name: string, typed: string): boolean {
-  const full = /[:@][^/]*$/.test(typed) ? typed : `${typed}:latest`
-  return (
-    name === typed ||
-    [`${full}`, `docker.io/${full}`, `docker.io/library/${full}`, `localhost/${full}`].includes(name)
-  )
 }
 
 function nameFrom([name]: readonly string[]): { name?: string } {

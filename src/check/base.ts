@@ -30,7 +30,7 @@ export type Compared = Against & {
 }
 
 /** A place where nothing is and nobody can put anything. (Below a file, each look would be an exception.) */
-const NOTHING: Root = { prefix: '/proc/self/none' }
+const NOTHING: Root = { prefix: '/proc/none' }
 
 /** What is compared with if there is no root. */
 export function noRoot(): Compared {

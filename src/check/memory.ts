@@ -105,8 +105,18 @@ export function findFile(top: Node, path: string): Node | undefined {
 
 /** Files below one directory, in memory. Nothing of it is on a disk. */
 export function inMemory(top: Node): ImageFiles {
+  // Most paths are in the directory of the one before.
+  let last = { directory: '', node: top as Node | undefined }
+  const find = (path: string): Node | undefined => {
+    const slash = path.lastIndexOf('/')
+    if (slash <= 0) return findNode(top, path)
+    const directory = path.slice(0, slash)
+    if (last.directory !== directory) last = { directory, node: findNode(top, directory) }
+    if (!last.node) last.directory = ''
+    return last.node?.children?.get(path.slice(slash + 1))
+  }
   const get = (path: string): Node => {
-    const node = findNode(top, path)
+    const node = find(path)
     if (!node) throw new Error(`${path}: no such file`)
     return node
   }
@@ -123,10 +133,10 @@ export function inMemory(top: Node): ImageFiles {
     return 'made'
   }
   return {
-    entries: (path) => entriesOf(findNode(top, path)),
-    names: (path) => [...(findNode(top, path)?.children?.keys() ?? [])],
+    entries: (path) => entriesOf(find(path)),
+    names: (path) => [...(find(path)?.children?.keys() ?? [])],
     stat: get,
-    find: (path) => findNode(top, path),
+    find,
     readLink: (path) => get(path).target ?? '',
     readText(directory, path, largest) {
       const text = findFile(get(directory), path)?.more?.text
@@ -156,6 +166,7 @@ export function inMemory(top: Node): ImageFiles {
     remove(path) {
       const [children, name] = split(path)
       children.delete(name)
+      last.directory = ''
     },
   }
 }
