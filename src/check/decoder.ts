@@ -48,6 +48,10 @@ export class Decoder implements Sink {
     private readonly choose: (beginning: Buffer) => Sink,
   ) {
     const zlib = process.getBuiltinModule('node:zlib')
+    if (format === 'zstd' && !zlib.createZstdDecompress)
+      throw new Error(
+        `${what} is compressed with zstd, which Node ${process.version} cannot read: use the runtime of hostext`,
+      )
     this.stream = (format === 'gzip' ? zlib.createGunzip() : zlib.createZstdDecompress()) as unknown as Stream
     const { _handle: handle, _writeState: state } = this.stream
     if (!handle?.writeSync || !state) throw new Error(`${what}: this runtime's node:zlib is not known here`)

@@ -93,7 +93,7 @@ export class Layer {
     const parts = name.split('/').filter((part) => part !== '' && part !== '.')
     if (parts.includes('..')) this.refuse(name, 'its name leads out of the image')
     if (name.includes('\0')) this.refuse(name, 'its name has a NUL')
-    if (parts.some((part) => part.length > LONGEST_NAME && Buffer.byteLength(part) > LONGEST_NAME))
+    if (parts.some((part) => Buffer.byteLength(part) > LONGEST_NAME))
       this.refuse(name, `a part of its name has more than ${LONGEST_NAME} bytes`)
     return parts.join('/')
   }
