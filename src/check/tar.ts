@@ -149,12 +149,10 @@ export class TarReader implements Sink {
   }
 
   end(): void {
+    if (this.entries === 0 && !this.hasEnded)
+      throw new Error(`${this.what} is ${this.filled > 0 ? '' : 'empty: '}not an archive of tar(1)`)
     if (this.contents > 0 || this.filled > 0)
-      throw new Error(
-        `${this.what} ends in the middle of ${printable(this.current || 'its first entry', 200)}: truncated`,
-      )
-    if (!this.hasEnded && this.entries === 0)
-      throw new Error(`${this.what} is empty: not an archive of tar(1)`)
+      throw new Error(`${this.what} ends in the middle of ${printable(this.current, 200)}: truncated`)
   }
 
   /** The contents of an entry are complete. */

@@ -23,7 +23,7 @@ LABEL io.balena.features.host-extension=1 io.balena.image.os-version=1*
 COPY one /
 COPY two /
 RUN --mount=type=bind,from=tools,target=/mnt ["/mnt/busybox", "sh", "-c", "cd /usr/share/app && /mnt/busybox rm deleted && /mnt/busybox rm -r replaced && /mnt/busybox mkdir replaced && echo new >replaced/new && /mnt/busybox ln kept hard && /mnt/busybox rm -r gone"]
-RUN --mount=type=bind,from=tools,target=/mnt ["/mnt/busybox", "sh", "-c", "/mnt/busybox chmod 4755 /usr/bin/app && /mnt/busybox chown 1234:1234 /usr/share/app/kept && /mnt/busybox mkfifo /usr/share/app/fifo && /mnt/busybox chmod 1777 /usr/share/app"]
+RUN --mount=type=bind,from=tools,target=/mnt ["/mnt/busybox", "sh", "-c", "/mnt/busybox chmod 4755 /usr/bin/app && /mnt/busybox chown 1234:1234 /usr/share/app/replaced/new && /mnt/busybox mkfifo /usr/share/app/fifo && /mnt/busybox chmod 1777 /usr/share/app"]
 COPY three /
 `,
   files: {
@@ -32,7 +32,7 @@ COPY three /
     'one/usr/share/app/changed': 'one\n',
     'one/usr/share/app/gone/file': 'gone\n',
     'one/usr/share/app/replaced/old': 'old\n',
-    'one/usr/share/app/link': '-> ../app/kept',
+    'one/usr/share/app/link': '->../app/kept',
     'one/usr/bin/app*': '#!/bin/sh\nexec sleep infinity\n',
     'one/etc/passwd': 'root:x:0:0::/root:/bin/sh\napp:x:990:990::/var/lib/app:/bin/false\n',
     'one/etc/group': 'root:x:0:\napp:x:990:\n',
