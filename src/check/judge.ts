@@ -1,4 +1,4 @@
-import { judgeFit } from '../image/compatibility.js'
+import { judgeFit, KERNEL_VERSION_LABEL } from '../image/compatibility.js'
 import { makeList, readContents } from '../image/contents.js'
 import { ESSENTIAL } from '../image/essential.js'
 import type { ImageFiles } from '../image/files.js'
@@ -190,14 +190,19 @@ function checkMachine(
     return node.size > most ? undefined : { sha256: node.more?.sha256 ?? '', size: node.size }
   }
   const judged = new Map(labels)
-  if (host.release === '' && judged.delete('io.balena.image.kernel-version'))
-    findings.add(
-      'notice',
-      'machine',
-      'kernel-unknown',
-      'io.balena.image.kernel-version',
-      'no kernel runs in this root: whether it fits is not known',
-    )
+  const version = judged.get(KERNEL_VERSION_LABEL)
+  // The root of a machine that does not run: what counts are the kernels that it has.
+  if (host.release === '' && version) {
+    judged.delete(KERNEL_VERSION_LABEL)
+    if (!compared.kernels.some((release) => release.split('-', 1)[0] === version))
+      findings.add(
+        'warning',
+        'machine',
+        'kernel-version',
+        KERNEL_VERSION_LABEL,
+        `it is for kernel ${printable(version, 80)}, and the root has ${printableList(compared.kernels) || 'none'}`,
+      )
+  }
   const fit = judgeFit(judged, { modules, kernel: (id) => hasKernel(TREE, list, id, hash) }, host)
   if ('unfit' in fit)
     findings.add('error', 'machine', 'left-out', undefined, `it would be left out: ${fit.unfit}`)
@@ -284,7 +289,7 @@ function countCommon(tree: Node, root: Compared['root'], isAbove: boolean, findi
   if (common.length === 0) return
   const text = isAbove
     ? `it replaces ${common.length} of the root's files: ${exampleOf(common)}`
-    : `${common.length} of its files are hidden by the root's: ${exampleOf(common)}`
+    : `${common.length} of its files ${common.length === 1 ? 'is' : 'are'} hidden by the root's: ${exampleOf(common)}`
   findings.add('notice', 'root files', isAbove ? 'replaces' : 'hidden', undefined, text)
 }
 

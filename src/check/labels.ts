@@ -1,4 +1,4 @@
-import { COMPATIBILITY_LABELS, judgeFit } from '../image/compatibility.js'
+import { COMPATIBILITY_LABELS, judgeFit, OS_VERSION_LABEL } from '../image/compatibility.js'
 import { CLASS_LABEL, FEATURE_LABELS, OVERRIDE_LABEL, type Rank, readRank } from '../image/labels.js'
 import { printable } from '../text/printable.js'
 import type { Findings } from './finding.js'
@@ -40,11 +40,11 @@ export function checkLabels(labels: ReadonlyMap<string, string>, findings: Findi
   // What of these labels depends on a machine is judged with one.
   const nothing = { release: '', kernelAbi: undefined, versionId: undefined }
   const host = { ...nothing, takesStarted: false, skipsForeign: false }
-  const versions = new Map([...labels].filter(([name]) => name === 'io.balena.image.os-version'))
+  const versions = new Map([...labels].filter(([name]) => name === OS_VERSION_LABEL))
   const fit = judgeFit(versions, { modules: false, kernel: () => false }, host)
   if (!('unfit' in fit))
     for (const warning of fit.warnings)
-      findings.add('warning', 'labels', 'label-value', 'io.balena.image.os-version', warning)
+      findings.add('warning', 'labels', 'label-value', OS_VERSION_LABEL, warning)
   return flagged.rank
 }
 

@@ -1,3 +1,4 @@
+import { KERNEL_VERSION_LABEL } from '../image/compatibility.js'
 import { printable, printableList } from '../text/printable.js'
 import type { Compared } from './base.js'
 import type { Findings } from './finding.js'
@@ -45,13 +46,13 @@ export function checkModules(
         `${what}, but ${here}: they are not loaded`,
       )
     }
-    if (count > 0 && !labels.has('io.balena.image.kernel-version') && labels.size > 0)
+    if (count > 0 && !labels.has(KERNEL_VERSION_LABEL) && labels.size > 0)
       findings.add(
         'notice',
         'modules',
         'no-kernel-version',
         path,
-        `io.balena.image.kernel-version=${printable(release.split('-', 1)[0] as string, 40)} would leave it out on any other kernel`,
+        `${KERNEL_VERSION_LABEL}=${printable(release.split('-', 1)[0] as string, 40)} would leave it out on any other kernel`,
       )
   }
   return [...found].map(([release, { count }]) => ({ release: printable(release, 80), count }))

@@ -1,3 +1,4 @@
+import { HOST_KEYS } from '../image/fill.js'
 import { type Root, resolveLinks, statLink } from '../machine/files.js'
 import { readEnabled, UNIT_DIRECTORIES } from '../machine/unit-files.js'
 import { printable, printableList } from '../text/printable.js'
@@ -69,7 +70,7 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
               ...{ unit: changes[1] as string, name: file, path: `${path}/${file}` },
               text: child.more.text.toString('utf8'),
             })
-      } else if (!node.children && UNIT.test(name) && !files.has(name)) {
+      } else if (!node.children && UNIT.test(name) && !files.has(name) && name !== HOST_KEYS) {
         const text = (node.target === undefined ? node : resolved(tree, path, node))?.more?.text?.toString(
           'utf8',
         )
@@ -123,14 +124,13 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
     } else if (state === 'started by another unit') {
       findings.add('notice', 'units', 'unit-started', path, `started by ${printableList(by)}`)
     } else if (state === 'not enabled') {
-      const how = `RUN systemctl enable ${printable(name, 100)}`
       const where = printableList(install, 200)
       findings.add(
         isWhole ? 'notice' : 'warning',
         'units',
         'unit-not-enabled',
         path,
-        `nothing starts it: its [Install] names ${where}, but the image has no link there; "${how}" makes one`,
+        `nothing starts it: its [Install] names ${where}, but the image has no such link ("systemctl enable" makes it)`,
       )
     } else if (/\.(?:service|socket|timer|path|mount|automount|swap)$/.test(name)) {
       findings.add(

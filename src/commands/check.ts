@@ -105,7 +105,7 @@ function describe(document: CheckDocument, failOn: FindingLevel): string[] {
     `${subject.format} ${subject.name}`,
     ...(subject.architecture === null ? [] : [subject.architecture]),
     `${subject.layers} ${subject.layers === 1 ? 'layer' : 'layers'}`,
-    `${files} files, ${mebibytes(bytes)}`,
+    `${files} ${files === 1 ? 'file' : 'files'}, ${mebibytes(bytes)}`,
   ]
   const where = position === null ? [] : [position === 'above' ? 'above the root' : 'below the root']
   const lines = [

@@ -194,7 +194,8 @@ function findForeign(files: ImageFiles, view: string, os: string): string | unde
   return own === os ? undefined : own || 'a system without a name'
 }
 
-const HOST_KEYS = 'hostext-ssh-keys.service'
+/** The unit that an image with SSH host keys gets. */
+export const HOST_KEYS = 'hostext-ssh-keys.service'
 
 /**
  * Has the machine make SSH host keys of its own, where the image brought some: sshd does not start without.
