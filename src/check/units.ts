@@ -78,7 +78,10 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
         if (node.target !== undefined && !isMasked) {
           // Another name, or the link that `systemctl link` makes.
           const other = node.target.slice(node.target.lastIndexOf('/') + 1)
-          if (other !== name) start(other, `its name ${name}`)
+          if (other !== name) {
+            start(other, `its name ${name}`)
+            continue
+          }
           if (text === undefined) continue
         }
         files.set(name, { name, path, text: text ?? '', settings: parse(text ?? ''), isMasked })

@@ -16,6 +16,7 @@ const ROOMS = [
   'trial',
   'units',
   'read.ts',
+  'check',
   'commands',
   'generator.ts',
   'main.ts',

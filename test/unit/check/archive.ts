@@ -179,10 +179,7 @@ t.test('what is missing, damaged or another thing', async (t) => {
     })
   t.equal(await problem(changed(/index/, () => '{')), '/archive.tar: index.json is not valid JSON: damaged')
   t.equal(await problem(changed(/index/, () => '[]')), '/archive.tar: index.json is not an index of images')
-  t.equal(
-    await problem(changed(/index/, () => '{"manifests":[]}')),
-    '/archive.tar has no image',
-  )
+  t.equal(await problem(changed(/index/, () => '{"manifests":[]}')), '/archive.tar has no image')
   t.match(
     await problem(changed(/index/, (text) => text.replace(/sha256:[0-9a-f]+/, '../../etc/passwd'))),
     /a manifest has \.\.\/\.\.\/etc\/passwd in place of a digest$/,
