@@ -10,8 +10,8 @@ import { type Sink, type TarEntry, TarReader } from './tar.js'
 import { wantedFiles } from './wanted.js'
 
 /**
- * Archives of images: what `docker save` writes (with a directory for each layer, or since Docker 25 as an OCI
- * layout that also has Docker's manifest), `podman save` in both of its formats, `skopeo copy` to
+ * Archives of images: what `docker save` writes (with a directory for each layer, or since Docker 25 as an
+ * OCI layout that also has Docker's manifest), `podman save` in both of its formats, `skopeo copy` to
  * `docker-archive:` and `oci-archive:`; and the file system that `docker export` writes. Which of them it is
  * is known only at its end, and so is the order of its layers: what has their names is read as it comes.
  *

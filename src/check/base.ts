@@ -17,7 +17,9 @@ import { printable } from '../text/printable.js'
 export type Compared = Against & {
   root: Root
   base: Base
-  /** What it is, for people: `debian 12 at /`; undefined if there is no root: the image alone is looked at. */
+  /**
+   * What it is, for people: `debian 12 at /`; undefined if there is no root: the image alone is looked at.
+   */
   name: string | undefined
   /** The machine; undefined without a root. */
   host: Host | undefined

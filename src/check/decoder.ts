@@ -26,9 +26,9 @@ type Stream = { _handle?: Handle; _writeState?: Uint32Array; close: () => void }
  * are one text.
  *
  * It writes to the handle of a stream of node:zlib and not to the stream. A stream gives each piece of its
- * output in a new buffer, of which the garbage collector lets a hundred megabytes gather, and a stream of zstd
- * ends after the first frame. These names are Node's own, and the runtime has one version of Node; the test
- * says if another one has others.
+ * output in a new buffer, of which the garbage collector lets a hundred megabytes gather, and a stream of
+ * zstd ends after the first frame. These names are Node's own, and the runtime has one version of Node; the
+ * test says if another one has others.
  */
 export class Decoder implements Sink {
   private readonly stream: Stream

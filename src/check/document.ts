@@ -6,7 +6,9 @@ import type { BroughtUnit } from './units.js'
 export const SCHEMA = 'hostext.check'
 export const SCHEMA_VERSION = 1
 
-/** What `hostext check --json` prints. All text is printable, and paths are cut off where they are very long. */
+/**
+ * What `hostext check --json` prints. All text is printable, and paths are cut off where they are very long.
+ */
 export type CheckDocument = {
   schema: typeof SCHEMA
   version: typeof SCHEMA_VERSION

@@ -76,8 +76,8 @@ const NOTHING: More = {}
  * them. `what`: what the archive is called in errors. `take`: called with every entry; returns what takes its
  * contents, or nothing if nobody wants them. Memory does not depend on the archive.
  *
- * This is not a package from npm: those that there are read every byte, take extended headers of any size, and
- * pass contents through streams, which takes several times as long as tar(1).
+ * This is not a package from npm: those that there are read every byte, take extended headers of any size,
+ * and pass contents through streams, which takes several times as long as tar(1).
  */
 export class TarReader implements Sink {
   private readonly header = Buffer.alloc(BLOCK)

@@ -42,8 +42,8 @@ type File = { name: string; path: string; text: string; settings: Setting[]; isM
 type Setting = { section: string; key: string; value: string }
 
 /**
- * Looks at the units of an image that the root does not have: what starts them, whether what they run is there,
- * and what systemd-analyze(1) says about them.
+ * Looks at the units of an image that the root does not have: what starts them, whether what they run is
+ * there, and what systemd-analyze(1) says about them.
  */
 export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[] {
   const { tree, root, isWhole } = input
@@ -172,7 +172,9 @@ function resolveIn(path: string): string {
   return `/${parts.join('/')}`
 }
 
-/** What starts a unit: links and other units, an instance of a template, a socket, timer or path of its name. */
+/**
+ * What starts a unit: links and other units, an instance of a template, a socket, timer or path of its name.
+ */
 function startersOf(
   name: string,
   files: ReadonlyMap<string, File>,

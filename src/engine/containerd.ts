@@ -30,7 +30,9 @@ export type Snapshots = {
     container: { id: string; manifest: string | undefined; imageId: string | undefined },
     isKnown?: (layers: Layers) => boolean,
   ) => Layers
-  /** The layers of an image, by the digests of what each changes, the lowest first; undefined without them. */
+  /**
+   * The layers of an image, by the digests of what each changes, the lowest first; undefined without them.
+   */
   layersOf: (diffs: readonly string[]) => Layers | undefined
 }
 

@@ -52,8 +52,8 @@ export function readEngines(
 }
 
 /**
- * What each place has, of those in which an engine keeps its containers: the engine, or why it is left out as a
- * whole. Nothing but the list of its containers is read.
+ * What each place has, of those in which an engine keeps its containers: the engine, or why it is left out as
+ * a whole. Nothing but the list of its containers is read.
  */
 export function openEngines(
   root: Root,

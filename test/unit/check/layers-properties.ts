@@ -1,6 +1,6 @@
 /**
- * Images at random: layers that the kernel made, as the archives that engines make of them, show what the kernel
- * shows.
+ * Images at random: layers that the kernel made, as the archives that engines make of them, show what the
+ * kernel shows.
  */
 import { execFileSync } from 'node:child_process'
 import { lstatSync, mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'

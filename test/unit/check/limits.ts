@@ -1,6 +1,6 @@
 /**
- * What it costs to check a large archive, with our own runtime: memory, and processor time beside tar(1)'s. And
- * what only that runtime can read: zstd.
+ * What it costs to check a large archive, with our own runtime: memory, and processor time beside tar(1)'s.
+ * And what only that runtime can read: zstd.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -99,8 +99,9 @@ t.test('500 MB, compressed and not', async (t) => {
     t.ok(more < 60, `${more.toFixed(1)} MiB over the bare runtime`)
     const words = await tar(archive, isCompressed ? '-z' : '')
     t.match(words.output, /file-11999$/m)
-    // Compressed, it is a third of tar's time. Not compressed, tar does next to nothing, and it is the rules of
-    // images that take the time: three times as long was measured, and what is asserted only finds blunders.
+    // Compressed, it is a third of tar's time. Not compressed, tar does next to nothing, and it is the rules
+    // of images that take the time: three times as long was measured, and what is asserted only finds
+    // blunders.
     const limit = isCompressed ? 2 : 8
     const others = words.seconds
     t.ok(checked.seconds < limit * others, `${checked.seconds.toFixed(2)} s, tar ${others.toFixed(2)} s`)

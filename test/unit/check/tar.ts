@@ -5,7 +5,9 @@ import { type Sink, type TarEntry, TarReader } from '../../../src/check/tar.js'
 import { type TarItem, tarOf } from '../../support/tar.js'
 import { makeTree } from '../../support/tree.js'
 
-/** Everything in an archive, which comes in chunks of `size` bytes; with `contents`, also what is in files. */
+/**
+ * Everything in an archive, which comes in chunks of `size` bytes; with `contents`, also what is in files.
+ */
 function read(bytes: Buffer, size = bytes.length, contents = true): (TarEntry & { text: string })[] {
   const entries: (TarEntry & { text: string })[] = []
   const reader = new TarReader('it', (entry): Sink | undefined => {
