@@ -97,6 +97,9 @@ async function readSubject(
 /** What Go calls the processors that Node runs on, where it is not the same. */
 const GO: Record<string, string> = { x64: 'amd64', ia32: '386', arm64: 'arm64', arm: 'arm' }
 
+/** The most notices of one kind that are shown: a whole system has hundreds. */
+const MOST_ALIKE = 10
+
 /** The lines for people: what it is, its findings by group, and how many there are. */
 function describe(document: CheckDocument, failOn: FindingLevel): string[] {
   const { subject, root, position, size, findings, summary } = document
@@ -113,7 +116,18 @@ function describe(document: CheckDocument, failOn: FindingLevel): string[] {
     `${['as an extension', ...where].join(' ')} on ${root === null ? 'any root (the image alone was looked at; --root DIR compares it with one)' : root.name}`,
   ]
   let group = ''
+  const alike = new Map<string, number>()
+  const kindOf = ({ group, code }: { group: string; code: string }): string => `${group} ${code}`
+  const notices = findings.filter(({ level }) => level === 'notice').map(kindOf)
   for (const finding of findings) {
+    const kind = kindOf(finding)
+    const count = (alike.get(kind) ?? 0) + (finding.level === 'notice' ? 1 : 0)
+    alike.set(kind, count)
+    if (count > MOST_ALIKE) {
+      const more = notices.filter((other) => other === kind).length - MOST_ALIKE
+      if (count === MOST_ALIKE + 1) lines.push(`  notice: ${more} more like this; --json has all`)
+      continue
+    }
     if (finding.group !== group) lines.push('', `${finding.group}:`)
     group = finding.group
     const path = finding.path === null ? '' : `${finding.path}: `

@@ -47,6 +47,14 @@ t.test('on a root, and with each threshold', async (t) => {
   t.equal((await check(environment, [directory], { failOn: 'warning' })).status, 0)
 })
 
+t.test('many notices of one kind', async (t) => {
+  const files = Array.from({ length: 30 }, (_, index) => [`var/lib/x/${index}`, ''])
+  const { lines, document } = await check({}, [makeTree(t, Object.fromEntries(files))], { noRoot: true })
+  t.equal(lines.filter((line) => line.includes('copied to the state once')).length, 10)
+  t.ok(lines.includes('  notice: 20 more like this; --json has all'))
+  t.match(document, { summary: { notice: 31 } })
+})
+
 t.test('what is wrong is one line, and says how it was called wrongly', async (t) => {
   const said = async (words: string[], options = {}, environment = {}) => {
     const { lines, status, document } = await check(environment, words, { noRoot: true, ...options })
