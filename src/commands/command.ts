@@ -7,6 +7,7 @@ import { lookAtScreen, renderLines } from '../report/screen.js'
 import { print } from '../text/output.js'
 import { type Answer, type Call, UsageError } from './answer.js'
 import { describeChange, readChanges } from './changes.js'
+import { showCheck } from './check.js'
 import { showCompletion } from './completion.js'
 import { showDifference } from './diff.js'
 import { showList } from './list.js'
@@ -71,7 +72,13 @@ function parse(words: string[]) {
     alias: { h: 'help' },
   })
   const options = Object.fromEntries(
-    Object.entries(given).filter(([name, value]) => value !== false && name !== 'h'),
+    Object.entries(given).flatMap(([name, value]): [string, string | boolean][] => {
+      if (name === 'h') return []
+      if (value !== false) return [[name, value]]
+      // What minimist makes of --no-NAME; also what a flag is without it.
+      const negation = `no-${name}`
+      return Object.hasOwn(ALL_OPTIONS, negation) ? [[negation, true]] : []
+    }),
   ) as Call['options']
   const [first, ...rest] = names
   const name = first ?? (options.version ? 'version' : 'help')
@@ -101,6 +108,7 @@ const RUN: Record<VerbName, (call: Call) => Answer | Promise<Answer>> = {
   show: showExtension,
   which: showWhich,
   log: showLog,
+  check: showCheck,
   plan: ({ root, environment }) => showPlan(root, environment),
   async prepare({ root, environment }) {
     const { lines, done } = await prepare(root, environment, false)

@@ -58,6 +58,15 @@ export const VERBS = {
     help: 'show who provides a file of the root, and what is below it',
   },
   log: { ...NONE, help: 'show what was said in this boot' },
+  check: {
+    ...{ words: 'IMAGE', least: 1, most: 1, complete: 'files' },
+    options: {
+      'fail-on': { value: 'LEVEL', help: 'error, warning or notice: the least that is not good' },
+      image: { value: 'NAME', help: 'which of several images in an archive' },
+      'no-root': { help: 'look at the image alone, and compare it with no root' },
+    },
+    help: 'say what an image, a container, a directory or an archive would be as an extension',
+  },
   plan: { ...NONE, help: 'show what the next boot would stack, and what it would leave out and why' },
   prepare: { ...NONE, help: 'prepare the images of extensions for the next boot, and show what is kept' },
   changes: { ...NONE, help: 'list what has been changed in a persistent /etc' },

@@ -30,6 +30,10 @@ export type Snapshots = {
     container: { id: string; manifest: string | undefined; imageId: string | undefined },
     isKnown?: (layers: Layers) => boolean,
   ) => Layers
+  /**
+   * The layers of an image, by the digests of what each changes, the lowest first; undefined without them.
+   */
+  layersOf: (diffs: readonly string[]) => Layers | undefined
 }
 
 /** Where containerd keeps what belongs to this snapshotter, in its root. */
@@ -75,25 +79,41 @@ export function openSnapshots(
   const checked = new Set<number>()
   // Read now, so that a database that cannot be read is noticed.
   index.read()
+  const describe = (chain: readonly Snapshot[]): Layers => {
+    const uppermost = (chain[0] as Snapshot).name
+    return {
+      directory: layers,
+      lower: chain.map(({ number }) => `${number}/fs`),
+      key: uppermost.slice('sha256:'.length),
+      chain: uppermost,
+    }
+  }
+  const check = (chain: readonly Snapshot[]): void => {
+    for (const { number } of chain) {
+      if (checked.has(number)) continue
+      checkLayer(root, `${layers}/${number}`)
+      checked.add(number)
+    }
+  }
   return {
     has: (id) => index.read().has(id),
     layers({ id, manifest, imageId }, isKnown = () => false) {
       const chain = index.chainOf(id)
-      const names = chain.map(({ name }) => name)
-      const uppermost = names[0] as string
-      const found = {
-        directory: layers,
-        lower: chain.map(({ number }) => `${number}/fs`),
-        key: uppermost.slice('sha256:'.length),
-        chain: uppermost,
+      const found = describe(chain)
+      if (!isKnown(found)) {
+        const names = chain.map(({ name }) => name)
+        checkImage(database.path, content, names, [manifest, imageId])
       }
-      if (!isKnown(found)) checkImage(database.path, content, names, [manifest, imageId])
-      for (const { number } of chain) {
-        if (checked.has(number)) continue
-        checkLayer(root, `${layers}/${number}`)
-        checked.add(number)
-      }
+      check(chain)
       return found
+    },
+    layersOf(diffs) {
+      let name: string | undefined
+      for (const diff of diffs) name = chainId(name, diff)
+      const chain = name === undefined ? undefined : index.chainNamed(name)
+      if (!chain) return undefined
+      check(chain)
+      return describe(chain)
     },
   }
 }
@@ -128,6 +148,15 @@ class Index {
       if (!this.containers.has(id)) this.fail(`no snapshot of container ${printable(id, 64)}`)
       const key = this.containers.get(id) ?? this.fail(`two snapshots of container ${id}`)
       return this.imageOf(id, this.readChain(key))
+    })
+  }
+
+  /** The snapshots of the image whose uppermost layer has this name; undefined if it is not there. */
+  chainNamed(name: string): Snapshot[] | undefined {
+    return this.database.read((top, txid) => {
+      this.update(top, txid)
+      const key = [...this.entries.keys()].find((key) => nameIn(key) === name)
+      return key === undefined ? undefined : this.readChain(key).filter(({ name }) => !INIT.test(name))
     })
   }
 

@@ -15,6 +15,8 @@ export type Content = {
    * leaves a container behind whose image has none. Throws an Error that names the file.
    */
   diffsOf: (digest: string) => string[][]
+  /** The configurations of the same manifests. */
+  configsOf: (digest: string) => Record<string, unknown>[]
   /**
    * Throws an Error that names the file if a blob of this image does not have the hash that is its name.
    * Blobs that say what the snapshotter says, too, need no such check.
@@ -37,7 +39,7 @@ const MOST_MANIFESTS = 200
 const MOST_DIFFS = 1000
 
 /** What is known of an image; `blobs`: their texts by their paths. */
-type Image = { diffs: string[][]; blobs: Map<string, string> }
+type Image = { diffs: string[][]; configs: Record<string, unknown>[]; blobs: Map<string, string> }
 
 /** The content store below containerd's root. Nothing is read yet. */
 export function openContent(root: Root, containerdRoot: string): Content {
@@ -52,6 +54,7 @@ export function openContent(root: Root, containerdRoot: string): Content {
   }
   return {
     diffsOf: (digest) => imageOf(digest).diffs,
+    configsOf: (digest) => imageOf(digest).configs,
     verify: (digest) => checkHashes(imageOf(digest).blobs),
   }
 }
@@ -76,7 +79,7 @@ function checkDirectories(root: Root, containerdRoot: string): void {
 }
 
 function readImage(root: Root, directory: string, digest: string): Image {
-  const image: Image = { diffs: [], blobs: new Map() }
+  const image: Image = { diffs: [], configs: [], blobs: new Map() }
   const wanted = [digest]
   try {
     // The list grows: an index may name other ones.
@@ -89,7 +92,9 @@ function readImage(root: Root, directory: string, digest: string): Image {
       else if (isObject(json.config) && isDigest(json.config.digest)) {
         const config = blobPath(directory, json.config.digest)
         const configuration = readBlob(root, config, image.blobs)
-        if (configuration) image.diffs.push(diffIds(configuration, config))
+        if (!configuration) continue
+        image.diffs.push(diffIds(configuration, config))
+        image.configs.push(configuration)
       } else throw new Error(`${path}: neither a manifest nor an index`)
     }
   } catch (error) {

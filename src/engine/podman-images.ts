@@ -12,6 +12,8 @@ export type PodmanImage = {
   mapped: readonly string[]
   /** The digests of its layers, the lowest one first: rootfs.diff_ids of the image configuration. */
   diffIds: readonly string[]
+  /** The processor that it is for, as Go calls it. */
+  architecture: string | undefined
 }
 
 /** `sha256:` and the digest of a text. */
@@ -55,7 +57,7 @@ function readImage(
     throw new Error(`${list}: the layer of image ${id.slice(0, 12)} is not a layer ID`)
   const { file, json } = readConfiguration(root, `${store.path}/overlay-images/${id}`, id, record, digest)
 
-  const { config = {}, rootfs } = json
+  const { config = {}, rootfs, architecture } = json
   if (config !== null && !isObject(config)) throw new Error(`${file}: config is not an object`)
   const labels = config?.Labels ?? {}
   if (!isObject(labels)) throw new Error(`${file}: Labels is not an object`)
@@ -70,6 +72,7 @@ function readImage(
     layer: layer === '' ? undefined : layer,
     mapped: Array.isArray(mapped) ? mapped : [],
     diffIds,
+    architecture: typeof architecture === 'string' && architecture !== '' ? architecture : undefined,
   }
 }
 

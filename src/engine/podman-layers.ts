@@ -68,12 +68,7 @@ export function layerReader(root: Root, stores: Stores): (own: string, image: Po
     if (parent !== image.layer)
       throw new Error(`${list}: layer ${own} is not upon the uppermost layer of its image`)
 
-    const chain: Layer[] = []
-    for (let id = parent; id !== undefined; id = chain.at(-1)?.parent) {
-      if (chain.length === MOST_LAYERS)
-        throw new Error(`${list}: an image has more than ${MOST_LAYERS} layers`)
-      chain.push(layerOf(id))
-    }
+    const chain = readChain(parent, layerOf, list)
     checkDigests(chain, image, list)
 
     const directory = `${home.path}/overlay/${own}`
@@ -97,6 +92,27 @@ export function layerReader(root: Root, stores: Stores): (own: string, image: Po
       throw new Error(`its image has ${chain.length} layers, too many for the options of a mount`)
     return short
   }
+}
+
+/**
+ * The layers of an image of which there need not be a container. Throws an Error that names the file.
+ */
+export function imageLayers(root: Root, stores: Stores, image: PodmanImage): Layers {
+  const list = `${stores[0].path}/overlay-layers/layers.json`
+  if (image.layer === undefined) throw new Error('the image has no layers')
+  const chain = readChain(image.layer, (id) => readLayer(root, stores, id), list)
+  checkDigests(chain, image, list)
+  return describe(chain, undefined)
+}
+
+/** The layer `first` and all below it. */
+function readChain(first: string | undefined, layerOf: (id: string) => Layer, list: string): Layer[] {
+  const chain: Layer[] = []
+  for (let id = first; id !== undefined; id = chain.at(-1)?.parent) {
+    if (chain.length === MOST_LAYERS) throw new Error(`${list}: an image has more than ${MOST_LAYERS} layers`)
+    chain.push(layerOf(id))
+  }
+  return chain
 }
 
 function fits({ lower }: Layers): boolean {

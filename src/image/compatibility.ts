@@ -29,9 +29,9 @@ export function hostOf({ release, commandLine, configuration, os }: Machine): Ho
   }
 }
 
-const KERNEL_VERSION_LABEL = 'io.balena.image.kernel-version'
+export const KERNEL_VERSION_LABEL = 'io.balena.image.kernel-version'
 const KERNEL_ABI_LABEL = 'io.balena.image.kernel-abi-id'
-const OS_VERSION_LABEL = 'io.balena.image.os-version'
+export const OS_VERSION_LABEL = 'io.balena.image.os-version'
 export const COMPATIBILITY_LABELS = [KERNEL_VERSION_LABEL, KERNEL_ABI_LABEL, OS_VERSION_LABEL]
 
 /**

@@ -1,6 +1,7 @@
-import { type Dirent, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { reason } from '../machine/files.js'
 import type { Index } from '../machine/indexes.js'
+import type { Entry, List } from './files.js'
 
 /** What matters about an image's files beyond being stacked. */
 export type Contents = {
@@ -58,23 +59,22 @@ export function readContents(tree: string, release: string, list: List = makeLis
   return { top: directories.map(({ name }) => name), indexes: [...indexes], sysusers }
 }
 
-/** The entries of a directory; none if it does not exist. Throws an Error that names what cannot be read. */
-export type List = (path: string) => readonly Dirent[]
-
-/** Reads each directory only once, however often it is asked for. */
-export function makeList(): List {
-  const seen = new Map<string, Dirent[]>()
+/**
+ * Reads each directory only once, however often it is asked for. `read`: how, if the tree is not on the disk.
+ */
+export function makeList(read: List = readEntries): List {
+  const seen = new Map<string, readonly Entry[]>()
   return (path) => {
     let entries = seen.get(path)
     if (!entries) {
-      entries = path ? readEntries(path) : []
+      entries = path ? read(path) : []
       seen.set(path, entries)
     }
     return entries
   }
 }
 
-function readEntries(path: string): Dirent[] {
+function readEntries(path: string): Entry[] {
   try {
     return readdirSync(path, { withFileTypes: true })
   } catch (error) {

@@ -51,6 +51,26 @@ export function readEngines(
   })
 }
 
+/**
+ * What each place has, of those in which an engine keeps its containers: the engine, or why it is left out as
+ * a whole. Nothing but the list of its containers is read.
+ */
+export function openEngines(
+  root: Root,
+  dataRoots: DataRoots,
+): { place: Place; engine: Engine | { problem: string } }[] {
+  return dataRoots.places.flatMap((place) => {
+    const kind = ENGINES.find(({ is }) => is(root, place.path))
+    if (!kind) return []
+    try {
+      const problem = dataRoots.exposed[place.path] ?? kind.findUnfit(root, place.path)
+      return [{ place, engine: problem ? { problem } : kind.read(root, place, dataRoots) }]
+    } catch (error) {
+      return [{ place, engine: { problem: (error as Error).message } }]
+    }
+  })
+}
+
 /** How engines keep their containers. `name`: if how they are kept tells which engine it is. */
 const ENGINES: {
   name?: string

@@ -11,7 +11,7 @@ export type Rank =
 
 export const FEATURE_LABELS = ['io.balena.features.host-extension', 'balena.io.features.host-extension']
 export const CLASS_LABEL = 'io.balena.image.class'
-const OVERRIDE_LABEL = 'io.balena.image.override'
+export const OVERRIDE_LABEL = 'io.balena.image.override'
 
 /** What a container's labels say: where its files go, or why it is left out although it is flagged. */
 export type Flagged = { rank: Rank; warning?: string } | { why: string }

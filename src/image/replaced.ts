@@ -1,14 +1,21 @@
-import { type Dirent, lstatSync, readlinkSync, type Stats } from 'node:fs'
+import { readlinkSync, type Stats } from 'node:fs'
 import { at, isWhiteout, type Root, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
-import type { List } from './contents.js'
+import { onDisk } from './disk.js'
 import { type EssentialTree, essentialBelow, essentialTree } from './essential.js'
+import type { Entry, List, TreeFiles } from './files.js'
 
 /**
  * The first file that the machine needs to boot and that a tree above the root would replace; undefined if
- * there is none.
+ * there is none. `files`: where the tree is, if it is not on the disk. `each`: if it is given, it is called
+ * with every one of them, and nothing is returned.
  */
-export type FindReplaced = (tree: string, list: List) => string | undefined
+export type FindReplaced = (
+  tree: string,
+  list: List,
+  files?: TreeFiles,
+  each?: (path: string) => void,
+) => string | undefined
 
 /**
  * Finds which of the files at these paths (essential.ts) an image would replace. If a path ends in a slash,
@@ -34,12 +41,18 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
     return stats.get(path)
   }
 
-  return (tree, list) => {
+  return (tree, list, files = onDisk, each) => {
+    /** What to return for a file that was found: nothing, if the others are wanted, too. */
+    const tell = (path: string | undefined): string | undefined => {
+      if (!each || path === undefined) return path
+      each(path)
+      return undefined
+    }
     const look = (diff: string, path: string, levels: EssentialTree[]): string | undefined => {
       for (const entry of list(diff + path)) {
         const here = `${path}/${entry.name}`
         const below = essentialBelow(levels, entry.name)
-        const found = below === true ? exists(root, here) : lookBelow(diff, here, entry, below)
+        const found = below === true ? tell(exists(root, here)) : lookBelow(diff, here, entry, below)
         if (found !== undefined) return found
       }
       return undefined
@@ -47,7 +60,7 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
     const lookBelow = (
       diff: string,
       here: string,
-      entry: Dirent,
+      entry: Entry,
       levels: EssentialTree[],
     ): string | undefined => {
       if (levels.length === 0) return undefined
@@ -59,21 +72,22 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
       }
       if (entry.isFile() && stat.isFile()) return undefined
       // A whiteout of a directory without essential files hides nothing: the root's directory shows through.
-      if (!levels.some(hasFiles) && entry.isCharacterDevice() && isWhiteout(lstatSync(diff + here)))
+      if (!levels.some(hasFiles) && entry.isCharacterDevice() && isWhiteout(files.stat(diff + here)))
         return undefined
-      return here
+      return tell(here)
     }
 
     for (const entry of list(tree)) {
       const here = `/${entry.name}`
       const merged = USR_MERGED.includes(entry.name)
       if (merged && statRoot(here)?.isSymbolicLink()) {
-        if (entry.isSymbolicLink() && isSameLink(root, here, tree + here)) continue
-        return here
+        if (entry.isSymbolicLink() && isSameLink(root, here, tree + here, files)) continue
+        if (tell(here) !== undefined) return here
+        continue
       }
       const levels = merged && typeof usr === 'object' ? [usr, essential] : [essential]
       const below = essentialBelow(levels, entry.name)
-      const found = below === true ? exists(root, here) : lookBelow(tree, here, entry, below)
+      const found = below === true ? tell(exists(root, here)) : lookBelow(tree, here, entry, below)
       if (found !== undefined) return found
     }
     return undefined
@@ -90,17 +104,17 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
 export function shadowFinder(root: Root, paths: readonly string[]): FindReplaced {
   const shadows = essentialTree(paths)
   const usr = shadows.names.get('usr')
-  return (tree, list) => {
+  return (tree, list, files = onDisk) => {
     const look = (
       diff: string,
       here: string,
-      entry: Dirent,
+      entry: Entry,
       levels: readonly EssentialTree[],
     ): string | undefined => {
       const below = essentialBelow(levels, entry.name)
       if (below === true) return here
       if (below.length === 0) return undefined
-      if (entry.isSymbolicLink()) return isSameLink(root, here, diff + here) ? undefined : here
+      if (entry.isSymbolicLink()) return isSameLink(root, here, diff + here, files) ? undefined : here
       if (!entry.isDirectory()) return undefined
       for (const child of list(diff + here)) {
         const found = look(diff, `${here}/${child.name}`, child, below)
@@ -118,9 +132,9 @@ export function shadowFinder(root: Root, paths: readonly string[]): FindReplaced
 }
 
 /** Whether the root has the same link at `path` as the image at `link`. */
-function isSameLink(root: Root, path: string, link: string): boolean {
+function isSameLink(root: Root, path: string, link: string, files: TreeFiles): boolean {
   return (
-    statLink(root, path)?.isSymbolicLink() === true && readlinkSync(at(root, path)) === readlinkSync(link)
+    statLink(root, path)?.isSymbolicLink() === true && readlinkSync(at(root, path)) === files.readLink(link)
   )
 }
 

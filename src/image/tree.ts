@@ -1,25 +1,12 @@
-import {
-  chmodSync,
-  chownSync,
-  constants,
-  copyFileSync,
-  type Dirent,
-  lchownSync,
-  linkSync,
-  lstatSync,
-  lutimesSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  type Stats,
-  symlinkSync,
-  utimesSync,
-} from 'node:fs'
-import { at, isWhiteout, type Root, reason, resolveLinks, statLink } from '../machine/files.js'
+import { type Dirent, readdirSync, readlinkSync } from 'node:fs'
+import { at, isWhiteout, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
 import { isBelow } from '../machine/mountinfo.js'
 import { printable } from '../text/printable.js'
 import { describePlace, octal } from './base.js'
+import { onDisk } from './disk.js'
+import type { Entry, EntryStat, ImageFiles } from './files.js'
+import type { Note } from './note.js'
 import {
   type Dropped,
   findDropped,
@@ -62,6 +49,8 @@ export type TreeInput = {
   owners: Owners
   /** The sizes that the files of a layer had when it was unpacked, if that is known: engine/tar-split.ts. */
   sizes?: (layer: string) => ReadonlyMap<string, number> | undefined
+  /** Where all these files are, except those of the base root. On the disk, if it is not given. */
+  files?: ImageFiles
   /** Called now and then with the number of entries so far. */
   progress?: (entries: number) => void
 }
@@ -75,8 +64,8 @@ export type MadeTree = {
   copied: number
   /** What of the base root was looked at and would make another tree: a path and what is there. */
   looked: [path: string, what: string][]
-  /** Each thing that was dropped, moved or not taken: a line. */
-  notes: string[]
+  /** Each thing that was dropped, moved or not taken. */
+  notes: Note[]
   /** Paths of the state that it brings, parents first; symbolic links with their targets. */
   state: { path: string; link?: string }[]
   /** Whether it had SSH host keys, which were dropped. */
@@ -101,7 +90,7 @@ type Directory = {
  * of directories that the root has are the root's. Throws an Error that says what could not be made.
  */
 export function makeTree(input: TreeInput): MadeTree {
-  const { view, out, base, state, owners, progress } = input
+  const { view, out, base, state, owners, progress, files = onDisk } = input
   const made: MadeTree = {
     ...{ files: 0, directories: 0, bytes: 0, copied: 0 },
     ...{ looked: [], notes: [], state: [], hadHostKeys: false, hasLibraries: false },
@@ -121,49 +110,52 @@ export function makeTree(input: TreeInput): MadeTree {
     if (!sizes.has(layer)) sizes.set(layer, input.sizes?.(layer))
     return sizes.get(layer)
   }
-  const note = (text: string): void => void made.notes.push(text)
+  const note = (kind: Note['kind'], path: string | undefined, text: string): void =>
+    void made.notes.push(path === undefined ? { kind, text } : { kind, path, text })
   const drop = (path: string, why: Dropped): void => {
     if (isHostKey(path)) made.hadHostKeys = true
-    note(`dropped: ${printable(path)}: ${WHY_DROPPED[why]}`)
+    note('dropped', path, WHY_DROPPED[why])
   }
-  const uidOf = ({ uid }: Stats): number => owners.users.get(uid) ?? uid
-  const gidOf = ({ gid }: Stats): number => owners.groups.get(gid) ?? gid
+  const uidOf = ({ uid }: EntryStat): number => owners.users.get(uid) ?? uid
+  const gidOf = ({ gid }: EntryStat): number => owners.groups.get(gid) ?? gid
   const stateFor = (place: string): string | undefined => state.find((path) => isBelow(place, path))
   /** Where something of the root's path `place` is in the tree. */
   const inTree = (place: string): string => (stateFor(place) ? FACTORY + place : place)
 
   /** Makes a directory of the tree and those above it: as they are in the root, otherwise as `like`. */
-  const ensure = (path: string, like?: Stats): void => {
+  const ensure = (path: string, like?: EntryStat): void => {
     if (existing.has(path)) return
     ensure(path.slice(0, path.lastIndexOf('/')))
     existing.add(path)
     made.directories++
     const own = path.startsWith(`${FACTORY}/`) ? undefined : statLink(base, path)
     const stat = own?.isDirectory() ? own : like
-    mkdirSync(out + path)
     const isRoots = stat !== undefined && stat === own
     const [uid, gid] = stat ? (isRoots ? [stat.uid, stat.gid] : [uidOf(stat), gidOf(stat)]) : [0, 0]
-    if (uid !== 0 || gid !== 0) chownSync(out + path, uid, gid)
-    chmodSync(out + path, stat ? stat.mode & 0o7777 : 0o755)
+    files.makeDirectory(out + path, stat ? stat.mode & 0o7777 : 0o755, [uid, gid])
     if (isRoots && like && (like.uid !== uid || like.gid !== gid || (like.mode ^ stat.mode) & 0o7777)) {
       looked.set(path, describePlace(base, path))
-      note(`${printable(path)}: owner and mode are the root's, not ${like.uid}:${like.gid} ${octal(like)}`)
+      note(
+        'as in the root',
+        path,
+        `owner and mode are the root's, not ${like.uid}:${like.gid} ${octal(like)}`,
+      )
     }
   }
 
   /** Whether something else than a directory of the tree is at a place, or on the way to it. */
   const isTaken = (path: string): boolean => {
     for (let at = path; !existing.has(at); at = at.slice(0, at.lastIndexOf('/')))
-      if (statLink({ prefix: out }, at)) return true
+      if (files.find(out + at)) return true
     return false
   }
 
   const visit = ({ image, place, layers, isInRoot }: Directory): void => {
-    const shown = readEntries(view + image)
+    const shown = files.entries(view + image)
     const listed = layers.map((layer) => ({
       layer,
       // An image of one layer is its own view.
-      names: new Set(layer === view ? shown.map(({ name }) => name) : namesIn(layer + image)),
+      names: new Set(layer === view ? shown.map(({ name }) => name) : files.names(layer + image)),
     }))
     const inRoot = isInRoot ? entriesByName(at(base, place || '/')) : NOTHING
     const kind = stateFor(place) === undefined ? undefined : stateOf(place)
@@ -176,13 +168,14 @@ export function makeTree(input: TreeInput): MadeTree {
       const from = `${image}/${name}`
       const path = `${place}/${name}`
       if (name.includes('\ufffd')) {
-        note(`not taken: ${printable(path)}: its name is not UTF-8`)
+        note('not taken', path, 'its name is not UTF-8')
         continue
       }
       const dropped = mayBeDropped && findDropped(path)
       if (dropped) {
         // Every image has these directories, most of them empty.
-        if (dropped !== 'api' || !entry.isDirectory() || namesIn(view + from).length > 0) drop(path, dropped)
+        if (dropped !== 'api' || !entry.isDirectory() || files.names(view + from).length > 0)
+          drop(path, dropped)
         continue
       }
       const root = inRoot.get(name)
@@ -200,9 +193,9 @@ export function makeTree(input: TreeInput): MadeTree {
         if (why) {
           drop(path, why)
         } else if (target === '/' || !canBeDirectory(base, target)) {
-          note(`not taken: ${printable(path)}: the root has a link there that leads to no directory`)
+          note('not taken', path, 'the root has a link there that leads to no directory')
         } else {
-          note(`moved: ${printable(path)} to ${printable(target)}, where the root's link leads`)
+          note('moved', path, `to ${printable(target)}, where the root's link leads`)
           const isInRoot = statLink(base, target)?.isDirectory() ?? false
           moved.push({ ...below, place: target, isInRoot })
         }
@@ -212,12 +205,12 @@ export function makeTree(input: TreeInput): MadeTree {
         // `/bin -> usr/bin`, in an image of a usr-merged system, hides nothing of it from another one.
         const isMerge = entry.isSymbolicLink() && MERGED.includes(path)
         if (!kind) looked.set(path, describePlace(base, path))
-        if (!isMerge) note(`not taken: ${printable(path)}: the root has a directory there`)
+        if (!isMerge) note('not taken', path, 'the root has a directory there')
         continue
       }
       if (root?.isSymbolicLink() && entry.isSymbolicLink()) {
         // The same link twice, as `/bin` in every image of a usr-merged system.
-        if (readlinkSync(view + from) === readlinkSync(at(base, path))) continue
+        if (files.readLink(view + from) === readlinkSync(at(base, path))) continue
       }
       const layer = listed.find(({ names }) => names.has(name))?.layer
       take(entry, layer === undefined ? undefined : { layer, from }, view + from, own, path, kind)
@@ -229,7 +222,7 @@ export function makeTree(input: TreeInput): MadeTree {
    * there (a renamed directory). `shown`: where the view has it. `kind`: what becomes of the state it is in.
    */
   const take = (
-    entry: Dirent,
+    entry: Entry,
     origin: { layer: string; from: string } | undefined,
     shown: string,
     own: string,
@@ -241,7 +234,7 @@ export function makeTree(input: TreeInput): MadeTree {
       return
     }
     const source = origin && origin.layer + origin.from
-    let stat = lstatSync(source ?? shown)
+    let stat = files.stat(source ?? shown)
     if (origin && stat.isFile() && stat.size === 0) {
       // An engine does not write layers to the disk: a power cut may leave names without contents.
       const size = sizesOf(origin.layer)?.get(origin.from)
@@ -256,12 +249,12 @@ export function makeTree(input: TreeInput): MadeTree {
     const isEmpty = stat.isFile() && stat.size > 0 && stat.blocks === 0
     const isWhole = source !== undefined && isSameKind(stat, entry) && !isEmpty
     const from = isWhole ? source : shown
-    if (!isWhole) stat = lstatSync(shown)
+    if (!isWhole) stat = files.stat(shown)
     if (kind === 'all') {
-      if (stat.isSymbolicLink()) made.state.push({ path, link: readlinkSync(from) })
+      if (stat.isSymbolicLink()) made.state.push({ path, link: files.readLink(from) })
       else if (stat.isFile()) made.state.push({ path })
       if (!stat.isFile() && !stat.isSymbolicLink())
-        note(`not taken: ${printable(path)}: only files, directories and links are copied to the state`)
+        note('not taken', path, 'only files, directories and links are copied to the state')
       if (!stat.isFile()) return
     }
     ensure(own)
@@ -270,9 +263,9 @@ export function makeTree(input: TreeInput): MadeTree {
     made.hasLibraries ||= LIBRARY.test(name)
     const owner = [uidOf(stat), gidOf(stat)] as const
     const isOwners = owner[0] === stat.uid && owner[1] === stat.gid
-    let result = isWhole && isOwners ? link(from, to) : 'impossible'
+    let result = isWhole && isOwners ? files.link(from, to) : 'impossible'
     if (result === 'impossible') {
-      result = copy(from, to, stat, owner)
+      result = files.copy(from, to, stat, owner)
       made.copied += stat.size
       if (result === 'made' && stat.isFile() && stat.mode & 0o111) {
         const directory = from.slice(0, from.lastIndexOf('/'))
@@ -281,9 +274,7 @@ export function makeTree(input: TreeInput): MadeTree {
       }
     }
     if (result === 'exists') {
-      note(
-        `not taken: ${printable(shown.slice(view.length))}: the image has another file at ${printable(path)}`,
-      )
+      note('not taken', shown.slice(view.length), `the image has another file at ${printable(path)}`)
       return
     }
     made.files++
@@ -297,10 +288,10 @@ export function makeTree(input: TreeInput): MadeTree {
       notCopied++
       return
     }
-    const stat = lstatSync(view + image)
+    const stat = files.stat(view + image)
     const own = inTree(place)
     if (isTaken(own)) {
-      note(`not taken: ${printable(image)}: the image has another file at ${printable(place)}`)
+      note('not taken', image, `the image has another file at ${printable(place)}`)
       return
     }
     ensure(own, stat)
@@ -312,10 +303,14 @@ export function makeTree(input: TreeInput): MadeTree {
   for (let next = moved.shift(); next; next = moved.shift()) enter(next)
   for (const [key, names] of executables) {
     const [to, from] = key.split('\0') as [string, string]
-    restoreCapabilities(to, from, names)
+    files.restoreCapabilities(to, from, names)
   }
   if (notCopied > 0)
-    note(`not taken: ${notCopied} logs, caches and databases of packages below ${state.join(', ')}`)
+    note(
+      'not taken',
+      undefined,
+      `${notCopied} logs, caches and databases of packages below ${state.join(', ')}`,
+    )
   made.looked = [...looked]
   made.state.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
   return made
@@ -332,24 +327,7 @@ function entriesByName(path: string): ReadonlyMap<string, Dirent> {
   }
 }
 
-function readEntries(path: string): Dirent[] {
-  return readdirSync(path, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-/**
- * The names in a directory of a layer; none if the layer has no such directory. A link is none: it would lead
- * out of the layer.
- */
-function namesIn(path: string): string[] {
-  try {
-    return lstatSync(path).isDirectory() ? readdirSync(path) : []
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
-    throw error
-  }
-}
-
-function isSameKind(stat: Stats, entry: Dirent): boolean {
+function isSameKind(stat: EntryStat, entry: Entry): boolean {
   return (
     stat.isFile() === entry.isFile() &&
     stat.isSymbolicLink() === entry.isSymbolicLink() &&
@@ -364,63 +342,4 @@ function canBeDirectory(base: Root, path: string): boolean {
     if (stat) return stat.isDirectory()
   }
   return true
-}
-
-type Result = 'made' | 'exists' | 'impossible'
-
-/** Makes a hard link. `impossible`: too many links to one file, or another file system. */
-function link(from: string, to: string): Result {
-  try {
-    linkSync(from, to)
-    return 'made'
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') return 'exists'
-    if (code === 'EMLINK' || code === 'EXDEV') return 'impossible'
-    throw new Error(`${printable(from)} cannot be linked: ${reason(error)}`)
-  }
-}
-
-/** Copies a file with its mode and times, for another owner. */
-function copy(from: string, to: string, stat: Stats, [uid, gid]: readonly [number, number]): Result {
-  try {
-    if (stat.isSymbolicLink()) {
-      symlinkSync(readlinkSync(from), to)
-      lchownSync(to, uid, gid)
-      lutimesSync(to, stat.atime, stat.mtime)
-      return 'made'
-    }
-    if (stat.isFile()) copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
-    // Node makes no device nodes, pipes and sockets.
-    else if (statLink({ prefix: '' }, to)) return 'exists'
-    else runCp(['-a', from, to])
-    chownSync(to, uid, gid)
-    chmodSync(to, stat.mode & 0o7777)
-    utimesSync(to, stat.atime, stat.mtime)
-    return 'made'
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return 'exists'
-    throw new Error(`${printable(from)} cannot be copied: ${reason(error)}`)
-  }
-}
-
-/**
- * Gives copies of programs the extended attributes of their originals: file capabilities (capabilities(7)).
- * The kernel takes them away when the owner changes. A cp(1) that cannot do it leaves them out.
- */
-function restoreCapabilities(directory: string, from: string, names: readonly string[]): void {
-  const files = names.map((name) => `${from}/${name}`)
-  for (let at = 0; at < files.length; at += 500) {
-    try {
-      const words = ['--attributes-only', '--preserve=xattr', '-t', directory, ...files.slice(at, at + 500)]
-      runCp(words)
-    } catch {
-      return
-    }
-  }
-}
-
-/** Runs cp(1). Throws an Error if it fails. Loaded only here: no boot of a known stack needs it. */
-function runCp(words: string[]): void {
-  process.getBuiltinModule('node:child_process').execFileSync('cp', words, { stdio: 'ignore' })
 }

@@ -97,7 +97,7 @@ function changedPlace(changes: string, path: string, own: string): string {
 }
 
 /** Whether something was deleted there: Documentation/filesystems/overlayfs.rst, "whiteouts". */
-export function isWhiteout(stat: Stats): boolean {
+export function isWhiteout(stat: Pick<Stats, 'isCharacterDevice' | 'rdev'>): boolean {
   return stat.isCharacterDevice() && stat.rdev === 0
 }
 
@@ -193,7 +193,9 @@ function readUpTo(path: string, largest: number): Buffer | undefined {
 }
 
 /** What kind of file this is, for an error message. */
-export function kindOf(stat: Stats): string {
+export function kindOf(
+  stat: Pick<Stats, 'isSymbolicLink' | 'isDirectory' | 'isFIFO' | 'isSocket' | 'isFile'>,
+): string {
   if (stat.isSymbolicLink()) return 'a symbolic link'
   if (stat.isDirectory()) return 'a directory'
   if (stat.isFIFO()) return 'a FIFO'
@@ -261,6 +263,15 @@ export function resolveLinks(
   path: string,
   visit?: (path: string, stat: Stats | undefined) => void,
 ): string {
+  return followLinks(path, (place) => {
+    const stat = statLink(root, place)
+    visit?.(place, stat)
+    return stat?.isSymbolicLink() ? readlinkSync(at(root, place)) : undefined
+  })
+}
+
+/** The same, wherever the files are. `targetOf`: where the link at a path leads; undefined if it is none. */
+export function followLinks(path: string, targetOf: (path: string) => string | undefined): string {
   let resolved = ''
   const rest = path.split('/').reverse()
   for (let steps = 0; rest.length > 0 && steps < MOST_STEPS; steps++) {
@@ -271,13 +282,11 @@ export function resolveLinks(
       continue
     }
     const next = `${resolved}/${name}`
-    const stat = statLink(root, next)
-    visit?.(next, stat)
-    if (!stat?.isSymbolicLink()) {
+    const target = targetOf(next)
+    if (target === undefined) {
       resolved = next
       continue
     }
-    const target = readlinkSync(at(root, next))
     if (target.startsWith('/')) resolved = ''
     rest.push(...target.split('/').reverse())
   }

@@ -1,6 +1,5 @@
 import { describeContainer, named } from '../engine/engine.js'
 import type { EngineFacts } from '../image/engines.js'
-import { ESSENTIAL } from '../image/essential.js'
 import type { Extension, LeftOut } from '../image/extension.js'
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
 import { CHANGES } from '../machine/etc-changes.js'
@@ -12,19 +11,20 @@ import { isRemote, type PlannedMount } from '../machine/planned.js'
 import type { Level } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
+import { findAgainst } from './against.js'
 import { type Back, findBack } from './back.js'
 import { describeBooted } from './base-change.js'
 import { chooseEtc, describeShadowed, findChangesPlace, keepsEtc } from './etc.js'
 import type { Against, Facts, Reading, RecordFacts, TrialName } from './facts.js'
-import { findDataMounts, findForeign, findMountPoints, findUnmounted, isApi, isRemounted } from './mounts.js'
+import { findDataMounts, findForeign, findUnmounted, isApi, isRemounted } from './mounts.js'
 import { describeNothing } from './nothing.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
-import { describeLost, findLowers, isDispensable, planOverlays } from './overlays.js'
+import { describeLost, isDispensable, planOverlays } from './overlays.js'
 import type { Boot, Decision, Plain, Plan, Said, Wait } from './plan.js'
 import { type Recorded, recordOn, stackText } from './record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
-import { chooseState, findCopied, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
+import { chooseState, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
 import {
   describeRollback,
   findMarks,
@@ -95,15 +95,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   )
   const used = rootWritable ? findUsed(machine, directories) : []
   const writable = used.filter(({ kind }) => kind === 'directory').map(({ path }) => path)
-  const lowers = findLowers(machine)
-  const mountPoints = findMountPoints(machine, [
-    ...new Set([...directories, ...writable, ...places.map(({ path }) => path), ...lowers]),
-  ])
-  const look = {
-    essential: [...ESSENTIAL, ...configuration.essential, ...mountPoints.map((path) => `${path}/`)],
-    places: mountPoints,
-    state: findCopied(configuration.state, directories, machine.planned),
-  }
+  const look = findAgainst(machine, places, directories, writable)
   if (!facts.engines) return { read: { what: 'engines', engines: places, ...look } }
   const { engine, leftOut } = chooseEngine(facts.engines)
   if (!engine && hoped.length > 0 && !machine.collected)

@@ -3,6 +3,7 @@ import { lstatSync, mkdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { withMerged } from '../../src/image/merged.js'
+import { noteLine } from '../../src/image/note.js'
 import { type MadeTree, makeTree as makeKeptTree, type Owners, type TreeInput } from '../../src/image/tree.js'
 import { makeTree, walk } from './tree.js'
 
@@ -29,7 +30,7 @@ type Options = {
 }
 
 export type Made = {
-  made: MadeTree
+  made: Omit<MadeTree, 'notes'> & { notes: string[] }
   /** What is in the tree, by path: {@link describe}. */
   tree: Record<string, string>
   /** The directory of the tree, of a layer, and of the root. */
@@ -71,7 +72,13 @@ export async function treeOf(
     script === undefined
       ? await withMerged({ prefix: work }, layered, '/view', make)
       : make(join(work, 'view'))
-  return { made, tree: listTree(join(work, 'out')), out: join(work, 'out'), layer, base: join(work, 'base') }
+  return {
+    made: { ...made, notes: made.notes.map(noteLine) },
+    tree: listTree(join(work, 'out')),
+    out: join(work, 'out'),
+    layer,
+    base: join(work, 'base'),
+  }
 }
 
 /** Everything in a directory, by its path. */

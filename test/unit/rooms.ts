@@ -17,6 +17,7 @@ const ROOMS = [
   'units',
   'read.ts',
   'report',
+  'check',
   'commands',
   'generator.ts',
   'main.ts',

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import t from 'tap'
@@ -10,6 +10,13 @@ import { runningCase } from '../../support/running.js'
 /** Every verb, with the words that it wants. */
 const WORDS: Record<string, string[][]> = {
   show: [['override'], ['--all', 'many-layers']],
+  check: [
+    [join(PROJECT, 'test/unit')],
+    ['--no-root', join(PROJECT, 'docs')],
+    ...readdirSync(join(PROJECT, 'test/archives'))
+      .filter((name) => /\.tar$/.test(name))
+      .map((name) => [join(PROJECT, 'test/archives', name)]),
+  ],
   which: [['/usr/share'], ['/none']],
   rollback: [[], ['--now']],
   completion: [['bash']],

@@ -111,15 +111,13 @@ function check([image, root]: [Entry[], Entry[]]): void {
   const inodes = new Set(tree.map(({ path }) => lstatSync(join(out, path)).ino))
   const listed = new Set(made.state.map(({ path }) => path))
   const notes = made.notes
-    .map((note) => /^(?:dropped|not taken): (.*?)(?:: |$)/.exec(note)?.[1])
-    .filter(Boolean)
+    .filter(({ kind }) => kind === 'dropped' || kind === 'not taken')
+    .flatMap(({ path }) => path ?? [])
   for (const { path, entry } of walk(view)) {
     if (entry.isDirectory() || inodes.has(lstatSync(join(view, path)).ino)) continue
     const place = resolveLinks(base, `/${path}`)
     const own = join(resolveLinks(base, dirname(`/${path}`)), basename(path))
-    const isNamed = notes.some((name) =>
-      [`/${path}`, place, own].some((other) => isBelow(other, name as string)),
-    )
+    const isNamed = notes.some((name) => [`/${path}`, place, own].some((other) => isBelow(other, name)))
     const isState = STATE.some((state) => isBelow(own, state))
     // A link of the state is a line; packages' databases, caches and logs are not taken.
     if (isState && (listed.has(own) || stateOf(own) !== 'all')) continue
