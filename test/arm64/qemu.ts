@@ -22,7 +22,7 @@ export function qemuArm64({ kernel, initrd }: Arm64): Emulator {
 
 function words({ disks, words, reports }: Start, kernel: string, initrd: string): string[] {
   return [
-    ...[...MACHINE, '-m', '1024', '-smp', '1', '-kernel', kernel, '-initrd', initrd],
+    ...[...MACHINE, '-m', '1024', '-smp', '2', '-kernel', kernel, '-initrd', initrd],
     ...['-append', ['console=ttyAMA0', 'panic=-1', ...words].join(' ')],
     ...disks.flatMap(({ file }) => ['-drive', `file=${file},if=virtio,format=raw,cache=unsafe`]),
     ...['-chardev', `stdio,id=console,signal=off,logfile=${reports}`, '-serial', 'chardev:console'],
