@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ownCgroup } from '../boot/cgroup.js'
@@ -12,7 +12,6 @@ import { run } from '../boot/process.js'
 import { onProcessor } from '../boot/processors.js'
 import { debian, type Release } from '../boot/rootfs.js'
 import { uml, umlCommand } from '../boot/uml.js'
-import { PROJECT } from '../support/paths.js'
 
 export type Way = 'container' | 'uml'
 
@@ -33,7 +32,10 @@ out=/dev/console
 cmdline=/proc/cmdline
 [ "$out" = /dev/ttyS1 ] || cmdline=/proc/1/cmdline
 boot=$(tr '\\0' ' ' <$cmdline | sed -n 's/.*test\\.boot=\\([0-9]*\\).*/\\1/p')
-echo '@@multi-user: ' >$out
+read -r spent _ </proc/1/schedstat
+set -- $(cat /proc/1/stat)
+shift 13
+echo "@@multi-user: $spent $3 $4" >$out
 if [ -e /usr/lib/hostext/node ] && [ "$boot" -le ${BEFORE + 1} ]; then
 	systemctl is-system-running --wait >/dev/null
 	[ "$boot" != 1 ] || for try in $(seq 600); do [ -e /run/hostext/good ] && break; sleep 0.1; done
@@ -55,29 +57,59 @@ function manyImages(count: number): string {
   return dataRoot(`lives-${count}`, sources)
 }
 
+/**
+ * What a machine boots with: `hostext`: that of a checkout, with a known-good stack; `plain`: nothing;
+ * `empty`: a first pass that does nothing but end itself in the same way, which is what no first pass can
+ * cost less than.
+ */
+export type Side = { hostext: string } | 'plain' | 'empty'
+
+/** A generator that boots into a target of its own, once, and a script that changes to the same root. */
+const EMPTY = {
+  'usr/lib/systemd/system-generators/empty*': `#!/bin/sh
+[ ! -e /run/empty ] || exit 0
+true >/run/empty
+printf '[Unit]\\nDefaultDependencies=no\\nAllowIsolate=yes\\nRequires=empty.service\\nAfter=empty.service\\n' >"$1/empty.target"
+printf '[Unit]\\nDefaultDependencies=no\\n[Service]\\nType=oneshot\\nExecStart=/usr/lib/test/empty\\nStandardOutput=null\\nStandardError=null\\nSuccessExitStatus=SIGTERM SIGKILL\\n' >"$1/empty.service"
+ln -s "$1/empty.target" "$2/default.target"
+`,
+  'usr/lib/test/empty*': `#!/bin/sh
+if [ -e /usr/lib/systemd/system/soft-reboot.target ]; then
+	mkdir /run/nextroot
+	mount --bind / /run/nextroot
+	kill -s RTMAX-13 1
+else
+	mount --bind / /usr/lib/nextroot
+	systemctl --no-block switch-root /usr/lib/nextroot
+fi
+`,
+}
+
 /** A root file system with the hostext of a checkout, or without any. */
-function rootOf(release: Release, checkout: string | undefined, into: string): string {
+function rootOf(release: Release, side: Side, into: string): string {
   const { root } = debian(release)
-  if (checkout === undefined) return root
+  if (typeof side === 'string') return root
   const directory = join(into, 'installed')
   execFileSync('cp', ['-a', `${root}/.`, directory])
   execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', directory], {
-    cwd: checkout,
+    cwd: side.hostext,
     stdio: 'pipe',
   })
   return directory
 }
 
-/** Makes two machines, ours and plain (or with another checkout's hostext), for as long as `use` boots them. */
-export function pairOf<Result>(
+/** Makes machines, for as long as `use` boots them. */
+export function withMachines<Result>(
   way: Way,
   release: Release,
   extensions: number,
-  than: string | undefined,
-  use: (ours: () => Promise<Life>, theirs: () => Promise<Life>) => Promise<Result>,
+  sides: readonly Side[],
+  use: (boots: (() => Promise<Life>)[]) => Promise<Result>,
 ): Promise<Result> {
-  return withMachine(way, release, extensions, PROJECT, (ours) =>
-    withMachine(way, release, extensions, than, (theirs) => use(ours, theirs)),
+  const [side, ...rest] = sides
+  if (side === undefined) return use([])
+  return withMachine(way, release, extensions, side, (boot) =>
+    withMachines(way, release, extensions, rest, (others) => use([boot, ...others])),
   )
 }
 
@@ -86,22 +118,27 @@ export async function withMachine<Result>(
   way: Way,
   release: Release,
   extensions: number,
-  checkout: string | undefined,
+  side: Side,
   use: (boot: (commandLine?: string[]) => Promise<Life & { boot: Boot }>) => Promise<Result>,
 ): Promise<Result> {
   const made = mkdtempSync(join(tmpdir(), 'hostext-lives-'))
   try {
-    const base = rootOf(release, checkout, made)
+    const base = rootOf(release, side, made)
     const machine: Machine = {
       release,
       base: () => base,
       dataRoot: manyImages(extensions),
       script: '',
-      files: { 'etc/hostext.conf': '[Safety]\nSettle=1s\n', 'usr/lib/test/report*': REPORT },
+      files: {
+        'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+        'usr/lib/test/report*': REPORT,
+        ...(side === 'empty' && EMPTY),
+      },
+      prepare: (root) => side === 'empty' && mkdirSync(join(root, 'usr/lib/nextroot')),
     }
     let number = 0
     const known = async (boot: () => Promise<Life & { boot: Boot }>) => {
-      while (checkout !== undefined && number <= BEFORE) {
+      while (typeof side !== 'string' && number <= BEFORE) {
         number++
         const { boot: made } = await boot()
         const [keep, root, layers] = made.reports.get('known')?.split(' ') ?? []
