@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { TREES } from './image/kept.js'
 import { inputRoot, statLink } from './machine/files.js'
 import type { Machine } from './machine/machine.js'
 import { BOOT_REPORT, DECISION, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
@@ -12,10 +13,11 @@ import { oneLine, printable, printableList } from './text/printable.js'
 import type { UnitFile } from './text/unit-syntax.js'
 import { SEEN_FILE, seenText } from './trial/known.js'
 import { collectUnits } from './units/collect.js'
-import { firstPassUnits } from './units/first-pass.js'
-import { layerUnits } from './units/layer.js'
+import { firstPassUnits, nextRoot } from './units/first-pass.js'
+import { layerUnits, TREES_LINK } from './units/layer.js'
 import { plainUnits } from './units/left-out.js'
 import { lockedUnits } from './units/locked.js'
+import { mountLists } from './units/mounts.js'
 import { newPlaces, stackDirectories } from './units/stack.js'
 import { rollbackUnits } from './units/trial.js'
 
@@ -130,6 +132,11 @@ function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
     rmSync(`${run}/volatile-root`, { force: true })
     symlinkSync(`/dev/block/${plan.rootDevice}`, `${run}/volatile-root`)
   }
+
+  rmSync(`${run}/${TREES_LINK}`, { force: true })
+  symlinkSync(`${plan.dataRoot}/${TREES}`, `${run}/${TREES_LINK}`)
+  for (const { name, text } of mountLists(plan, nextRoot(plan.softReboot)))
+    writeFileSync(`${run}/${name}`, text)
 
   const layers = layerUnits(plan)
   const first = firstPassUnits(plan, normal)

@@ -95,8 +95,7 @@ function sample(problem: string): void {
     })
     for (const unit of [
       'run-hostext-0.mount',
-      'run-nextroot.mount',
-      'run-nextroot-var.mount',
+      'hostext-stack.service',
       'hostext-switch.service',
       'hostext.target',
     ]) {

@@ -84,7 +84,10 @@ StandardError=null
       : []),
     ...(wait.optional.length > 0 ? [settleUnit(wait)] : []),
     ...wait.limits.map(limitOf),
-    ...takeOver(wait, 'hostext-collect.service', normalDirectory, longest(wait), wait.online),
+    ...takeOver(wait, 'hostext-collect.service', normalDirectory, {
+      timeout: longest(wait),
+      isOnline: wait.online,
+    }),
   ]
 }
 

@@ -1,20 +1,19 @@
 import { CHANGES } from '../machine/etc-changes.js'
 import { remountOptions } from '../machine/fstab.js'
-import { isBelow } from '../machine/mountinfo.js'
-import { BASE, INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
+import { INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Boot, Plan } from '../stack/plan.js'
-import { withoutTrailingSlashes } from '../text/path.js'
-import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
+import { execWord, type UnitFile } from '../text/unit-syntax.js'
 import { INDEXES } from '../trial/indexes.js'
 import {
   DOCUMENTATION,
-  layerUnitName,
+  LAYERS_SERVICE,
   MOUNT_ENVIRONMENT,
   OVER_FILES,
   SWITCH_ENDS,
   showDirectory,
 } from './layer.js'
-import { changesBeforeSwitch, type Stack, stackOptions, stackSource, stacks } from './stack.js'
+import { ASIDE, isTaken } from './mounts.js'
+import { changesBeforeSwitch, type Stack, stacks } from './stack.js'
 import { RECORD_SERVICE, recordUnit, WATCH_SERVICE, watchUnit } from './trial.js'
 
 /**
@@ -25,53 +24,40 @@ export function nextRoot(softReboot: boolean): string {
   return softReboot ? '/run/nextroot' : '/usr/lib/hostext/nextroot'
 }
 
-/**
- * systemd 252 moves the old root to /mnt when it switches, and unmounts everything below that. So what is to
- * be there is bound at another place first, and from there after the switch (units/locked.ts).
- */
-export const ASIDE = `${RUN_DIRECTORY}/aside`
-export function isTaken({ softReboot }: Pick<Plan, 'softReboot'>, path: string): boolean {
-  return !softReboot && isBelow(path, '/mnt')
-}
-
 export const STATE = 'State of the base root'
 export const CARRIED = 'Mounted by the initrd'
 export const BOUND_DATA = "The engine's data, read-only"
 
+export const STACK_SERVICE = 'hostext-stack.service'
+
 /**
- * The units of the first pass on the plain root, except for the layers: they mount the overlays of the new
- * root, bind the state into it, and switch. The first transaction contains nothing else, because the early
- * default target is hostext.target. So no service of the system has started when the root changes.
+ * The units of the first pass on the plain root: services that mount the new root with all that is in it, and
+ * switch. The first transaction contains nothing else, because the early default target is hostext.target. So
+ * no service of the system has started when the root changes.
  */
 export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] {
   const root = nextRoot(plan.softReboot)
   const overlays = stacks(plan, root)
-  const rootOf = (path: string): string => (isTaken(plan, path) ? ASIDE : root)
-  const bind = (path: string, options: string, description: string) =>
-    bindUnit(path, rootOf(path), options, description)
-  const binds = [
-    ...plan.state.map((path) => bind(path, 'bind', STATE)),
-    ...plan.carried.map((path) => bind(path, 'bind', CARRIED)),
-    ...plan.boundData.map((path) => bind(path, 'bind,ro', BOUND_DATA)),
-    // It has set-uid programs that the root may hide.
-    ...basePlaces(plan).map((path) => bindUnit(path, root, 'bind,ro,nosuid,nodev', 'Base root', BASE + path)),
-  ]
-  const mounts = [
-    ...overlays.map(({ path }) => unitName(root + path, 'mount')),
-    ...binds.map(({ name }) => name),
-  ]
   const trial = 'trial' in plan.safety ? plan.safety.trial : undefined
-  const needs = trial ? [...mounts, RECORD_SERVICE] : mounts
+  const building = plan.indexes.length > 0 && !plan.index.kept
+  const isAlone = isOneService(plan)
+  const stack = stackWords(plan, root, building ? 'root' : 'all')
+  const switching = [plan.softReboot ? 'soft-reboot' : 'switch-root', root, ...plan.closedBeforeSwitch]
+  const needs = isAlone ? [] : [STACK_SERVICE, ...(trial ? [RECORD_SERVICE] : [])]
+  const after = [...needs, ...(trial ? [WATCH_SERVICE] : [])]
+  const before = beforeStack(plan)
 
   return [
-    ...overlays.map((stack) => stackUnit(stack, plan, root)),
-    ...binds.map(({ file }) => file),
-    ...(plan.indexes.length > 0
-      ? [plan.index.kept ? keptIndexUnit(plan, plan.index.kept) : indexUnit(plan, overlays)]
-      : []),
-    ...(plan.etc.mode === 'persistent' ? [changesUnit(plan, root)] : []),
+    ...(isAlone ? [] : [stackUnit(plan, stack)]),
+    ...(building ? [layersUnit(), indexUnit(plan, overlays)] : []),
+    ...(plan.indexes.length > 0 && plan.index.kept ? [keptIndexUnit(plan, plan.index.kept)] : []),
     ...(plan.machineId ? [machineIdUnit(plan, plan.machineId)] : []),
-    ...(trial ? [recordUnit(plan, trial, rootOf(trial.place.directory), mounts), watchUnit(trial)] : []),
+    ...(trial
+      ? [
+          recordUnit(plan, trial, isTaken(plan, trial.place.directory) ? ASIDE : root, [STACK_SERVICE]),
+          watchUnit(trial),
+        ]
+      : []),
     {
       path: 'normal/hostext-switch.service',
       text: `# Written by hostext-generator.
@@ -79,21 +65,103 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
 Description=Switch to the root with host extensions
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
-Requires=${needs.join(' ')}
-${trial ? `Wants=${WATCH_SERVICE}\n` : ''}After=${[...needs, ...(trial ? [WATCH_SERVICE] : [])].join(' ')}
-${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.timeout}` : 'RefuseManualStart=yes'}
+${isAlone ? before : `Requires=${needs.join(' ')}\n`}${trial ? `Wants=${WATCH_SERVICE}\n` : ''}${isAlone ? '' : `After=${after.join(' ')}\n`}${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.timeout}` : 'RefuseManualStart=yes'}
 
 [Service]
 Type=oneshot
 ${SWITCH_ENDS}
-ExecStart=/usr/lib/hostext/switch ${[plan.softReboot ? 'soft-reboot' : 'switch-root', root, ...plan.closedBeforeSwitch].join(' ')}
-StandardOutput=null
+ExecStart=${[...(isAlone ? stack : []), '/usr/lib/hostext/switch', ...switching.map(execWord)].join(' ')}
+${plan.softReboot && !plan.collected ? 'ExecStart=/usr/lib/hostext/refused\n' : ''}${isAlone ? `${MOUNT_ENVIRONMENT}\n` : ''}StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
     },
     // If the data had to be mounted first, hostext.target belongs to that step: see units/collect.ts.
-    ...(plan.collected ? quiet() : takeOver(plan, 'hostext-switch.service', normalDirectory)),
+    ...(plan.collected
+      ? quiet()
+      : takeOver(plan, 'hostext-switch.service', normalDirectory, { isAwake: !isAlone })),
   ]
+}
+
+/**
+ * Whether one service does all of the first pass, as in a boot that is known: nothing is recorded or built
+ * between the mounts and the switch, and nothing else runs.
+ */
+function isOneService({ safety, indexes, index, machineId, collected }: Plan): boolean {
+  const building = indexes.length > 0 && !index.kept
+  return !('trial' in safety && safety.trial) && !building && !machineId && !collected
+}
+
+/** The command that mounts: generators/steps/stack. `what`: `all`, or `root` if the layers are mounted. */
+function stackWords(plan: Plan, root: string, what: 'all' | 'root'): string[] {
+  const { etc } = plan
+  const isKept = etc.mode === 'persistent'
+  const directory = isKept ? changesBeforeSwitch(plan, root) : '-'
+  const [state, options] =
+    isKept && etc.state ? [root + etc.state, remountOptions(plan.rootOptions)] : ['-', '-']
+  return ['/usr/lib/hostext/stack', what, ...[directory, state, options].map(execWord)]
+}
+
+/** What comes before the mounts: lines of a unit. */
+function beforeStack(plan: Plan): string {
+  const wants: string[] = []
+  if (plan.indexes.length > 0) wants.push(plan.index.kept ? KEPT_INDEX : 'hostext-index.service')
+  // Before the mount, because a file below an overlay must not change
+  // (Documentation/filesystems/overlayfs.rst).
+  if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
+  const fsck = 'systemd-fsck-root.service'
+  const isChecked = plan.checkRoot && plan.state.length > 0
+  if (isChecked) wants.push(fsck)
+  if (wants.length === 0) return ''
+  const why = isChecked
+    ? '# The locked system remounts the state writable, so the disk is checked before that.\n'
+    : ''
+  return `${why}Wants=${wants.join(' ')}\nAfter=${wants.join(' ')}\n`
+}
+
+/**
+ * Mounts the new root. The switch requires it. (An index that cannot be made, and a layer that does not
+ * mount, are missing in the root; the rest has to be there.)
+ */
+function stackUnit(plan: Plan, words: string[]): UnitFile {
+  const count = `${plan.extensions.length} host extension${plan.extensions.length === 1 ? '' : 's'}`
+  return {
+    path: `normal/${STACK_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Mount the root file system with ${count}
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+${beforeStack(plan)}
+[Service]
+Type=oneshot
+ExecStart=${words.join(' ')}
+${MOUNT_ENVIRONMENT}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+  }
+}
+
+/** Mounts the layers before the indexes are built from them. */
+function layersUnit(): UnitFile {
+  return {
+    path: `normal/${LAYERS_SERVICE}`,
+    text: `# Written by hostext-generator.
+[Unit]
+Description=Mount the host extensions
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+
+[Service]
+Type=oneshot
+ExecStart=/usr/lib/hostext/stack layers
+${MOUNT_ENVIRONMENT}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+  }
 }
 
 /**
@@ -114,14 +182,13 @@ export const AWAKE_SERVICE = 'hostext-awake.service'
 /**
  * hostext.target in place of the boot's target; all it does is start `service`. Units that the target's links
  * would pull in are masked, because they belong to the normal boot after the switch. `timeout`: seconds that
- * it may take.
+ * it may take. `isAwake`: whether a service keeps PID 1 awake; else the only service does it itself.
  */
 export function takeOver(
   boot: Boot,
   service: string,
   normalDirectory: string,
-  timeout = boot.timeout,
-  isOnline = false,
+  { timeout = boot.timeout, isOnline = false, isAwake = true } = {},
 ): UnitFile[] {
   return [
     {
@@ -133,14 +200,13 @@ Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 AllowIsolate=yes
 RefuseManualStart=yes
-Wants=${AWAKE_SERVICE}
-Requires=${service}
+${isAwake ? `Wants=${AWAKE_SERVICE}\n` : ''}Requires=${service}
 After=${service}
 OnFailure=hostext-fallback.service
 JobTimeoutSec=${timeout}
 `,
     },
-    awakeUnit(),
+    ...(isAwake ? [awakeUnit()] : []),
     takenUnit(boot.target),
     { path: `normal/basic.target.wants/${TAKEN_SERVICE}`, link: `../${TAKEN_SERVICE}` },
     ...quiet(),
@@ -163,12 +229,6 @@ JobTimeoutSec=${timeout}
  */
 function standStill({ target }: Boot, isOnline: boolean): UnitFile[] {
   return target === 'default.target' || isOnline ? [] : [{ path: 'early/sysinit.target', link: '/dev/null' }]
-}
-
-/** What the locked system shows of the base root: the root, and a /usr that is mounted on it. */
-export function basePlaces({ showsBase, separateUsr }: Pick<Plan, 'showsBase' | 'separateUsr'>): string[] {
-  if (!showsBase) return []
-  return separateUsr ? ['/', '/usr'] : ['/']
 }
 
 const TAKEN_SERVICE = 'hostext-taken.service'
@@ -216,51 +276,12 @@ StandardError=null
   }
 }
 
-/** The mount unit of an overlay of the new root. */
-function stackUnit(stack: Stack, plan: Plan, root: string): UnitFile {
-  const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
-  const count = `${plan.extensions.length} host extension${plan.extensions.length === 1 ? '' : 's'}`
-  const wants = [layers]
-  if (plan.indexes.length > 0) wants.push(plan.index.kept ? KEPT_INDEX : 'hostext-index.service')
-  const more: string[] = []
-  // Before the mount, because a file below an overlay must not change
-  // (Documentation/filesystems/overlayfs.rst).
-  if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
-  if (stack.path === '/' && plan.checkRoot && plan.state.length > 0) {
-    more.push('# The locked system remounts the state writable, so the disk is checked before that.')
-    wants.push('systemd-fsck-root.service')
-  }
-  if (stack.path === '/etc' && plan.etc.mode === 'persistent')
-    more.push('Requires=hostext-changes.service', 'After=hostext-changes.service')
-  return {
-    path: `normal/${unitName(root + stack.path, 'mount')}`,
-    text: `# Written by hostext-generator.
-[Unit]
-Description=${stack.path === '/' ? 'Root file system' : stack.path} with ${count}
-Documentation=${DOCUMENTATION}
-DefaultDependencies=no
-${[...more, `Wants=${wants.join(' ')}`, `After=${wants.join(' ')}`].join('\n')}
-
-[Mount]
-What=${stackSource(stack)}
-Where=${root}${stack.path === '/' ? '' : stack.path}
-Type=overlay
-Options=${stackOptions(stack)}
-WorkingDirectory=${RUN_DIRECTORY}
-${MOUNT_ENVIRONMENT}
-StandardOutput=null
-StandardError=append:${MOUNT_LOG}
-${stack.path === '/' ? '' : OVER_FILES}`,
-  }
-}
-
 /**
  * Rebuilds the indexes from the files of the root and all extensions. They go into directories that become
- * the uppermost layers of the new root. The overlays only want this service: if it fails, an index is the
+ * the uppermost layers of the new root. The new root only wants this service: if it fails, an index is the
  * root's own.
  */
 function indexUnit(plan: Plan, overlays: Stack[]): UnitFile {
-  const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
   const all = overlays.map(({ path, lower }) => `${path}=${kept(plan, path)}${lower}`)
   return {
     path: 'normal/hostext-index.service',
@@ -269,8 +290,8 @@ function indexUnit(plan: Plan, overlays: Stack[]): UnitFile {
 Description=Rebuild the indexes for host extensions: ${plan.indexes.join(', ')}
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
-Wants=${layers}
-After=${layers}
+Wants=${LAYERS_SERVICE}
+After=${LAYERS_SERVICE}
 
 [Service]
 Type=oneshot
@@ -343,66 +364,5 @@ ExecStart=systemd-machine-id-setup --commit
 ${closeRoot ? 'ExecStopPost=mount -o remount,ro /\n' : ''}StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
-  }
-}
-
-/**
- * Creates the directories for a persistent /etc. If they are on the base root's file system, it is made
- * writable first.
- */
-function changesUnit(plan: Plan, root: string): UnitFile {
-  const state = plan.etc.mode === 'persistent' ? plan.etc.state : undefined
-  const needs: string[] = []
-  if (state) needs.push(unitName(root + state, 'mount'))
-  const check = plan.checkRoot && state ? ['systemd-fsck-root.service'] : []
-  const words = [
-    changesBeforeSwitch(plan, root),
-    ...(state ? [root + state, remountOptions(plan.rootOptions)] : []),
-  ]
-  return {
-    path: 'normal/hostext-changes.service',
-    text: `# Written by hostext-generator.
-[Unit]
-Description=Prepare the directories for persistent changes to /etc
-Documentation=${DOCUMENTATION}
-DefaultDependencies=no
-${state ? `Requires=${needs.join(' ')}\n` : ''}${check.length > 0 ? `Wants=${check.join(' ')}\n` : ''}${state ? `After=${[...needs, ...check].join(' ')}\n` : ''}
-[Service]
-Type=oneshot
-ExecStart=/usr/lib/hostext/changes ${words.map(execWord).join(' ')}
-StandardOutput=null
-StandardError=append:${MOUNT_LOG}
-`,
-  }
-}
-
-/** A bind mount of a directory of the base root in the new root. */
-function bindUnit(
-  path: string,
-  root: string,
-  options: string,
-  description: string,
-  where = path,
-): { name: string; file: UnitFile } {
-  const name = unitName(root + where, 'mount')
-  return {
-    name,
-    file: {
-      path: `normal/${name}`,
-      text: `# Written by hostext-generator.
-[Unit]
-Description=${literal(`${description}: ${path}`)}
-Documentation=${DOCUMENTATION}
-DefaultDependencies=no
-
-[Mount]
-What=${literal(path)}
-Where=${literal(withoutTrailingSlashes(root + where))}
-Type=none
-Options=${options}
-StandardOutput=null
-StandardError=append:${MOUNT_LOG}
-${OVER_FILES}`,
-    },
   }
 }

@@ -1,8 +1,10 @@
 import type { Extension } from '../image/extension.js'
 import { treePath } from '../image/kept.js'
 import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
+import type { Plan } from '../stack/plan.js'
+import type { FstabMount } from '../text/fstab-line.js'
 import { printable } from '../text/printable.js'
-import { literal, type UnitFile } from '../text/unit-syntax.js'
+import { literal, pathWord, type UnitFile } from '../text/unit-syntax.js'
 
 export const DOCUMENTATION = 'man:hostext(7)'
 
@@ -28,57 +30,122 @@ export function layerUnitName(index: number): string {
   return `run-hostext-${index}.mount`
 }
 
+/**
+ * Mounts the layers, all or all but the last one: of the first pass if indexes are built from them, and of
+ * the second pass where a soft-reboot has lost them.
+ */
+export const LAYERS_SERVICE = 'hostext-layers.service'
+
+/**
+ * The units that have the layers mounted in the second pass. A soft-reboot loses them, so one service mounts
+ * them again (units/mounts.ts), and the last one is mounted by its own unit: when the job of a mount unit
+ * ends, PID 1 looks at the mount table, so it knows all of them. Otherwise they are still there.
+ */
+export function layersAgain({ extensions, softReboot }: Pick<Plan, 'extensions' | 'softReboot'>): string[] {
+  const names = extensions.map((_, index) => layerUnitName(index))
+  return softReboot && names.length > 1 ? [LAYERS_SERVICE, ...names.slice(-1)] : names
+}
+
+/** The service of {@link layersAgain}. */
+export function layersAgainUnits(plan: Pick<Plan, 'extensions' | 'softReboot' | 'dataRoot'>): UnitFile[] {
+  const [service, last] = layersAgain(plan)
+  if (service !== LAYERS_SERVICE) return []
+  return [
+    {
+      path: `normal/${LAYERS_SERVICE}`,
+      text: `# Written by hostext-generator.
+[Unit]
+Description=Show the host extensions in ${RUN_DIRECTORY}
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+RefuseManualStart=yes
+RequiresMountsFor=${pathWord(plan.dataRoot)}
+Before=${last}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/lib/hostext/stack again
+${MOUNT_ENVIRONMENT}
+StandardOutput=null
+StandardError=append:${MOUNT_LOG}
+`,
+    },
+  ]
+}
+
 /** `Host extension wifi (wifi-drivers:2)` */
 export function layerDescription({ container }: Extension): string {
   return `Host extension ${printable(container.name)} (${printable(container.image)})`
 }
 
-/** The mount units of all extensions. */
-export function layerUnits({ extensions, dataRoot, bound }: Layered): UnitFile[] {
-  const seen = new Set<string>()
-  return extensions.map((extension, index) => {
-    // One directory cannot be two layers of an overlay (ELOOP), so the second container of an image gets an
-    // overlay of its own.
-    const isFirst = !seen.has(extension.tree)
-    seen.add(extension.tree)
-    return layerUnit(extension, index, dataRoot, bound && isFirst)
-  })
-}
-
 type Layered = { extensions: readonly Extension[]; dataRoot: string; bound: boolean }
 
+/** A link in the run directory to where the kept trees are: mount options need short paths to them. */
+export const TREES_LINK = 'trees'
+
 /**
- * The mount unit of one extension: its kept tree. On a file system of its own (`bound`), the tree is bound,
- * so that the root is one overlay deep and other overlays can be mounted over it. On the root's own file
- * system it needs an overlay of its own, because no layer of an overlay may lie inside another one (ELOOP).
- * The empty directory is the second layer that an overlay without an upper directory must have.
+ * How each extension is mounted: its kept tree, for the run directory as working directory. On a file system
+ * of its own (`bound`), the tree is bound, so that the root is one overlay deep and other overlays can be
+ * mounted over it. On the root's own file system it needs an overlay of its own, because no layer of an
+ * overlay may lie inside another one (ELOOP). The empty directory is the second layer that an overlay without
+ * an upper directory must have.
  *
  * Every user can read this mount, including files that the root hides, for example an old set-uid program
  * that an update of the root has replaced. So it is mounted nosuid and nodev. The root is a mount of its own,
  * and there set-uid files of an extension work.
- *
- * The same unit serves both passes. Before the switch it is part of the stack. Afterwards it shows what is
- * stacked; a soft-reboot loses the mounts below /run, so it is mounted again.
  */
-function layerUnit(extension: Extension, index: number, dataRoot: string, bound: boolean): UnitFile {
-  const { container, tree } = extension
-  const mount = showDirectory(treePath(dataRoot, tree), String(index), bound)
-  return {
-    path: `normal/${layerUnitName(index)}`,
-    text: `# Written by hostext-generator.
+export function layerMounts({ extensions, dataRoot, bound }: Layered): FstabMount[] {
+  const seen = new Set<string>()
+  return extensions.map(({ tree }, index) => {
+    // One directory cannot be two layers of an overlay (ELOOP), so the second container of an image gets an
+    // overlay of its own.
+    const isFirst = !seen.has(tree)
+    seen.add(tree)
+    const where = `${RUN_DIRECTORY}/${index}`
+    return bound && isFirst
+      ? { what: treePath(dataRoot, tree), where, type: 'none', options: 'bind,ro,nosuid,nodev' }
+      : {
+          what: `hostext-${index}`,
+          where,
+          type: 'overlay',
+          options: `ro,nosuid,nodev,lowerdir=empty:${TREES_LINK}/${tree}/tree`,
+        }
+  })
+}
+
+/**
+ * The mount units of all extensions, for both passes. Before the switch they are part of the stack,
+ * afterwards they show what is stacked. What they say is mounted by lists (units/mounts.ts); the units name
+ * it. One whose mount has failed is started, and fails.
+ *
+ * None names its tree for PID 1, which would look for a mount unit for each directory on the way there.
+ */
+export function layerUnits(layered: Layered): UnitFile[] {
+  const mounts = layerMounts(layered)
+  return layered.extensions.map((extension, index) => {
+    const { what, where, type, options } = mounts[index] as FstabMount
+    return {
+      path: `normal/${layerUnitName(index)}`,
+      text: `# Written by hostext-generator.
 [Unit]
 Description=${literal(layerDescription(extension))}
 Documentation=${DOCUMENTATION}
-SourcePath=${literal(container.source)}
+SourcePath=${literal(extension.container.source)}
 DefaultDependencies=no
 
 [Mount]
-${mount}
+What=${literal(what)}
+Where=${where}
+Type=${type}
+Options=${options}
+WorkingDirectory=${RUN_DIRECTORY}
 ${MOUNT_ENVIRONMENT}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
-  }
+    }
+  })
 }
 
 /**

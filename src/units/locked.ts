@@ -7,9 +7,17 @@ import { withoutTrailingSlashes } from '../text/path.js'
 import { printable } from '../text/printable.js'
 import { execWord, literal, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { dropIn } from './drop-in.js'
-import { ASIDE, AWAKE_SERVICE, BOUND_DATA, basePlaces, CARRIED, isTaken, STATE } from './first-pass.js'
-import { DOCUMENTATION, layerUnitName, MOUNT_ENVIRONMENT, OVER_FILES, SWITCH_ENDS } from './layer.js'
+import { AWAKE_SERVICE, BOUND_DATA, CARRIED, STATE } from './first-pass.js'
+import {
+  DOCUMENTATION,
+  layersAgain,
+  layersAgainUnits,
+  MOUNT_ENVIRONMENT,
+  OVER_FILES,
+  SWITCH_ENDS,
+} from './layer.js'
 import { leftOutUnits, REPORT_SERVICE } from './left-out.js'
+import { ASIDE, basePlaces, isTaken } from './mounts.js'
 import { packageUnits } from './packages.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
 import { goodUnits, keepUnits, rollbackUnits, watchUnit } from './trial.js'
@@ -22,9 +30,10 @@ const NAMED = 8
  * that would remount, check or grow the root.
  */
 export function lockedUnits(plan: Plan): UnitFile[] {
-  const layers = plan.extensions.map((_, index) => layerUnitName(index))
+  const layers = layersAgain(plan)
   const leftOut = leftOutUnits(plan.leftOut)
   const files: UnitFile[] = [
+    ...layersAgainUnits(plan),
     {
       path: 'normal/hostext.target',
       text: `# Written by hostext-generator.
@@ -221,7 +230,7 @@ function takenUnits(plan: Plan): UnitFile[] {
 
 /** The layers of an overlay of the machine's own: see PlannedOverlay. */
 function plannedOverlay({ mount, options }: PlannedOverlay, plan: Plan): UnitFile {
-  const layers = plan.extensions.map((_, index) => layerUnitName(index)).join(' ')
+  const layers = layersAgain(plan).join(' ')
   return dropIn(
     unitName(mount.mountPoint, 'mount'),
     `[Unit]
@@ -309,19 +318,16 @@ ConditionNeedsUpdate=
 function remountDropIn(plan: Plan): UnitFile {
   const { state, remount } = plan
   const options = remountOptions(plan.rootOptions)
-  const commands = [
-    ...state.map((path) => `ExecStart=/bin/mount -o ${execWord(options)} --target ${execWord(path)}`),
-    ...remount.map((path) => `ExecStart=/bin/mount -o remount --target ${execWord(path)}`),
-  ]
+  const words = [options, ...state, '--', ...remount]
   return dropIn(
     'systemd-remount-fs.service',
-    commands.length > 0
+    words.length > 2
       ? `[Unit]
 Description=Remount State and Kernel File Systems
 ${state.length > 0 ? `After=${state.map((path) => unitName(path, 'mount')).join(' ')}\n` : ''}
 [Service]
 ExecStart=
-${commands.join('\n')}
+ExecStart=/usr/lib/hostext/remount ${words.map(execWord).join(' ')}
 `
       : `[Unit]
 # The root is locked, and fstab has nothing else to remount.

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
@@ -29,16 +29,20 @@ export function unitHierarchies(cgroup: string, mountinfo: string): string[] {
 /** `sh -c JOIN sh GROUP... -- COMMAND...`: joins the groups and becomes the command. */
 const JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
 
+/** What {@link ownCgroup} returns. */
+export type Cgroup = { words: string[]; processor: () => number; remove: () => Promise<void> }
+
 /**
- * Makes a control group for one container. Returns the words to put before its command, and a function that
- * removes the group when the command has ended.
+ * Makes a control group for one container. Returns the words to put before its command; a function that says
+ * how many seconds of processor time its processes have taken so far (cpu.stat of cgroup2, which the kernel
+ * has without any controller); and one that removes the group when the command has ended.
  *
  * systemd-nspawn puts a container below the group that it is started in, always with the name `payload`. So
  * two containers that are started in one group share the groups of their units. Each PID 1 removes groups
  * that are empty at the moment. If the other one is about to put a process there, that unit fails
  * (219/CGROUP).
  */
-export function ownCgroup(): { words: string[]; remove: () => Promise<void> } {
+export function ownCgroup(): Cgroup {
   const hierarchies = unitHierarchies(
     readFileSync('/proc/self/cgroup', 'utf8'),
     readFileSync('/proc/self/mountinfo', 'utf8'),
@@ -49,6 +53,11 @@ export function ownCgroup(): { words: string[]; remove: () => Promise<void> } {
   for (const group of groups) mkdirSync(group)
   return {
     words: ['sh', '-c', JOIN, 'sh', ...groups, '--'],
+    processor: () => {
+      const stat = groups.map((group) => join(group, 'cpu.stat')).find((file) => existsSync(file))
+      const [, usage] = /^usage_usec (\d+)$/m.exec(stat ? readFileSync(stat, 'utf8') : '') ?? []
+      return usage === undefined ? Number.NaN : Number(usage) / 1e6
+    },
     remove: async () => {
       for (const group of groups) await removeGroup(group)
     },

@@ -4,7 +4,7 @@ import { assemble } from './assemble.js'
 import { bootAll, checkEnd, wordsOf } from './boots.js'
 import { ownCgroup } from './cgroup.js'
 import { CUT_PERIOD, cutter } from './cut.js'
-import { type Machine, type Outcome, parseReports } from './machine.js'
+import { type Boot, type BootOptions, type Machine, type Outcome, parseReports } from './machine.js'
 import { type Ran, type RunOptions, run } from './process.js'
 
 /**
@@ -18,7 +18,19 @@ const ENVIRONMENT = ['SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1', 'TERM=dumb']
  * power cut of a container kills all its processes at once, but everything they have written is kept, flushed
  * or not.
  */
-export async function bootContainer(machine: Machine, limit = 600): Promise<Outcome> {
+export function bootContainer(machine: Machine, limit = 600): Promise<Outcome> {
+  return withContainer(machine, limit, (boot) => bootAll(machine, boot))
+}
+
+/** A boot, and the seconds of processor time that all processes of the container took, from start to end. */
+type ContainerBoot = Boot & { processor: number }
+
+/** Makes the tree of the machine, which exists for as long as `use` boots it. */
+export async function withContainer<Result>(
+  machine: Machine,
+  limit: number,
+  use: (boot: (options: BootOptions) => Promise<ContainerBoot>) => Promise<Result>,
+): Promise<Result> {
   if (
     machine.disks ||
     machine.partitioned ||
@@ -41,7 +53,7 @@ export async function bootContainer(machine: Machine, limit = 600): Promise<Outc
   symlinkSync('/dev/null', join(tree, 'etc/systemd/system/console-getty.service'))
   let number = 0
   try {
-    return await bootAll(machine, async (options) => {
+    return await use(async (options) => {
       const commandLine = wordsOf(machine, options, [], ++number)
       const network = machine.ownNetwork ? ['--private-network'] : []
       const words = ['-q', '--register=no', '--keep-unit', ...network, '-D', tree, '-b', ...commandLine]
@@ -60,7 +72,8 @@ export async function bootContainer(machine: Machine, limit = 600): Promise<Outc
       // The exit status of nspawn if the container asks for a reboot and nspawn is told not to do it.
       const end = isCut ? 'cut' : ran.code === 133 ? 'reboot' : 'poweroff'
       checkEnd(options, { reports, end }, ran, `the container (boot ${number})`)
-      return { reports, console: ran.console, seconds: ran.seconds, end, clean: undefined, marks: new Map() }
+      const { console, seconds, processor } = ran
+      return { reports, console, seconds, processor, end, clean: undefined, marks: new Map() }
     })
   } finally {
     // Processes of a killed container may still write.
@@ -69,10 +82,11 @@ export async function bootContainer(machine: Machine, limit = 600): Promise<Outc
 }
 
 /** Runs a container at the same time as others: {@link run} in a control group of its own. */
-async function runApart(command: string[], options: RunOptions): Promise<Ran> {
+async function runApart(command: string[], options: RunOptions): Promise<Ran & { processor: number }> {
   const cgroup = ownCgroup()
   try {
-    return await run([...cgroup.words, ...command], options)
+    const ran = await run([...cgroup.words, ...command], options)
+    return { ...ran, processor: cgroup.processor() }
   } finally {
     await cgroup.remove()
   }

@@ -40,11 +40,12 @@ export const uml: Emulator = {
   stall: 60,
   run: (start, options) =>
     onProcessor((pinned) =>
-      run([...pinned, ...command(start)], { ...options, output: `${start.reports}.console` }),
+      run([...pinned, ...umlCommand(start)], { ...options, output: `${start.reports}.console` }),
     ),
 }
 
-function command({ machine, disks, boot, words, reports, isTyped }: Start): string[] {
+/** The command that becomes the kernel. Its console is the standard output, the reports go to a file. */
+export function umlCommand({ machine, disks, boot, words, reports, isTyped }: Start): string[] {
   if (machine.devices || boot.qemu) throw new Error('user-mode Linux has no devices but disks')
   const { root } = umlKernel()
   const memory = boot.memory ?? machine.memory ?? (machine.device ? 1536 : 768)

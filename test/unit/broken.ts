@@ -227,9 +227,10 @@ function faults(written: Tree): string[] {
       found.push(`${path}: settings ${pairs.map(([key]) => key)}`)
     if (value['Mount.What'] !== `hostext-${number}` || value['Mount.Where'] !== `/run/hostext/${number}`)
       found.push(`${path}: What= or Where=`)
-    if (value['Mount.Options'] !== 'ro,nosuid,nodev,lowerdir=/run/hostext/empty:tree')
-      found.push(`${path}: Options=`)
-    const places = [value['Unit.SourcePath'] as string, `${value['Mount.WorkingDirectory']}/tree`]
+    const tree = /^ro,nosuid,nodev,lowerdir=empty:trees\/([^/:,]+\/tree)$/.exec(value['Mount.Options'] ?? '')
+    if (!tree || value['Mount.WorkingDirectory'] !== '/run/hostext') found.push(`${path}: Options=`)
+    const trees = written['hostext/trees']?.replace('-> ', '')
+    const places = [value['Unit.SourcePath'] as string, `${trees}/${tree?.[1]}`]
     for (const place of places) {
       try {
         const real = realpathSync(root + place.replaceAll('%%', '%'))

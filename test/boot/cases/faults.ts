@@ -355,7 +355,11 @@ function machineCases(): Case[] {
         },
       },
       check: (t, outcome) =>
-        isPlain(t, outcome, /unknown filesystem type 'overlay'/, [/nextroot/, /run-hostext/, /rollback/]),
+        isPlain(t, outcome, /unknown filesystem type 'overlay'/, [
+          /hostext-stack/,
+          /run-hostext/,
+          /rollback/,
+        ]),
     },
   ]
 }

@@ -10,7 +10,15 @@ const STEPS = join(import.meta.dirname, '../../../generators/steps')
 function dropIn(units: string[], text: string): Record<string, string> {
   return Object.fromEntries(units.map((unit) => [`etc/systemd/system/${unit}.d/test.conf`, text]))
 }
-const ROOT_UNITS = ['run-nextroot.mount', 'usr-lib-hostext-nextroot.mount']
+
+/** Changes the lines of a list of mounts that begin with a word, so that they do not mount. */
+function unmountable(list: string, word: string): Record<string, string> {
+  const edit = `s,^(${word} .*lowerdir=)[^ ]*,\\\\1/nowhere:/neither,`
+  return dropIn(
+    ['hostext-stack.service'],
+    `[Service]\nExecStartPre=/bin/sed -i -E "${edit}" /run/hostext/${list}.fstab\n`,
+  )
+}
 
 /** A case on the standard data root with a change to one of its containers. */
 function withoutOne(name: string, damage: (data: string) => void, why: RegExp): Case {
@@ -249,6 +257,7 @@ report data sh -c 'echo x > /var/lib/docker/test'
         dataRoot: standard,
         files: {
           'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+          ...unmountable('layers', 'hostext-2'),
           ...dropIn(['run-hostext-2.mount'], '[Mount]\nOptions=\nOptions=lowerdir=/nowhere:/neither\n'),
         },
         script: `${BASE_REPORT}
@@ -384,11 +393,11 @@ exec sleep 1000
       boot: 'container',
       machine: {
         dataRoot: standard,
-        files: dropIn(ROOT_UNITS, '[Mount]\nOptions=\nOptions=lowerdir=/nowhere:/neither\n'),
+        files: unmountable('root', 'hostext'),
         script: BASE_REPORT,
       },
       check: (t, outcome) =>
-        isPlain(t, outcome, /stacking failed or took too long: plain root/, [/nextroot/]),
+        isPlain(t, outcome, /stacking failed or took too long: plain root/, [/hostext-stack/]),
     },
     {
       name: 'plain: the switch fails',
@@ -471,12 +480,14 @@ exec systemctl --no-block switch-root /usr/lib/hostext/nextroot
   ]
 }
 
-/** Puts a command in the way of one unit that is slow if its words match `pattern`. */
+/** Puts a command in the way of one unit that takes some more seconds if its words match `pattern`. */
 function slow(unit: string, command: string, pattern: string, seconds: number): Record<string, string> {
   return {
     [`usr/lib/test/slow/${command}*`]: `#!/bin/sh
+/bin/${command} "$@"
+status=$?
 case "$*" in ${pattern}) sleep ${seconds} ;; esac
-exec /bin/${command} "$@"
+exit "$status"
 `,
     // The scripts have a search path of their own.
     'usr/lib/hostext/log.sh': `${readFileSync(join(STEPS, 'log.sh'), 'utf8')}PATH=$SLOW$PATH\n`,
@@ -515,7 +526,7 @@ report etc-writable touch /etc/written
       name: 'the time is over while the switch is under way',
       boot: 'container',
       // It starts two seconds before the timeout, and takes five.
-      machine: machine(8, slow('hostext-switch.service', 'systemctl', '*soft-reboot*|*switch-root*', 5)),
+      machine: machine(8, slow('hostext-switch.service', 'mkdir', '*/attempted', 5)),
       check(t, outcome) {
         isStacked(t, outcome)
         t.notMatch(said(outcome), /plain root/)

@@ -52,7 +52,7 @@ t.test(
       t.match(first.run['hostext.decision'], /plain root/)
       t.equal(first.run['hostext/fallback'], '')
       t.same(first.calls, [
-        'kill --signal=KILL hostext-collect.service hostext-switch.service',
+        'kill --signal=KILL hostext-collect.service hostext-stack.service hostext-switch.service',
         '--no-block stop hostext-watch.service',
         'daemon-reload',
         '--no-block isolate graphical.target',

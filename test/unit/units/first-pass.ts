@@ -1,46 +1,57 @@
 import t from 'tap'
 import { firstPassUnits } from '../../../src/units/first-pass.js'
-import { makePlan, makeStack, textOf } from '../../support/plan.js'
+import { makePlan, textOf } from '../../support/plan.js'
 
 const units = (change = {}) => firstPassUnits(makePlan(change), '/run/systemd/generator')
-
-t.test('the stack: above, the root, below', async (t) => {
-  const lowerdir = (extensions: number, above: number) => {
-    const names = Array.from({ length: extensions }, (_, index) => `x${index}`)
-    const plan = { extensions: makeStack(names, above) }
-    return /lowerdir=(.*)$/m.exec(textOf(units(plan), 'normal/run-nextroot.mount'))?.[1]
-  }
-  t.equal(lowerdir(3, 2), '0:1:/:2')
-  t.equal(lowerdir(1, 1), '0:/')
-  t.equal(lowerdir(1, 0), '/:0')
-  t.ok((lowerdir(499, 499) as string).length < 2048, 'the most there are fit')
-})
 
 t.test('soft-reboot and switch-root', async (t) => {
   t.match(
     textOf(units(), 'normal/hostext-switch.service'),
-    '\nExecStart=/usr/lib/hostext/switch soft-reboot /run/nextroot\n',
+    ' /usr/lib/hostext/switch soft-reboot /run/nextroot\n',
   )
-  const files = units({ softReboot: false })
   t.match(
-    textOf(files, 'normal/hostext-switch.service'),
+    textOf(units({ softReboot: false }), 'normal/hostext-switch.service'),
     '/usr/lib/hostext/switch switch-root /usr/lib/hostext/nextroot\n',
-  )
-  t.match(
-    textOf(files, 'normal/usr-lib-hostext-nextroot-var.mount'),
-    '\nWhere=/usr/lib/hostext/nextroot/var\n',
   )
 })
 
-t.test('the switch needs the root and its state, and only wants the layers', async (t) => {
-  const files = units({ state: ['/var', '/my-data'] })
+/** A boot in which something happens between the mounts and the switch. */
+const RECORDED = { machineId: { closeRoot: false } }
+
+t.test('one service mounts and switches, unless something has to happen in between', async (t) => {
+  const names = (change: object) =>
+    units(change)
+      .map(({ path }) => path)
+      .filter((path) => /^normal\/hostext-(?:stack|awake|switch|layers)\.service$/.test(path))
+  const alone = textOf(units(), 'normal/hostext-switch.service')
   t.match(
-    textOf(files, 'normal/hostext-switch.service'),
-    '\nRequires=run-nextroot.mount run-nextroot-var.mount run-nextroot-my\\x2ddata.mount\n',
+    alone,
+    '\nExecStart=/usr/lib/hostext/stack all - - - /usr/lib/hostext/switch soft-reboot /run/nextroot\n',
   )
-  const root = textOf(files, 'normal/run-nextroot.mount')
-  t.match(root, '\nWants=run-hostext-0.mount run-hostext-1.mount\n')
-  t.notMatch(root, /^Requires=/m)
+  t.notMatch(alone, /^(?:Requires|After)=/m)
+  t.match(alone, '\nEnvironment=LIBMOUNT_FORCE_MOUNT2=always\n')
+  t.same(names({}), ['normal/hostext-switch.service'])
+  for (const change of [RECORDED, { indexes: ['modules'] }, { collected: true }])
+    t.ok(names(change).includes('normal/hostext-stack.service'), JSON.stringify(change))
+})
+
+t.test('the switch needs what is mounted', async (t) => {
+  const files = units(RECORDED)
+  t.match(textOf(files, 'normal/hostext-switch.service'), '\nRequires=hostext-stack.service\n')
+  t.match(textOf(files, 'normal/hostext-switch.service'), '\nAfter=hostext-stack.service\n')
+  const stack = textOf(files, 'normal/hostext-stack.service')
+  t.match(stack, '\nExecStart=/usr/lib/hostext/stack all - - -\n')
+  t.match(stack, '\nEnvironment=LIBMOUNT_FORCE_MOUNT2=always\n')
+  t.notMatch(stack, /^Requires=/m)
+})
+
+t.test('if PID 1 goes on after the signal that makes it switch, it is asked in another way', async (t) => {
+  const refused = '\nExecStart=/usr/lib/hostext/refused\n'
+  const text = (change: object) => textOf(units(change), 'normal/hostext-switch.service')
+  t.match(text({}), refused)
+  t.match(text(RECORDED), refused)
+  t.notMatch(text({ softReboot: false }), refused)
+  t.notMatch(text({ collected: true }), refused, 'no signal is sent where there is something to stop')
 })
 
 t.test('a switch that is faster than its command has not failed', async (t) => {
@@ -48,10 +59,11 @@ t.test('a switch that is faster than its command has not failed', async (t) => {
 })
 
 t.test('PID 1 is kept awake until the switch, which ends that', async (t) => {
-  t.match(textOf(units(), 'normal/hostext.target'), '\nWants=hostext-awake.service\n')
-  const awake = textOf(units(), 'normal/hostext-awake.service')
+  t.match(textOf(units(RECORDED), 'normal/hostext.target'), '\nWants=hostext-awake.service\n')
+  const awake = textOf(units(RECORDED), 'normal/hostext-awake.service')
   t.match(awake, '\nExecStart=/usr/lib/hostext/awake\n')
   t.match(awake, '\nSuccessExitStatus=SIGTERM SIGKILL\n')
+  t.notMatch(textOf(units(), 'normal/hostext.target'), 'awake', 'the only service does it itself')
 })
 
 t.test('failure and time', async (t) => {
@@ -61,17 +73,12 @@ t.test('failure and time', async (t) => {
 })
 
 t.test('the disk is checked where the state will be writable and fstab asks for it', async (t) => {
-  const root = (change: object) => textOf(units(change), 'normal/run-nextroot.mount')
-  t.match(root({ checkRoot: true }), /^After=.* systemd-fsck-root\.service$/m)
+  const root = (change: object) => textOf(units(change), 'normal/hostext-switch.service')
+  t.match(root({ checkRoot: true }), /^Wants=systemd-fsck-root\.service\nAfter=systemd-fsck-root\.service$/m)
+  const apart = textOf(units({ ...RECORDED, checkRoot: true }), 'normal/hostext-stack.service')
+  t.match(apart, /^After=.*systemd-fsck-root\.service$/m)
   t.notMatch(root({ checkRoot: true, state: [] }), 'fsck')
   t.notMatch(root({ checkRoot: false }), 'fsck')
-})
-
-t.test('the data root comes along where nothing else carries it', async (t) => {
-  t.match(
-    textOf(units({ boundData: ['/opt/docker'], state: [] }), 'normal/run-nextroot-opt-docker.mount'),
-    '\nOptions=bind,ro\n',
-  )
 })
 
 t.test('the early target, and what it must not pull in yet', async (t) => {
@@ -81,39 +88,18 @@ t.test('the early target, and what it must not pull in yet', async (t) => {
   t.equal(files.at(-2)?.path, 'early/kiosk.target', 'after all units, because it starts everything')
 })
 
-t.test('/etc, /usr and what the initrd has mounted', async (t) => {
-  const files = units({
-    etc: { mode: 'volatile' },
-    separateUsr: { hasUnit: true },
-    carried: ['/media/ro disk'],
-  })
-  t.match(
-    textOf(files, 'normal/hostext-switch.service'),
-    '\nRequires=run-nextroot.mount run-nextroot-usr.mount run-nextroot-etc.mount run-nextroot-var.mount run-nextroot-media-ro\\x20disk.mount\n',
-  )
-  t.match(textOf(files, 'normal/run-nextroot-usr.mount'), '\nWhat=hostext-usr\nWhere=/run/nextroot/usr\n')
-  t.match(
-    textOf(files, 'normal/run-nextroot-etc.mount'),
-    '\nOptions=rw,lowerdir=/etc,upperdir=/run/hostext/etc/upper,',
-  )
-  t.match(textOf(files, 'normal/run-nextroot-media-ro\\x20disk.mount'), '\nOptions=bind\n')
-})
-
 t.test('kept changes: the disk is checked, the state made writable, then /etc is mounted', async (t) => {
-  const plan = { etc: { mode: 'persistent', state: '/var', kept: true }, checkRoot: true }
-  const files = units(plan)
-  const changes = textOf(files, 'normal/hostext-changes.service')
+  const plan = { etc: { mode: 'persistent', state: '/var', kept: true }, checkRoot: true, ...RECORDED }
+  const stack = textOf(units(plan), 'normal/hostext-stack.service')
   t.match(
-    changes,
-    '\nExecStart=/usr/lib/hostext/changes /run/nextroot/var/lib/hostext/etc /run/nextroot/var remount,noatime,rw\n',
+    stack,
+    '\nExecStart=/usr/lib/hostext/stack all /run/nextroot/var/lib/hostext/etc /run/nextroot/var remount,noatime,rw\n',
   )
-  t.match(changes, '\nRequires=run-nextroot-var.mount\n')
-  t.match(changes, '\nAfter=run-nextroot-var.mount systemd-fsck-root.service\n')
-  t.match(textOf(files, 'normal/run-nextroot-etc.mount'), '\nRequires=hostext-changes.service\n')
-  const elsewhere = units({ etc: { mode: 'persistent', state: undefined, kept: true } })
+  t.match(stack, /^After=.*systemd-fsck-root\.service$/m)
+  const elsewhere = { ...plan, etc: { mode: 'persistent', state: undefined, kept: true } }
   t.match(
-    textOf(elsewhere, 'normal/hostext-changes.service'),
-    '\nExecStart=/usr/lib/hostext/changes /var/lib/hostext/etc\n',
+    textOf(units(elsewhere), 'normal/hostext-stack.service'),
+    '\nExecStart=/usr/lib/hostext/stack all /var/lib/hostext/etc - -\n',
   )
 })
 
@@ -130,11 +116,14 @@ t.test('indexes are made before the root is mounted, which goes on without them'
   )
   t.match(service, '\nPrivateMounts=yes\n')
   t.match(service, '\nTimeoutStartSec=45\n')
-  for (const unit of ['run-nextroot.mount', 'run-nextroot-etc.mount']) {
-    t.match(textOf(files, `normal/${unit}`), /^After=.*hostext-index\.service/m)
-    t.match(textOf(files, `normal/${unit}`), /^Wants=.*hostext-index\.service/m)
-    t.notMatch(textOf(files, `normal/${unit}`), /^Requires=.*hostext-index/m)
-  }
+  t.match(service, '\nAfter=hostext-layers.service\n')
+  const layers = textOf(files, 'normal/hostext-layers.service')
+  t.match(layers, '\nExecStart=/usr/lib/hostext/stack layers\n')
+  const stack = textOf(files, 'normal/hostext-stack.service')
+  t.match(stack, '\nExecStart=/usr/lib/hostext/stack root ')
+  t.match(stack, /^After=.*hostext-index\.service/m)
+  t.match(stack, /^Wants=.*hostext-index\.service/m)
+  t.notMatch(stack, /^Requires=.*hostext-index/m)
   t.match(
     textOf(
       units({ indexes: ['modules'], etc: { mode: 'persistent', state: '/var', kept: false } }),
@@ -173,7 +162,7 @@ t.test('nothing in the first pass is connected to the journal, which is not ther
 t.test('file systems that nothing reaches any more are closed', async (t) => {
   t.match(
     textOf(units({ closedBeforeSwitch: ['/', '/usr'] }), 'normal/hostext-switch.service'),
-    '\nExecStart=/usr/lib/hostext/switch soft-reboot /run/nextroot / /usr\n',
+    ' /usr/lib/hostext/switch soft-reboot /run/nextroot / /usr\n',
   )
 })
 
@@ -186,7 +175,7 @@ t.test('the ID of a machine without one is written before the overlay is over it
     service,
     '\nExecStart=mount -o remount,noatime,rw /\nExecStart=systemd-machine-id-setup --commit\nExecStopPost=mount -o remount,ro /\n',
   )
-  t.match(textOf(units(change), 'normal/run-nextroot.mount'), /^After=.* hostext-machine-id\.service/m)
+  t.match(textOf(units(change), 'normal/hostext-stack.service'), /^After=.*hostext-machine-id\.service/m)
   const open = textOf(units({ machineId: { closeRoot: false } }), 'normal/hostext-machine-id.service')
   t.notMatch(open, 'ExecStopPost', 'what was writable before stays so')
 })
@@ -210,14 +199,4 @@ t.test('somebody says so if another generator takes the target', async (t) => {
     '-> ../hostext-taken.service',
     'only a normal boot gets there',
   )
-})
-
-t.test('below /mnt, systemd 252 would unmount it', async (t) => {
-  const units = (softReboot: boolean) =>
-    firstPassUnits(makePlan({ softReboot, state: ['/mnt/x', '/srv'] }), '/generator')
-  const old = units(false)
-  t.match(textOf(old, 'normal/run-hostext-aside-mnt-x.mount'), '\nWhere=/run/hostext/aside/mnt/x\n')
-  t.match(textOf(old, 'normal/usr-lib-hostext-nextroot-srv.mount'), '\nWhat=/srv\n')
-  t.match(textOf(old, 'normal/hostext-switch.service'), 'run-hostext-aside-mnt-x.mount')
-  t.match(textOf(units(true), 'normal/run-nextroot-mnt-x.mount'), '\nWhere=/run/nextroot/mnt/x\n')
 })

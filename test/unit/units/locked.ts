@@ -14,7 +14,7 @@ t.test('the lock and the extensions are named', async (t) => {
   const text = textOf(units({ extensions: many }), 'normal/-.mount.d/50-hostext.conf')
   t.match(text, / and 491 more\n/)
   t.match(text, 'long%%long%%')
-  t.match(textOf(units(), 'normal/hostext.target'), '\nWants=run-hostext-0.mount run-hostext-1.mount\n')
+  t.match(textOf(units(), 'normal/hostext.target'), '\nWants=hostext-layers.service run-hostext-1.mount\n')
 })
 
 t.test('what fstab says of the root goes to the state', async (t) => {
@@ -25,9 +25,7 @@ t.test('what fstab says of the root goes to the state', async (t) => {
   t.match(
     text,
     `ExecStart=
-ExecStart=/bin/mount -o remount,noatime,x$$y,rw --target /var
-ExecStart=/bin/mount -o remount,noatime,x$$y,rw --target "/my data"
-ExecStart=/bin/mount -o remount --target /proc
+ExecStart=/usr/lib/hostext/remount remount,noatime,x$$y,rw /var "/my data" -- /proc
 `,
   )
 })
@@ -107,7 +105,7 @@ t.test('an overlay of the machine has the layers of the root', async (t) => {
   const overlay = { mount, lower: [], options: ['lowerdir=/run/hostext/0/x:/usr/lib/hostext/base/100%'] }
   const text = textOf(units({ overlays: [overlay] }), 'normal/srv-my\\x20app.mount.d/50-hostext.conf')
   t.match(text, '\nOptions=lowerdir=/run/hostext/0/x:/usr/lib/hostext/base/100%%\n')
-  t.match(text, '\nAfter=run-hostext-0.mount run-hostext-1.mount\n')
+  t.match(text, '\nAfter=hostext-layers.service run-hostext-1.mount\n')
 })
 
 t.test('a swap file is used when its file system can be written to', async (t) => {

@@ -29,14 +29,14 @@ const locked = (change = {}) => lockedUnits(makePlan({ ...onTrial(), ...change }
 t.test('the trial is recorded when all is mounted, and the switch requires it', async (t) => {
   const files = first()
   const record = textOf(files, 'normal/hostext-trial.service')
-  t.match(record, '\nRequires=run-nextroot.mount run-nextroot-var.mount\n')
-  t.match(record, '\nAfter=run-nextroot.mount run-nextroot-var.mount\n')
+  t.match(record, '\nRequires=hostext-stack.service\n')
+  t.match(record, '\nAfter=hostext-stack.service\n')
   t.match(
     record,
     '\nExecStart=/usr/lib/hostext/trial trial 2 "/run/nextroot/var/lib/100%% docker/hostext" /run/nextroot/var remount,noatime,rw\n',
   )
   const switching = textOf(files, 'normal/hostext-switch.service')
-  t.match(switching, '\nRequires=run-nextroot.mount run-nextroot-var.mount hostext-trial.service\n')
+  t.match(switching, '\nRequires=hostext-stack.service hostext-trial.service\n')
   t.match(switching, /\nAfter=.* hostext-trial\.service hostext-watch\.service\n/)
   t.match(switching, '\nWants=hostext-watch.service\n', 'a boot goes on without its watch')
 })
