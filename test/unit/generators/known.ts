@@ -15,10 +15,12 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { generate } from '../../../src/generator.js'
 import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
+import { type Seen, seeNothing } from '../../../src/machine/seen.js'
+import { readAndDecide } from '../../../src/read.js'
 import { prepareCase } from '../../support/case.js'
 import { GENERATORS, PROJECT, STEPS } from '../../support/paths.js'
 import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
@@ -52,6 +54,22 @@ function startBoot(root: string): void {
 
 type Boot = { started: boolean; run: Tree; stderr: string }
 
+/** Whether a boot starts the runtime. */
+function starts(root: string): boolean {
+  startBoot(root)
+  spawnSync('dash', [STUB, ...outputs(root)], {
+    env: { PATH: '/usr/sbin:/usr/bin', HOSTEXT_ROOT: root, SYSTEMD_EXEC_PID: 'none' },
+    stdio: 'ignore',
+    timeout: 60_000,
+  })
+  const trace = join(root, 'started')
+  const started = existsSync(trace)
+  if (started) rmSync(trace)
+  // Otherwise it has decided as before.
+  if (!started && !existsSync(join(root, 'run/hostext/locked'))) throw new Error('nothing was decided')
+  return started
+}
+
 /** Runs the stub as PID 1 does. */
 function boot(
   root: string,
@@ -76,9 +94,13 @@ function boot(
   return { started, run: readTree(join(root, 'run')), stderr }
 }
 
-/** What a boot has written, without what it set aside. */
+/** What a boot has written, without what it set aside or noted, and how the second pass finds it. */
 const written = ({ run }: Boot): Tree =>
-  Object.fromEntries(Object.entries(run).filter(([path]) => !/^hostext\/(?:known\/|seen$)/.test(path)))
+  Object.fromEntries(
+    Object.entries(run).filter(
+      ([path]) => !/^(?:hostext\/(?:known\/|replay\/|seen$|paths$)|hostext\.(?:saw|ids|fit)$)/.test(path),
+    ),
+  )
 
 /** A machine that has kept what it decides, in the directory `own` of its data root. */
 async function keep(
@@ -93,9 +115,10 @@ async function keep(
   const own = STORES.map((store) => join(root, store, 'hostext')).find((path) => existsSync(path))
   if (own === undefined) throw new Error('nothing is prepared')
   writeTree(root, { 'usr/lib/hostext/node*': RUNTIME })
-  cpSync(join(STEPS, 'known.sh'), join(root, 'usr/lib/hostext/known.sh'))
+  const scripts = ['known.sh', 'remember.sh'].map((name) => `usr/lib/hostext/${name}`)
+  for (const path of scripts) cpSync(join(STEPS, basename(path)), join(root, path))
   // In whole seconds, to which a test can set them back.
-  for (const path of ['usr/lib/hostext/known.sh', 'usr/lib/hostext', 'usr/lib', 'usr'])
+  for (const path of [...scripts, 'usr/lib/hostext', 'usr/lib', 'usr'])
     utimesSync(join(root, path), 1.7e9, 1.7e9)
   const decide = (): Tree => {
     startBoot(root)
@@ -171,12 +194,12 @@ const LABEL = 'io.balena.features.host-extension'
 /** Stands for the ID of a container. */
 const ID = '#'.repeat(64)
 
-/** The lines of a variable in `seen`. */
-function linesOf(own: string, name: string): string[] {
-  const text = readFileSync(join(own, 'known/seen'), 'utf8')
-  const value = new RegExp(`^${name}='([^']*)'$`, 'm').exec(text)?.[1]
-  if (value === undefined) throw new Error(`no ${name}`)
-  return value === '' ? [] : value.split('\n')
+/** All that the decision looks at, as the program in this process notes it. */
+function lookedAt(root: string): Seen {
+  startBoot(root)
+  const seen = seeNothing()
+  readAndDecide({ prefix: root, seen }, {}, true)
+  return seen
 }
 
 /** Changes what a path is, as little as can be. Returns what undoes it. */
@@ -228,17 +251,20 @@ function changeTime(path: string): () => void {
 const common = new Set<string>()
 for (const name of ['known-good', 'etc-persistent', 'store-containerd', 'store-podman']) {
   t.test(`a change of each input alone is noticed: ${name}`, async (t) => {
-    const { root, own } = await keep(t, name)
+    const { root } = await keep(t, name)
     if (boot(root).started) throw new Error('it is not known')
-    const [texts = [], stats = [], times = [], names = []] = ['texts', 'stats', 'times', 'names'].map(
-      (name) => linesOf(own, name),
-    )
+    // It needs not decide.
+    rmSync(join(root, 'decided'), { recursive: true })
+    const seen = lookedAt(root)
+    const [texts, stats, times, names] = [seen.texts, seen.stats, seen.times, seen.names].map((set) =>
+      [...set].filter((path) => !/^\/proc\/(?:self|1|cmdline)/.test(path)).map((path) => path.slice(1)),
+    ) as [string[], string[], string[], string[]]
     // What all machines have was changed in the first one.
     const isNew = (path: string): boolean => name === 'known-good' || !common.has(path)
     for (const path of [...texts, ...stats, ...times, ...names]) if (name === 'known-good') common.add(path)
     const check = (what: string, path: string, change: (path: string) => () => void): void => {
       const undo = change(join(root, path))
-      const { started } = boot(root)
+      const started = starts(root)
       undo()
       if (!started) t.fail(`${what}: ${path}`)
     }
@@ -276,7 +302,11 @@ t.test('asked whether a boot is known, it only says that', async (t) => {
   appendFileSync(join(root, 'etc/fstab'), '# a comment\n')
   const { started, run } = ask()
   t.equal(started, false)
-  t.same(run, { 'hostext/asked': '' })
+  t.same(
+    Object.keys(run).filter((path) => path !== 'hostext/asked' && !/^hostext\.\w+$/.test(path)),
+    [],
+  )
+  t.notOk(run['hostext.decision'])
 })
 
 t.test('mounts', async (t) => {
@@ -367,7 +397,7 @@ t.test('what is kept is root’s, whole, and not a link', async (t) => {
     undo()
     t.equal(boot(root).started, false, `${what}: undone`)
   }
-  for (const path of [known, dirname(known), join(root, DATA), join(known, 'seen')]) {
+  for (const path of [known, dirname(known), join(root, DATA), join(known, 'sums')]) {
     const { mode } = lstatSync(path)
     check(
       `others can write: ${path.slice(root.length)}`,
@@ -380,10 +410,10 @@ t.test('what is kept is root’s, whole, and not a link', async (t) => {
       () => chmodSync(path, mode),
     )
   }
-  for (const name of ['seen', 'units.tar']) {
+  for (const name of ['seen', 'sums', 'paths', 'units.tar']) {
     const path = join(known, name)
     const whole = readFileSync(path)
-    for (const length of [0, 1, 512, whole.length >> 1, whole.length - 2])
+    for (const length of [0, 1, whole.length >> 2, whole.length >> 1, whole.length - 2])
       check(
         `${name} with ${length} bytes`,
         () => writeFileSync(path, whole.subarray(0, length)),
