@@ -1,9 +1,7 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
-  cpSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -15,131 +13,22 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
-import t, { type Test } from 'tap'
-import { generate } from '../../../src/generator.js'
+import { dirname, join } from 'node:path'
+import t from 'tap'
 import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
-import { type Seen, seeNothing } from '../../../src/machine/seen.js'
-import { readAndDecide } from '../../../src/read.js'
-import { prepareCase } from '../../support/case.js'
-import { GENERATORS, PROJECT, STEPS } from '../../support/paths.js'
-import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
-
-/**
- * A boot whose decision is kept, and those after it. The runtime leaves a trace, and writes what the program
- * in this process has decided.
- */
-const STUB = join(GENERATORS, 'hostext-generator')
-const DATA = 'var/lib/docker'
-/** Where hostext keeps its own: of Docker, of its own containerd, of Podman, and one that a setting names. */
-const STORES = [DATA, `${DATA}/containerd/daemon`, 'var/lib/containers/storage', 'srv/engine']
-const RUNTIME = `#!/bin/sh
-true >"$HOSTEXT_ROOT/started"
-[ ! -d "$HOSTEXT_ROOT/decided" ] || cp -a "$HOSTEXT_ROOT/decided/." "$HOSTEXT_ROOT/run/"
-`
-
-/** The directories that PID 1 gives to generators. */
-const outputs = (root: string): [string, string, string] => {
-  const [normal = '', early = '', late = ''] = ['', '.early', '.late'].map((suffix) =>
-    join(root, `run/systemd/generator${suffix}`),
-  )
-  return [normal, early, late]
-}
-
-/** Makes /run as it is before generators run. */
-function startBoot(root: string): void {
-  rmSync(join(root, 'run'), { recursive: true, force: true })
-  for (const directory of outputs(root)) mkdirSync(directory, { recursive: true })
-}
-
-type Boot = { started: boolean; run: Tree; stderr: string }
-
-/** Whether a boot starts the runtime. */
-function starts(root: string): boolean {
-  startBoot(root)
-  spawnSync('dash', [STUB, ...outputs(root)], {
-    env: { PATH: '/usr/sbin:/usr/bin', HOSTEXT_ROOT: root, SYSTEMD_EXEC_PID: 'none' },
-    stdio: 'ignore',
-    timeout: 60_000,
-  })
-  const trace = join(root, 'started')
-  const started = existsSync(trace)
-  if (started) rmSync(trace)
-  // Otherwise it has decided as before.
-  if (!started && !existsSync(join(root, 'run/hostext/locked'))) throw new Error('nothing was decided')
-  return started
-}
-
-/** Runs the stub as PID 1 does. */
-function boot(
-  root: string,
-  shell: readonly string[] = ['dash'],
-  environment: Tree = {},
-  files: Tree = {},
-): Boot {
-  startBoot(root)
-  writeTree(root, files)
-  const { stderr, status } = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
-    encoding: 'utf8',
-    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...environment },
-    timeout: 60_000,
-  })
-  if (status !== 0) throw new Error(`status ${status}: ${stderr}`)
-  let started = true
-  try {
-    rmSync(join(root, 'started'))
-  } catch {
-    started = false
-  }
-  return { started, run: readTree(join(root, 'run')), stderr }
-}
-
-/** What a boot has written, without what it set aside or noted, and how the second pass finds it. */
-const written = ({ run }: Boot): Tree =>
-  Object.fromEntries(
-    Object.entries(run).filter(
-      ([path]) => !/^(?:hostext\/(?:known\/|replay\/|seen$|paths$)|hostext\.(?:saw|ids|fit)$)/.test(path),
-    ),
-  )
-
-/** A machine that has kept what it decides, in the directory `own` of its data root. */
-async function keep(
-  t: Test,
-  name = 'known-good',
-  shell?: readonly string[],
-  environment: Tree = {},
-  change?: (root: string) => void,
-): Promise<{ root: string; own: string; first: Boot }> {
-  const { root } = await prepareCase(t, name)
-  change?.(root)
-  const own = STORES.map((store) => join(root, store, 'hostext')).find((path) => existsSync(path))
-  if (own === undefined) throw new Error('nothing is prepared')
-  writeTree(root, { 'usr/lib/hostext/node*': RUNTIME })
-  const scripts = ['known.sh', 'remember.sh'].map((name) => `usr/lib/hostext/${name}`)
-  for (const path of scripts) cpSync(join(STEPS, basename(path)), join(root, path))
-  // In whole seconds, to which a test can set them back.
-  for (const path of [...scripts, 'usr/lib/hostext', 'usr/lib', 'usr'])
-    utimesSync(join(root, path), 1.7e9, 1.7e9)
-  const decide = (): Tree => {
-    startBoot(root)
-    const said = process.stderr.write
-    generate({ HOSTEXT_ROOT: root, ...environment }, ...outputs(root))
-    process.stderr.write = said
-    return readTree(join(root, 'run/hostext'))
-  }
-  // The new files have made it another base.
-  const record = decide().trial
-  if (record !== undefined) {
-    writeFileSync(join(own, 'good'), record)
-    decide()
-  }
-  renameSync(join(root, 'run'), join(root, 'decided'))
-  const first = boot(root, shell, environment)
-  if (!first.started) throw new Error('the runtime was not asked')
-  const kept = join(root, 'run/hostext/known')
-  cpSync(kept, join(own, 'known'), { recursive: true })
-  return { root, own, first }
-}
+import {
+  type Boot,
+  boot,
+  DATA,
+  keep,
+  lookedAt,
+  STUB,
+  startBoot,
+  starts,
+  written,
+} from '../../support/known.js'
+import { PROJECT } from '../../support/paths.js'
+import { makeTree, type Tree, writeTree } from '../../support/tree.js'
 
 const shells = [['dash'], ['busybox', 'sh'], ['bash', '--posix']]
 
@@ -193,14 +82,6 @@ const LABEL = 'io.balena.features.host-extension'
 
 /** Stands for the ID of a container. */
 const ID = '#'.repeat(64)
-
-/** All that the decision looks at, as the program in this process notes it. */
-function lookedAt(root: string): Seen {
-  startBoot(root)
-  const seen = seeNothing()
-  readAndDecide({ prefix: root, seen }, {}, true)
-  return seen
-}
 
 /** Changes what a path is, as little as can be. Returns what undoes it. */
 function changeKind(path: string): () => void {
@@ -278,6 +159,41 @@ for (const name of ['known-good', 'etc-persistent', 'store-containerd', 'store-p
     t.equal(boot(root).started, false, 'and undone')
   })
 }
+
+t.test('with the tools of busybox', async (t) => {
+  const applets = execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')
+  const tools = makeTree(t, Object.fromEntries(applets.map((name) => [name, '-> /bin/busybox'])))
+  t.ok(['find', 'sha256sum', 'stat', 'tar'].every((name) => applets.includes(name)))
+  const environment = { PATH: tools }
+  const { root, first } = await keep(t, undefined, [join(tools, 'sh')], environment)
+  const again = (): Boot => boot(root, [join(tools, 'sh')], environment)
+  const second = again()
+  t.equal(second.started, false)
+  t.same(written(second), written(first))
+  const { texts, stats, times, names } = lookedAt(root)
+  const check = (what: string, paths: Iterable<string>, change: (path: string) => () => void): void => {
+    // Every tenth: it is for the program to name them.
+    for (const [index, path] of [...paths].entries()) {
+      if (index % 10 !== 3 || /^\/(?:proc|run)\//.test(path)) continue
+      const undo = change(join(root, path))
+      if (!again().started) t.fail(`${what}: ${path}`)
+      undo()
+    }
+  }
+  check('text', texts, changeText)
+  check('kind', stats, changeKind)
+  check('time', times, changeTime)
+  check('names', names, (path) => create(join(path, 'another')))
+  const sums = join(root, DATA, 'hostext/known/sums')
+  const whole = readFileSync(sums)
+  writeFileSync(sums, whole.subarray(0, whole.length >> 1))
+  t.equal(again().started, true, 'half of what was kept')
+  writeFileSync(sums, whole)
+  chmodSync(dirname(sums), 0o722)
+  t.equal(again().started, true, 'others can write there')
+  chmodSync(dirname(sums), 0o700)
+  t.equal(again().started, false)
+})
 
 t.test('a data root that a setting names', async (t) => {
   for (const files of [
