@@ -1,5 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # $root, $run, $normal, $decision, $in_container: of the generator
+# shellcheck disable=SC2034 # $hash: for remember.sh
+# shellcheck disable=SC2030,SC2031 # each sub-shell has its own environment
 # Sourced by the generator: decides as an earlier boot did, if everything is as it was then.
 #
 # Where a stack has booted well, the engine's data has a directory hostext/known:
@@ -78,6 +80,7 @@ look() {
 	cd "$root/" || return
 	kind='%y%m %U %G %p %l\n'
 	# (Most paths end at the first test.)
+	# shellcheck disable=SC2185 # the paths are in a file
 	LC_ALL=C find -files0-from "$1" -maxdepth 1 \
 		! -path './*' -prune -printf "$kind" -o \
 		! -path '././*' -prune '(' \
