@@ -36,12 +36,21 @@ const texts = new Map<string, ReadonlySet<string>>()
  * nobody changes once it is made, and what is in the directory of a container that was no extension.
  */
 function everything(root: string): string[] {
+  return counting(root, /^.*\/containers\/[0-9a-f]{64}(?=\/)/)
+}
+
+/** The same, and of these containers not even whether the directory is fit: only that it is there. */
+function fitting(root: string): string[] {
+  return counting(root, /^.*\/containers\/[0-9a-f]{64}(?=\/|$)/)
+}
+
+function counting(root: string, containers: RegExp): string[] {
   return walk(root)
     .map(({ path }) => path)
     .filter((path) => {
       if (/^(?:run|decided|proc|usr\/lib\/hostext)(?:\/|$)|hostext\/known(?:\/|$)/.test(path)) return false
       if (/\/hostext\/trees\/[^/]+\/tree\//.test(path)) return false
-      const container = /^.*\/containers\/[0-9a-f]{64}(?=\/)/.exec(path)?.[0]
+      const container = containers.exec(path)?.[0]
       return container === undefined || texts.get(root)?.has(`/${container}/config.v2.json`)
     })
 }
@@ -128,7 +137,7 @@ const CHANGES: Record<string, Change> = {
     return path
   },
   'a mode'(root, random) {
-    const path = random.pick(everything(root))
+    const path = random.pick(fitting(root))
     const { mode } = lstatSync(join(root, path))
     if (lstatSync(join(root, path)).isSymbolicLink()) return undefined
     chmodSync(join(root, path), (mode ^ random.pick([0o020, 0o002, 0o001, 0o010])) & 0o7777)
@@ -136,7 +145,7 @@ const CHANGES: Record<string, Change> = {
   },
   'an owner'(root, random) {
     if (process.getuid?.() !== 0) return undefined
-    const path = random.pick(everything(root))
+    const path = random.pick(fitting(root))
     if (lstatSync(join(root, path)).isSymbolicLink()) return undefined
     chownSync(join(root, path), random.pick([0, 1000]), random.pick([0, 1000]))
     return path
@@ -152,7 +161,7 @@ const CHANGES: Record<string, Change> = {
     return path
   },
   'a link in its place'(root, random) {
-    const path = random.pick(everything(root))
+    const path = random.pick(fitting(root))
     const place = join(root, path)
     const stat = lstatSync(place)
     if (stat.isSymbolicLink()) {
