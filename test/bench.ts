@@ -96,7 +96,7 @@ if (options.write) {
   const table = [header(), ...rows.map(line)].join('\n')
   writeFileSync(
     join(PROJECT, 'docs/costs.md'),
-    `# What it costs\n\nWritten by \`npm run bench -- --write\`: ${title}.\n\n![the same as a chart](costs.svg)\n\n\`\`\`\n${table}\n\`\`\`\n`,
+    `# What it costs\n\nOne run of \`npm run bench -- --write\`.\n\n![the same as a chart](costs.svg)\n\n\`\`\`\n${table}\n\`\`\`\n`,
   )
 }
 process.exit(left.length > 0 ? 1 : 0)

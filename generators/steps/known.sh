@@ -116,15 +116,15 @@ look_slowly() {
 	for line in $(stat -c '%f %u %n' -- $owned 2>/dev/null); do
 		case "$line" in [48]?[02468ace][014589cd]' 0 '*) found="$found${line#* * } " ;; esac
 	done
+	true >"$ids"
 	# shellcheck disable=SC2086
 	(
 		export LC_ALL=C QUOTING_STYLE=literal
-		exec >"$saw" 2>/dev/null
 		stat -c '%f %u %g %N' -- $stats
 		[ -z "$times" ] || stat -c '%s %y %n' -- $times
 		[ -z "$names" ] || ls -1A -- $names
 		[ -z "$directories" ] || ls -1A -- $directories >"$ids"
-	)
+	) >"$saw" 2>/dev/null
 	set +f
 	unset IFS
 }
@@ -135,8 +135,7 @@ has_same_sums() {
 		# A file that has become endless.
 		# shellcheck disable=SC3045 # dash, bash and busybox have both
 		ulimit -t 5
-		export LC_ALL=C
-		exec $check "$known/sums" <"$saw" 2>/dev/null
+		LC_ALL=C $check "$known/sums" <"$saw" 2>/dev/null
 	)
 	IFS=$nl
 	result=

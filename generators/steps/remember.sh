@@ -23,7 +23,8 @@ remember() {
 		number=$((number + 1))
 	done
 	unset IFS
-	collect_units && make_sums && rm -rf "$run/known/hostext" "$run/known/systemd" "$run/known/hostext.decision" "$run/seen"
+	collect_units && make_sums &&
+		rm -rf "$run/known/hostext" "$run/known/systemd" "$run/known/hostext.decision" "$run/seen"
 }
 
 # collect_units: makes units.tar.
