@@ -24,7 +24,7 @@ import { known, nothing } from './bench/stub.js'
 import { PROJECT } from './support/paths.js'
 
 /** The sections, in the order of the table. A section that takes root, or a tool, says so and is left out. */
-const SECTIONS: Record<string, () => (Comparison | Amount)[]> = {
+const SECTIONS: Record<string, () => (Comparison | Amount)[] | Promise<Comparison[]>> = {
   nothing,
   known,
   start,
@@ -75,7 +75,7 @@ if (!options.json) console.log(header())
 for (const [name, section] of Object.entries(SECTIONS)) {
   if (words.length > 0 && !words.includes(name)) continue
   try {
-    const found = section()
+    const found = await section()
     rows.push(...found)
     if (!options.json) for (const row of found) console.log(line(row))
   } catch (error) {

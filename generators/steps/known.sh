@@ -17,9 +17,9 @@
 # Whatever is new, missing or in doubt, the runtime decides. Like the units in it, this is only used if it is
 # root's, and only root can write to it. Nothing is written to the disk.
 #
-# As few processes as can be, each of them with as much to do as can be: find, a hash, tar. What passes through
-# the shell costs as well, so the paths do not. (Patterns that dash cuts off the beginning of a text take the
-# square of its length.)
+# As few processes as can be, each of them with as much to do as can be: find, a hash, tar. What passes
+# through the shell costs as well, so the paths do not. (Patterns that dash cuts off the beginning of a text
+# take the square of its length.)
 
 nl='
 '

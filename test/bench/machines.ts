@@ -14,7 +14,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fetchOfficial } from '../../packaging/runtime/official.mjs'
-import { CASES, DATA_ROOTS, GENERATORS, PROJECT, STEPS } from '../support/paths.js'
+import { prepareAnew } from '../support/case.js'
+import { DATA_ROOTS, GENERATORS, PROJECT, STEPS } from '../support/paths.js'
 
 /** On the disk, and what a machine has in memory: /run, where the units and the decision are written. */
 export const work = mkdtempSync(join(tmpdir(), 'hostext-bench-'))
@@ -169,20 +170,15 @@ export function addOrdinaryToPodman(root: string, count: number): void {
   writeFileSync(file, JSON.stringify(containers))
 }
 
+// The bundle has it built in.
+Object.assign(globalThis, {
+  HOSTEXT_VERSION: JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')).version,
+})
+
 /** A machine of test/cases, with its engine's data. */
-export function machineOfCase(name: string, suffix = ''): string {
+export async function machineOfCase(name: string, suffix = ''): Promise<string> {
   const root = join(work, `case-${name}${suffix}`)
-  cpSync(join(CASES, name, 'root'), root, { recursive: true, verbatimSymlinks: true })
-  const engines = JSON.parse(readFileSync(join(CASES, name, 'engines.json'), 'utf8')) as Record<
-    string,
-    string
-  >
-  for (const [path, data] of Object.entries(engines)) {
-    cpSync(join(DATA_ROOTS, data), join(root, path), { recursive: true, verbatimSymlinks: true })
-    for (const store of ['overlay', 'overlay2', 'io.containerd.snapshotter.v1.overlayfs/snapshots'])
-      if (existsSync(join(root, path, store))) chmodSync(join(root, path, store), 0o700)
-  }
-  execFileSync('chmod', ['-R', 'go-w', root])
+  execFileSync('cp', ['-a', await prepareAnew(name), root])
   write(root, 'proc/self/mounts', mountsOf(readFileSync(join(root, 'proc/self/mountinfo'), 'utf8')))
   return root
 }

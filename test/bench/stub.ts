@@ -38,7 +38,7 @@ function machineWith(name: string, count: number): string {
 }
 
 /** The boot of a stack that is known to be good: both passes of the stub. */
-export function known(): Comparison[] {
+export async function known(): Promise<Comparison[]> {
   const root = machine('known', 20)
   makeKnown(root)
   const name = 'known boot, 20 extensions, both passes'
@@ -80,10 +80,10 @@ export function known(): Comparison[] {
     ['containerd', 'store-containerd', 'var/lib/docker/containerd/daemon/hostext', addOrdinary],
     ['Podman', 'store-podman', 'var/lib/containers/storage/hostext', addOrdinaryToPodman],
   ] as const) {
-    const plain = machineOfCase(store)
+    const plain = await machineOfCase(store)
     makeKnown(plain, own)
     const theirs = { name: `${label}: as it is`, script: BOTH, ...views(plain, 10) }
-    const full = machineOfCase(store, '-full')
+    const full = await machineOfCase(store, '-full')
     add(full, 2000)
     makeKnown(full, own)
     rows.push(
