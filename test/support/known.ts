@@ -158,6 +158,8 @@ export async function keep(
   // In whole seconds, to which a test can set them back.
   for (const path of [...scripts, 'usr/lib/hostext', 'usr/lib', 'usr'])
     utimesSync(join(root, path), 1.7e9, 1.7e9)
+  const trees = join(own, 'trees')
+  for (const { path } of walk(trees)) if (path.endsWith('/facts')) utimesSync(join(trees, path), 1.7e9, 1.7e9)
   // The new files have made it another base.
   decide(root, environment)
   const record = readTree(join(root, 'run/hostext')).trial
