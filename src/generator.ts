@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { OWN_DIRECTORY } from './engine/places.js'
 import { TREES } from './image/kept.js'
 import { inputRoot, statLink } from './machine/files.js'
 import type { Machine } from './machine/machine.js'
@@ -11,7 +12,7 @@ import type { Boot, Decision, Plain, Plan, Said, Wait } from './stack/plan.js'
 import { type Level, log, logAll, type Message } from './text/log.js'
 import { oneLine, printable, printableList } from './text/printable.js'
 import type { UnitFile } from './text/unit-syntax.js'
-import { SEEN_FILE, seenText } from './trial/known.js'
+import { PATHS_FILE, SEEN_FILE, whatWasSeen } from './trial/known.js'
 import { collectUnits } from './units/collect.js'
 import { firstPassUnits, nextRoot } from './units/first-pass.js'
 import { layerUnits, TREES_LINK } from './units/layer.js'
@@ -68,8 +69,12 @@ export function generate(
     files = setAside(plan, run, normal)
     // Another build of hostext may decide in another way, with the same version.
     for (const path of PROGRAM) seen.times.add(path)
-    const paths = isKept(plan) ? seenText(seen) : undefined
-    if (paths !== undefined) writeFileSync(`${run}/${SEEN_FILE}`, paths)
+    const place = placeToKeep(plan)
+    const known = place === undefined ? undefined : whatWasSeen(seen, root.prefix, place)
+    if (known) {
+      writeFileSync(`${run}/${PATHS_FILE}`, known.paths)
+      writeFileSync(`${run}/${SEEN_FILE}`, known.variables)
+    }
   } else if (decision.rolledBack || report.leftOut.length > 0) {
     files = setAsidePlain(decision, facts.machine, run)
   }
@@ -102,13 +107,14 @@ function yieldTo(early: string, decision: Decision): Decision {
 }
 
 /** What decides, and what compares. */
-const PROGRAM = ['hostext.cjs', 'known.sh'].map((name) => `/usr/lib/hostext/${name}`)
+const PROGRAM = ['hostext.cjs', 'known.sh', 'remember.sh'].map((name) => `/usr/lib/hostext/${name}`)
 
-/** Whether the boots that follow decide the same, if nothing has changed. */
-function isKept({ safety, index }: Plan): boolean {
+/** The data root where this is kept, if the boots that follow decide the same unless something changes. */
+function placeToKeep({ safety, index }: Plan): string | undefined {
   // The next boot finds the indexes that this one builds.
   const building = index.key !== undefined && index.kept === undefined
-  return safety.kind === 'known' && safety.keep !== undefined && !building
+  if (safety.kind !== 'known' || safety.keep === undefined || building) return undefined
+  return safety.keep.directory.slice(0, -`/${OWN_DIRECTORY}`.length)
 }
 
 type Directories = Record<'normal' | 'early' | 'late', string>

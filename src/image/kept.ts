@@ -190,8 +190,9 @@ export function readTreeFacts(root: Root, dataRoot: string, name: string): TreeF
   const directory = `${dataRoot}/${TREES}/${name}`
   if (findUnfitDirectory(root, directory) !== undefined) return undefined
   if (!statLink(root, `${directory}/tree`)?.isDirectory()) return undefined
-  // The name has a hash of them.
+  // The name has a hash of them. They are written once, so a damage has another size or time.
   root.seen?.stats.add(`${directory}/facts`)
+  root.seen?.times.add(`${directory}/facts`)
   const text = readText(unseen(root), `${directory}/facts`, LARGEST, findOtherWriter)
   const facts = typeof text === 'string' ? parseObject(text) : undefined
   return facts && isTreeFacts(facts) ? facts : undefined

@@ -16,6 +16,7 @@ const PACKAGES = [
   'gcc',
   'libc6-dev',
   'shellcheck',
+  'valgrind',
   'kmod',
   'mandoc',
   'debhelper',

@@ -46,7 +46,7 @@ function isKnownFrom(t: Test, outcome: Outcome, third: number): void {
     )
   }
   t.equal(reported(outcome, 'keep', 2), 'yes', 'the second boot keeps what it has decided')
-  t.match(reported(outcome, 'known', 2), /^(?:head\.0\n)?seen\nunits\.tar$/)
+  t.match(reported(outcome, 'known', 2), /^(?:head\.0\n)?ids\npaths\nseen\nsums\nunits\.tar$/)
   t.equal(reported(outcome, 'keep', third), 'no', 'and the one after it has nothing to keep')
   t.equal(reported(outcome, 'units', third), reported(outcome, 'units', 2), 'which writes the same')
   t.match(reported(outcome, 'units', 2), /layers\/normal\/run-hostext-0\.mount/)

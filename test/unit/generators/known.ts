@@ -1,9 +1,7 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
-  cpSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -16,107 +14,21 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import t, { type Test } from 'tap'
-import { generate } from '../../../src/generator.js'
+import t from 'tap'
 import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
-import { prepareCase } from '../../support/case.js'
-import { GENERATORS, PROJECT, STEPS } from '../../support/paths.js'
-import { makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
-
-/**
- * A boot whose decision is kept, and those after it. The runtime leaves a trace, and writes what the program
- * in this process has decided.
- */
-const STUB = join(GENERATORS, 'hostext-generator')
-const DATA = 'var/lib/docker'
-/** Where hostext keeps its own: of Docker, of its own containerd, of Podman, and one that a setting names. */
-const STORES = [DATA, `${DATA}/containerd/daemon`, 'var/lib/containers/storage', 'srv/engine']
-const RUNTIME = `#!/bin/sh
-true >"$HOSTEXT_ROOT/started"
-[ ! -d "$HOSTEXT_ROOT/decided" ] || cp -a "$HOSTEXT_ROOT/decided/." "$HOSTEXT_ROOT/run/"
-`
-
-/** The directories that PID 1 gives to generators. */
-const outputs = (root: string): [string, string, string] => {
-  const [normal = '', early = '', late = ''] = ['', '.early', '.late'].map((suffix) =>
-    join(root, `run/systemd/generator${suffix}`),
-  )
-  return [normal, early, late]
-}
-
-/** Makes /run as it is before generators run. */
-function startBoot(root: string): void {
-  rmSync(join(root, 'run'), { recursive: true, force: true })
-  for (const directory of outputs(root)) mkdirSync(directory, { recursive: true })
-}
-
-type Boot = { started: boolean; run: Tree; stderr: string }
-
-/** Runs the stub as PID 1 does. */
-function boot(
-  root: string,
-  shell: readonly string[] = ['dash'],
-  environment: Tree = {},
-  files: Tree = {},
-): Boot {
-  startBoot(root)
-  writeTree(root, files)
-  const { stderr, status } = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
-    encoding: 'utf8',
-    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...environment },
-    timeout: 60_000,
-  })
-  if (status !== 0) throw new Error(`status ${status}: ${stderr}`)
-  let started = true
-  try {
-    rmSync(join(root, 'started'))
-  } catch {
-    started = false
-  }
-  return { started, run: readTree(join(root, 'run')), stderr }
-}
-
-/** What a boot has written, without what it set aside. */
-const written = ({ run }: Boot): Tree =>
-  Object.fromEntries(Object.entries(run).filter(([path]) => !/^hostext\/(?:known\/|seen$)/.test(path)))
-
-/** A machine that has kept what it decides, in the directory `own` of its data root. */
-async function keep(
-  t: Test,
-  name = 'known-good',
-  shell?: readonly string[],
-  environment: Tree = {},
-  change?: (root: string) => void,
-): Promise<{ root: string; own: string; first: Boot }> {
-  const { root } = await prepareCase(t, name)
-  change?.(root)
-  const own = STORES.map((store) => join(root, store, 'hostext')).find((path) => existsSync(path))
-  if (own === undefined) throw new Error('nothing is prepared')
-  writeTree(root, { 'usr/lib/hostext/node*': RUNTIME })
-  cpSync(join(STEPS, 'known.sh'), join(root, 'usr/lib/hostext/known.sh'))
-  // In whole seconds, to which a test can set them back.
-  for (const path of ['usr/lib/hostext/known.sh', 'usr/lib/hostext', 'usr/lib', 'usr'])
-    utimesSync(join(root, path), 1.7e9, 1.7e9)
-  const decide = (): Tree => {
-    startBoot(root)
-    const said = process.stderr.write
-    generate({ HOSTEXT_ROOT: root, ...environment }, ...outputs(root))
-    process.stderr.write = said
-    return readTree(join(root, 'run/hostext'))
-  }
-  // The new files have made it another base.
-  const record = decide().trial
-  if (record !== undefined) {
-    writeFileSync(join(own, 'good'), record)
-    decide()
-  }
-  renameSync(join(root, 'run'), join(root, 'decided'))
-  const first = boot(root, shell, environment)
-  if (!first.started) throw new Error('the runtime was not asked')
-  const kept = join(root, 'run/hostext/known')
-  cpSync(kept, join(own, 'known'), { recursive: true })
-  return { root, own, first }
-}
+import {
+  type Boot,
+  boot,
+  DATA,
+  keep,
+  lookedAt,
+  STUB,
+  startBoot,
+  starts,
+  written,
+} from '../../support/known.js'
+import { PROJECT } from '../../support/paths.js'
+import { makeTree, type Tree, writeTree } from '../../support/tree.js'
 
 const shells = [['dash'], ['busybox', 'sh'], ['bash', '--posix']]
 
@@ -171,14 +83,6 @@ const LABEL = 'io.balena.features.host-extension'
 /** Stands for the ID of a container. */
 const ID = '#'.repeat(64)
 
-/** The lines of a variable in `seen`. */
-function linesOf(own: string, name: string): string[] {
-  const text = readFileSync(join(own, 'known/seen'), 'utf8')
-  const value = new RegExp(`^${name}='([^']*)'$`, 'm').exec(text)?.[1]
-  if (value === undefined) throw new Error(`no ${name}`)
-  return value === '' ? [] : value.split('\n')
-}
-
 /** Changes what a path is, as little as can be. Returns what undoes it. */
 function changeKind(path: string): () => void {
   const stat = lstatSync(path, { throwIfNoEntry: false })
@@ -228,17 +132,20 @@ function changeTime(path: string): () => void {
 const common = new Set<string>()
 for (const name of ['known-good', 'etc-persistent', 'store-containerd', 'store-podman']) {
   t.test(`a change of each input alone is noticed: ${name}`, async (t) => {
-    const { root, own } = await keep(t, name)
+    const { root } = await keep(t, name)
     if (boot(root).started) throw new Error('it is not known')
-    const [texts = [], stats = [], times = [], names = []] = ['texts', 'stats', 'times', 'names'].map(
-      (name) => linesOf(own, name),
-    )
+    // It needs not decide.
+    rmSync(join(root, 'decided'), { recursive: true })
+    const seen = lookedAt(root)
+    const [texts, stats, times, names] = [seen.texts, seen.stats, seen.times, seen.names].map((set) =>
+      [...set].filter((path) => !/^\/proc\/(?:self|1|cmdline)/.test(path)).map((path) => path.slice(1)),
+    ) as [string[], string[], string[], string[]]
     // What all machines have was changed in the first one.
     const isNew = (path: string): boolean => name === 'known-good' || !common.has(path)
     for (const path of [...texts, ...stats, ...times, ...names]) if (name === 'known-good') common.add(path)
     const check = (what: string, path: string, change: (path: string) => () => void): void => {
       const undo = change(join(root, path))
-      const { started } = boot(root)
+      const started = starts(root)
       undo()
       if (!started) t.fail(`${what}: ${path}`)
     }
@@ -252,6 +159,41 @@ for (const name of ['known-good', 'etc-persistent', 'store-containerd', 'store-p
     t.equal(boot(root).started, false, 'and undone')
   })
 }
+
+t.test('with the tools of busybox', async (t) => {
+  const applets = execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')
+  const tools = makeTree(t, Object.fromEntries(applets.map((name) => [name, '-> /bin/busybox'])))
+  t.ok(['find', 'sha256sum', 'stat', 'tar'].every((name) => applets.includes(name)))
+  const environment = { PATH: tools }
+  const { root, first } = await keep(t, undefined, [join(tools, 'sh')], environment)
+  const again = (): Boot => boot(root, [join(tools, 'sh')], environment)
+  const second = again()
+  t.equal(second.started, false)
+  t.same(written(second), written(first))
+  const { texts, stats, times, names } = lookedAt(root)
+  const check = (what: string, paths: Iterable<string>, change: (path: string) => () => void): void => {
+    // Every tenth: it is for the program to name them.
+    for (const [index, path] of [...paths].entries()) {
+      if (index % 10 !== 3 || /^\/(?:proc|run)\//.test(path)) continue
+      const undo = change(join(root, path))
+      if (!again().started) t.fail(`${what}: ${path}`)
+      undo()
+    }
+  }
+  check('text', texts, changeText)
+  check('kind', stats, changeKind)
+  check('time', times, changeTime)
+  check('names', names, (path) => create(join(path, 'another')))
+  const sums = join(root, DATA, 'hostext/known/sums')
+  const whole = readFileSync(sums)
+  writeFileSync(sums, whole.subarray(0, whole.length >> 1))
+  t.equal(again().started, true, 'half of what was kept')
+  writeFileSync(sums, whole)
+  chmodSync(dirname(sums), 0o722)
+  t.equal(again().started, true, 'others can write there')
+  chmodSync(dirname(sums), 0o700)
+  t.equal(again().started, false)
+})
 
 t.test('a data root that a setting names', async (t) => {
   for (const files of [
@@ -276,7 +218,11 @@ t.test('asked whether a boot is known, it only says that', async (t) => {
   appendFileSync(join(root, 'etc/fstab'), '# a comment\n')
   const { started, run } = ask()
   t.equal(started, false)
-  t.same(run, { 'hostext/asked': '' })
+  t.same(
+    Object.keys(run).filter((path) => path !== 'hostext/asked' && !/^hostext\.\w+$/.test(path)),
+    [],
+  )
+  t.notOk(run['hostext.decision'])
 })
 
 t.test('mounts', async (t) => {
@@ -367,7 +313,7 @@ t.test('what is kept is root’s, whole, and not a link', async (t) => {
     undo()
     t.equal(boot(root).started, false, `${what}: undone`)
   }
-  for (const path of [known, dirname(known), join(root, DATA), join(known, 'seen')]) {
+  for (const path of [known, dirname(known), join(root, DATA), join(known, 'sums')]) {
     const { mode } = lstatSync(path)
     check(
       `others can write: ${path.slice(root.length)}`,
@@ -380,10 +326,10 @@ t.test('what is kept is root’s, whole, and not a link', async (t) => {
       () => chmodSync(path, mode),
     )
   }
-  for (const name of ['seen', 'units.tar']) {
+  for (const name of ['seen', 'sums', 'paths', 'units.tar']) {
     const path = join(known, name)
     const whole = readFileSync(path)
-    for (const length of [0, 1, 512, whole.length >> 1, whole.length - 2])
+    for (const length of [0, 1, whole.length >> 2, whole.length >> 1, whole.length - 2])
       check(
         `${name} with ${length} bytes`,
         () => writeFileSync(path, whole.subarray(0, length)),
