@@ -41,13 +41,15 @@ export const LAYERS_SERVICE = 'hostext-layers.service'
  * them again (units/mounts.ts), and the last one is mounted by its own unit: when the job of a mount unit
  * ends, PID 1 looks at the mount table, so it knows all of them. Otherwise they are still there.
  */
-export function layersAgain({ extensions, softReboot }: Pick<Plan, 'extensions' | 'softReboot'>): string[] {
+export function layersAgain({ extensions, softReboot }: Again): string[] {
   const names = extensions.map((_, index) => layerUnitName(index))
   return softReboot && names.length > 1 ? [LAYERS_SERVICE, ...names.slice(-1)] : names
 }
 
+type Again = { extensions: readonly Extension[]; softReboot: boolean }
+
 /** The service of {@link layersAgain}. */
-export function layersAgainUnits(plan: Pick<Plan, 'extensions' | 'softReboot' | 'dataRoot'>): UnitFile[] {
+export function layersAgainUnits(plan: Again & Pick<Plan, 'dataRoot'>): UnitFile[] {
   const [service, last] = layersAgain(plan)
   if (service !== LAYERS_SERVICE) return []
   return [
@@ -119,10 +121,14 @@ export function layerMounts({ extensions, dataRoot, bound }: Layered): FstabMoun
  * afterwards they show what is stacked. What they say is mounted by lists (units/mounts.ts); the units name
  * it. One whose mount has failed is started, and fails.
  *
+ * hostext.target wants all of them, so that they are listed with it. When the last one is there, PID 1 has seen
+ * the others, and their jobs have nothing to do: see {@link layersAgain}.
+ *
  * None names its tree for PID 1, which would look for a mount unit for each directory on the way there.
  */
-export function layerUnits(layered: Layered): UnitFile[] {
+export function layerUnits(layered: Layered & Again): UnitFile[] {
   const mounts = layerMounts(layered)
+  const last = layersAgain(layered).includes(LAYERS_SERVICE) ? layered.extensions.length - 1 : undefined
   return layered.extensions.map((extension, index) => {
     const { what, where, type, options } = mounts[index] as FstabMount
     return {
@@ -133,7 +139,7 @@ Description=${literal(layerDescription(extension))}
 Documentation=${DOCUMENTATION}
 SourcePath=${literal(extension.container.source)}
 DefaultDependencies=no
-
+${last === undefined || index === last ? '' : `After=${layerUnitName(last)}\n`}
 [Mount]
 What=${literal(what)}
 Where=${where}

@@ -12,6 +12,7 @@ import {
   DOCUMENTATION,
   layersAgain,
   layersAgainUnits,
+  layerUnitName,
   MOUNT_ENVIRONMENT,
   OVER_FILES,
   SWITCH_ENDS,
@@ -40,7 +41,7 @@ export function lockedUnits(plan: Plan): UnitFile[] {
 [Unit]
 Description=Host extensions: ${literal(story(plan))}
 Documentation=${DOCUMENTATION}
-Wants=${[...layers, ...leftOut.names].join(' ')}
+Wants=${[...new Set([...layers, ...plan.extensions.map((_, index) => layerUnitName(index))]), ...leftOut.names].join(' ')}
 After=${layers.join(' ')}
 `,
     },

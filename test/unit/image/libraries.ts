@@ -270,7 +270,7 @@ function commandsIn(text: string): string[] {
 
 const SHELL = new Set(
   `break case cd command continue do done echo elif else esac exec exit export false fi for if kill printf read
-  return set shift then ulimit unset while log warn fail event
+  return set shift then trap ulimit unset wait while log warn fail event
   is_known replay_known remember`.split(/\s+/),
 )
 
