@@ -23,7 +23,7 @@ export function billOfMaterials({ project, version, time, packages }) {
   const bom = new Bom()
   bom.metadata.timestamp = new Date(time * 1000)
   bom.metadata.component = own
-  for (const each of [...packages.map((name) => npmComponent(project, name)), runtime]) {
+  for (const each of [...packages.map((path) => npmComponent(project, path)), runtime]) {
     bom.components.add(each)
     own.dependencies.add(each.bomRef)
   }
@@ -31,10 +31,10 @@ export function billOfMaterials({ project, version, time, packages }) {
   return `${serializer.serialize(bom, { sortLists: true, space: 2 })}\n`
 }
 
-/** A package of npm that is in a bundle. */
-function npmComponent(project, name) {
-  const manifest = readFileSync(join(project, 'node_modules', name, 'package.json'), 'utf8')
-  const { version, license } = JSON.parse(manifest)
+/** A package of npm that is in a bundle. `path`: below node_modules. */
+function npmComponent(project, path) {
+  const manifest = readFileSync(join(project, 'node_modules', path, 'package.json'), 'utf8')
+  const { name, version, license } = JSON.parse(manifest)
   const found = component(ComponentType.Library, name, version, license)
   found.purl = `pkg:npm/${name.replace('@', '%40')}@${version}`
   return found

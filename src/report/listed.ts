@@ -37,7 +37,7 @@ export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll:
   const add = (row: Listed): void => void (rows.has(row.name) || rows.set(row.name, row))
   const differences = new Map(compareBoots(now, next).map((difference) => [difference.name, difference]))
   const culprits = new Set([...next.safety.culprits, ...(now?.safety.culprits ?? [])])
-  const bad = 'a stack with it did not boot well, and is not tried again ("hostext retry")'
+  const bad = 'a stack with it did not boot well'
 
   for (const extension of now?.extensions ?? []) {
     const difference = differences.get(extension.name)

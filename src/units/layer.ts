@@ -121,8 +121,8 @@ export function layerMounts({ extensions, dataRoot, bound }: Layered): FstabMoun
  * afterwards they show what is stacked. What they say is mounted by lists (units/mounts.ts); the units name
  * it. One whose mount has failed is started, and fails.
  *
- * hostext.target wants all of them, so that they are listed with it. When the last one is there, PID 1 has seen
- * the others, and their jobs have nothing to do: see {@link layersAgain}.
+ * hostext.target wants all of them, so that they are listed with it. When the last one is there, PID 1 has
+ * seen the others, and their jobs have nothing to do: see {@link layersAgain}.
  *
  * None names its tree for PID 1, which would look for a mount unit for each directory on the way there.
  */

@@ -27,7 +27,6 @@ tree() { find /etc /usr /opt /srv -xdev ! -path /etc/ld.so.cache -printf '%p %y 
 versions() { dpkg-query -W -f '\${Package} \${Version} \${db:Status-Abbrev}\\n' 'hostext*'; }
 report extension cat /usr/share/extension
 report versions versions
-report node readlink /usr/lib/hostext/node
 `
 
 const device = (release: Release): string => debian(release, 'device').root

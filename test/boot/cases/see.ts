@@ -7,7 +7,6 @@ const SEEN = `
 report status hostext status
 report status-json hostext status --json
 report list hostext list
-report list-json hostext list --all --json
 report diff hostext diff
 report show hostext show override
 report which hostext which /usr/share/base/replaced

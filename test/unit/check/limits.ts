@@ -43,9 +43,9 @@ function* pieces(isCompressed: boolean): Generator<Buffer> {
 
 const node = join(runtimeDirectory(process.arch), 'node')
 const work = makeTree(t)
-const bundle = join(work, 'hostext.cjs')
+const bundle = join(work, 'commands.cjs')
 await build({
-  entryPoints: [join(PROJECT, 'src/main.ts')],
+  entryPoints: [join(PROJECT, 'src/commands.ts')],
   outfile: bundle,
   ...{ bundle: true, platform: 'node', format: 'cjs', minify: true, logLevel: 'error' },
   define: { HOSTEXT_VERSION: '"test"' },
@@ -75,12 +75,17 @@ async function run(program: string, words: string[], input?: Iterable<Buffer>): 
   return { output, memory, seconds }
 }
 
-/** The runtime, which says at its end what it took: kilobytes, seconds. */
+/**
+ * The runtime, which says at its end what it took: kilobytes, seconds. (Not getrusage(2) for the first: that
+ * counts what the process had before execve(2), which is the memory of this one.)
+ */
 const measured = (then: string, ...words: string[]): string[] => [
   '-e',
   `process.on('exit', () => {
-    const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage()
-    process.stderr.write(maxRSS + ' ' + (userCPUTime + systemCPUTime) / 1e6 + '\\n')
+    const { userCPUTime, systemCPUTime } = process.resourceUsage()
+    const status = require('node:fs').readFileSync('/proc/self/status', 'utf8')
+    const highest = /^VmHWM:\\s*(\\d+) kB$/m.exec(status)[1]
+    process.stderr.write(highest + ' ' + (userCPUTime + systemCPUTime) / 1e6 + '\\n')
   }); ${then}`,
   ...words,
 ]

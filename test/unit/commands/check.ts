@@ -24,7 +24,6 @@ t.test('an archive, on no root', async (t) => {
   t.match(lines.at(-1), /^good: 0 errors, \d+ warnings, \d+ notices$/)
   t.equal(status, 0)
   t.match(document, {
-    schema: 'hostext.check',
     root: null,
     position: 'above',
     labels: { 'io.balena.features.host-extension': '1' },
@@ -105,15 +104,15 @@ t.test('containers of a real engine, which does not run', { skip: cannotMount },
 
 t.test('as a command', async (t) => {
   const run = (...words: string[]) =>
-    spawnSync('npx', ['tsx', 'src/main.ts', 'check', ...words], { cwd: PROJECT, encoding: 'utf8' })
+    spawnSync('npx', ['tsx', 'src/commands.ts', 'check', ...words], { cwd: PROJECT, encoding: 'utf8' })
   const { stdout, status } = run('--json', '--no-root', ARCHIVE)
-  t.match(JSON.parse(stdout), { schema: 'hostext.check', version: 1 })
+  t.match(JSON.parse(stdout), { schema: 'hostext', version: 1, command: 'check' })
   t.equal(status, 0)
   t.equal(run('--no-root', '--fail-on=warning', ARCHIVE).status, 1)
   t.equal(run('--wrong', ARCHIVE).status, 2)
   const wrong = run('--no-root', '/dev/null')
   t.same(
     [wrong.stdout, wrong.stderr, wrong.status],
-    ['', 'hostext: check: /dev/null is neither a file nor a directory\n', 1],
+    ['', 'hostext: error: check: /dev/null is neither a file nor a directory\n', 1],
   )
 })

@@ -83,7 +83,7 @@ t.test('the words that turn everything off', async (t) => {
 })
 
 t.test('how the runtime is started', async (t) => {
-  t.match(stub, `"$runtime" ${RUNTIME_FLAGS.join(' ')} "$root/usr/lib/hostext/hostext.cjs"`)
+  t.match(stub, `"$runtime" ${RUNTIME_FLAGS.join(' ')} "$library/hostext.cjs"`)
 })
 
 t.test('the run directory', async (t) => {

@@ -32,6 +32,6 @@ t.test('refused', { skip: cannotMount }, async (t) => {
     const { calls, run, kernelLog } = refused(t, { 'hostext/signalled': '' }, never)
     t.match(kernelLog, 'soft-reboot was refused')
     t.match(run['hostext.decision'], /plain root/)
-    t.match(calls.at(-1), 'isolate default.target')
+    t.match(calls.at(-2), 'isolate default.target')
   })
 })

@@ -31,7 +31,7 @@ function release(directory: string, out: string, before: string[] = []): void {
 }
 
 /** What is in the bundles, or bundles them: ncc numbers modules by their real paths. */
-const COPIED = ['minimist', 'smol-toml', '@vercel']
+const COPIED = ['minimist', 'smol-toml', '@vercel', 'columnify', 'wcwidth', 'defaults', 'clone', 'marked']
 
 /** Another checkout, at `to`, as that of somebody else; with what takes long to fetch. */
 function copyCheckout(to: string): void {

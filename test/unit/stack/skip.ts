@@ -21,6 +21,7 @@ const engine = (...names: string[]): EngineFacts =>
     unprepared: [{ container: makeExtension(names.at(-1) as string).container }],
     leftOut: [{ who: 'lte (lte:1, 0123456789ab)', why: 'it is for another kernel' }],
   }) as unknown as EngineFacts
+const container = (name: string) => ({ id: 'a'.repeat(64), name, image: 'image:1' })
 const namesOf = (list: readonly { container: { name: string } }[]) =>
   list.map(({ container }) => container.name)
 
@@ -38,8 +39,6 @@ t.test('whole names are left out, prepared or not', async (t) => {
   t.same([namesOf(all.extensions), namesOf(all.unprepared), all.skipped], [['wifi'], ['gpu'], []])
   t.equal(all.isReduced, false)
 })
-
-const container = (name: string) => ({ id: 'a'.repeat(64), name, image: 'image:1' })
 
 t.test('a setting is for all boots, the command line for one', async (t) => {
   const left = leaveOut(engine('wifi', 'gpu'), skips(['nothing'], ['wifi']))
