@@ -65,7 +65,8 @@ function type(root: string, command: string): string {
   const [program, ...words] = command.split(' ')
   if (program !== 'hostext') throw new Error(`an example can only have commands of hostext: ${command}`)
   const { stdout, stderr } = hostext(root, words)
-  return `${stdout}${stderr}`
+  // Where the machine of the example is means nothing.
+  return `${stdout}${stderr}`.replaceAll(root, '/srv/device')
 }
 
 /** As a boot leaves the machine: decided, and each tree where its mount unit shows it. */
