@@ -52,6 +52,7 @@ t.test('what every verb prints for programs is as the schema says', async (t) =>
     'started',
     'no-engine',
     'store-podman',
+    'store-containerd',
   ]) {
     const { root } = await runningCase(t, machine)
     for (const verb of Object.keys(VERBS)) {
