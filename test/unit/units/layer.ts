@@ -2,7 +2,7 @@ import t from 'tap'
 import { layersAgain, layersAgainUnits, layerUnits } from '../../../src/units/layer.js'
 import { makeExtension, textOf } from '../../support/plan.js'
 
-const ON_ROOT = { dataRoot: '/data 100%', bound: false, softReboot: true }
+const ON_ROOT = { dataRoot: '/data 100%', bound: false }
 
 t.test('nothing in a name or an image starts a line, a specifier or a section', async (t) => {
   const extension = makeExtension('evil\n[Mount]\nWhat=x\\', '%n\r\n50%')
@@ -16,7 +16,7 @@ t.test('nothing in a name or an image starts a line, a specifier or a section', 
 t.test('a tree on the root is an overlay of its own, one on another file system is bound', async (t) => {
   const mount = (bound: boolean) =>
     textOf(
-      layerUnits({ extensions: [makeExtension('a')], dataRoot: '/my data/100%', bound, softReboot: true }),
+      layerUnits({ extensions: [makeExtension('a')], dataRoot: '/my data/100%', bound }),
       'normal/run-hostext-0.mount',
     )
   const tree = '/my data/100%%/hostext/trees/ABCDEFGHIJKLMNOPQRSTUVWXYZ.01234567'
@@ -44,7 +44,7 @@ Options=bind,ro,nosuid,nodev
 t.test('a second container of the same image is an overlay: a directory is a layer only once', async (t) => {
   const tree = 'ZYXWVUTSRQPONMLKJIHGFEDCBA.01234567'
   const extensions = [makeExtension('a'), makeExtension('b'), makeExtension('c', 'image:1', { tree })]
-  const units = layerUnits({ extensions, dataRoot: '/data', bound: true, softReboot: true })
+  const units = layerUnits({ extensions, dataRoot: '/data', bound: true })
   t.same(
     units.map((unit) => /^Type=(.*)$/m.exec('text' in unit ? unit.text : '')?.[1]),
     ['none', 'overlay', 'none'],
