@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import zlib, { createGunzip, gzipSync } from 'node:zlib'
+import { createGunzip, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { feed, Unpacked } from '../../../src/check/input.js'
 import type { Sink } from '../../../src/check/tar.js'
@@ -56,22 +56,6 @@ t.test('what is damaged or truncated', async (t) => {
   t.throws(() => unpack(Buffer.concat([Buffer.from('\x1f\x8b', 'latin1'), Buffer.alloc(100, 9)])), {
     message: /^it \(gzip\) cannot be decompressed: damaged: /,
   })
-})
-
-const hasZstd = 'zstdCompressSync' in zlib
-t.test('zstd, with several frames', { skip: hasZstd ? false : 'this Node has no zstd' }, async (t) => {
-  const half = TEXT.length >> 1
-  const packed = Buffer.concat([
-    zlib.zstdCompressSync(TEXT.subarray(0, half)),
-    zlib.zstdCompressSync(TEXT.subarray(half)),
-  ])
-  for (const size of [1, 1000, packed.length]) t.ok(unpack(packed, size).equals(TEXT), `${size}`)
-  t.throws(() => unpack(packed.subarray(0, packed.length - 10)), {
-    message: 'it (zstd) cannot be decompressed: truncated',
-  })
-  const damaged = Buffer.from(packed)
-  damaged.fill(0xee, 1000, 1100)
-  t.throws(() => unpack(damaged), { message: /^it \(zstd\) cannot be decompressed: damaged: / })
 })
 
 t.test('what is not read, and what is not compressed', async (t) => {

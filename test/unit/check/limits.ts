@@ -2,10 +2,11 @@
  * What it costs to check a large archive, with our own runtime: memory, and processor time beside tar(1)'s.
  * And what only that runtime can read: zstd.
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 import { PROJECT } from '../../support/paths.js'
@@ -118,4 +119,26 @@ t.test('zstd', async (t) => {
   const words = [bundle, 'check', '--no-root', join(PROJECT, 'test/archives/oci-zstd.tar')]
   const output = execFileSync(node, words, { encoding: 'utf8' })
   t.match(output, /^OCI archive app:1; amd64; 5 layers; 16 files/)
+})
+
+t.test('zstd, with several frames', async (t) => {
+  const plain = join(work, 'plain.tar')
+  writeFileSync(plain, gunzipSync(readFileSync(join(PROJECT, 'test/archives/docker-export.tar.gz'))))
+  const packed = join(work, 'packed')
+  const pack = `const { readFileSync, writeFileSync } = require('node:fs')
+    const { zstdCompressSync } = require('node:zlib')
+    const [, from, to] = process.argv
+    const text = readFileSync(from)
+    const parts = [text.subarray(0, 700), text.subarray(700)]
+    writeFileSync(to, Buffer.concat(parts.map((part) => zstdCompressSync(part))))`
+  execFileSync(node, ['-e', pack, plain, packed])
+  const checkFile = (input: Buffer) =>
+    spawnSync(node, [bundle, 'check', '--no-root', '-'], { encoding: 'utf8', input })
+  const bytes = readFileSync(packed)
+  t.match(checkFile(bytes), { status: checkFile(readFileSync(plain)).status, stderr: '' })
+  t.equal(checkFile(bytes).stdout, checkFile(readFileSync(plain)).stdout)
+  t.match(checkFile(bytes.subarray(0, bytes.length - 10)), { status: 1, stderr: /\(zstd\).*: truncated/ })
+  const damaged = Buffer.from(bytes)
+  damaged.fill(0xee, bytes.length >> 1, (bytes.length >> 1) + 20)
+  t.match(checkFile(damaged), { status: 1, stderr: / damaged/ })
 })
