@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { OWN_DIRECTORY } from './engine/places.js'
 import { TREES } from './image/kept.js'
-import { inputRoot, statLink } from './machine/files.js'
+import { inputRoot, reason, statLink } from './machine/files.js'
 import type { Machine } from './machine/machine.js'
 import { BOOT_REPORT, DECISION, RECORD_FILE, ROLLBACK_FILE, RUN_DIRECTORY } from './machine/run-directory.js'
 import { seeNothing } from './machine/seen.js'
@@ -80,8 +80,13 @@ export function generate(
   }
   if (files.length > 0) {
     writeFileSync(root.prefix + BOOT_REPORT, `${JSON.stringify(report)}\n`)
-    writeJournal(report, run)
-    sayAtLogin(report, root.prefix)
+    try {
+      writeJournal(report, run)
+      sayAtLogin(report, root.prefix)
+    } catch (error) {
+      // It is only said; what is decided is done without it.
+      log({ level: 'warning', text: `nothing is said at login and in the journal: ${reason(error)}` })
+    }
   }
   writeFileSync(root.prefix + DECISION, messages.map(line).join(''))
   writeFiles(files, { normal, early, late })

@@ -22,7 +22,7 @@ import { COMMON_OPTIONS, findVerb, type Option, usage, VERBS, type Verb, type Ve
 import { showWhich } from './which.js'
 
 /** Raised when a field is removed or means something else; a new field is no other version. */
-export const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 1
 
 /**
  * The `hostext` command. Prints; returns the exit status, which is 2 for an unknown command or option. Throws

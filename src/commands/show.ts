@@ -8,7 +8,7 @@ import { list } from '../report/listed.js'
 import { findMounted } from '../report/mounted.js'
 import { readDisk } from '../report/next-boot.js'
 import { readFacts } from '../report/notes.js'
-import type { Line } from '../report/screen.js'
+import { field, type Line } from '../report/screen.js'
 import { readThisBoot } from '../report/this-boot.js'
 import type { Answer, Call } from './answer.js'
 import { size } from './list.js'
@@ -29,7 +29,7 @@ export function showExtension({ root, environment, words: [name = ''], options }
   const layers = report ? findLayers(environment, report) : []
   const layer = layers.find((layer) => layer.extension?.name === name)
   const effects = facts && layer && findEffects(layers, layer, now ? findMounted(live) : [], describeLayer)
-  const { labels, layers: lower } = readLabels(root, environment, row.id)
+  const { labels, layers: lower } = readLabels(root, disk.dataRoots, row.id)
   const users = facts ? [...Object.keys(facts.lookedAt.ids.users)] : []
   const groups = facts ? [...Object.keys(facts.lookedAt.ids.groups)] : []
   const document = {
@@ -98,8 +98,4 @@ function cutOff(name: string, list: readonly string[], most: number): Line[] {
   const shown = list.slice(0, most).map((text) => field(name, text))
   const more = list.length - shown.length
   return more > 0 ? [...shown, field(name, `and ${more} more ("--all" shows them)`)] : shown
-}
-
-function field(name: string, text: string): string {
-  return `${name.padEnd(10)}  ${text}`
 }

@@ -7,7 +7,7 @@ import { drawFigure } from '../report/figure.js'
 import { type Disk, readDisk } from '../report/next-boot.js'
 import { readNotes } from '../report/notes.js'
 import { drawPicture } from '../report/picture.js'
-import type { Colour, Line } from '../report/screen.js'
+import { type Colour, field, type Line } from '../report/screen.js'
 import { readThisBoot } from '../report/this-boot.js'
 import { judgeMachine, STATUSES, type Verdict } from '../report/verdict.js'
 import { describeBase } from '../stack/base-change.js'
@@ -105,8 +105,4 @@ function describeSafety({ safety: { kind, attempt, attempts, line } }: BootRepor
   if (kind === 'off') return [field('safety', 'stacks are not rolled back here')]
   if (kind === 'none') return []
   return [field('safety', `${line}${trial ? `; on trial: ${trial}` : ''}`)]
-}
-
-function field(name: string, text: string): string {
-  return `${name.padEnd(10)}  ${text}`
 }

@@ -1,6 +1,8 @@
 import { inputRoot } from '../machine/files.js'
+import { mountOf } from '../machine/mountinfo.js'
 import { describeReported } from '../report/boot-report.js'
-import { findLayers, findMount, type Layer } from '../report/layers.js'
+import { findLayers, type Layer } from '../report/layers.js'
+import { findMounted } from '../report/mounted.js'
 import { readDisk } from '../report/next-boot.js'
 import { table } from '../report/table.js'
 import { readThisBoot } from '../report/this-boot.js'
@@ -15,7 +17,7 @@ export function showWhich({ root, environment, words: [word = ''], screen }: Cal
   const report = now?.root === 'stacked' ? now : readDisk(root, environment).next
   const layers = findLayers(environment, report)
   const path = withoutLinks(layers, word)
-  const mount = now ? findMount(live, path) : undefined
+  const mount = now ? mountOf(findMounted(live), path) : undefined
   const found = find(layers, path)
   const document = {
     path,

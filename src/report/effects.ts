@@ -1,6 +1,6 @@
 import { type Dirent, readdirSync } from 'node:fs'
+import { type MountPoint, mountOf } from '../machine/mountinfo.js'
 import { type Layer, statIn } from './layers.js'
-import { findMountPointsOf } from './mounted.js'
 
 /** The most paths of each kind that are named; all are counted. */
 const MOST = 1000
@@ -40,7 +40,7 @@ const PARTS: [keyof Pick<Effects, 'units' | 'users' | 'state' | 'modules'>, RegE
 export function findEffects(
   layers: readonly Layer[],
   layer: Layer,
-  mounted: readonly string[],
+  mounted: readonly MountPoint[],
   describe: (layer: Layer) => string,
 ): Effects {
   const place = layers.indexOf(layer)
@@ -63,9 +63,9 @@ export function findEffects(
       const name = pattern.exec(path)?.slice(1).find(Boolean)
       if (name !== undefined) effects[part].push(name)
     }
-    const hider = findMountPointsOf(mounted, path) ?? above.find((other) => isThere(other, path))
+    const hider = mountOf(mounted, path) ?? above.find((other) => isThere(other, path))
     if (hider !== undefined) {
-      const who = typeof hider === 'string' ? `a file system is mounted on ${hider}` : describe(hider)
+      const who = 'mountPoint' in hider ? `a file system is mounted on ${hider.mountPoint}` : describe(hider)
       if (add(effects.hidden, path)) effects.hidden.by[path] = who
       return
     }

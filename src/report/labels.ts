@@ -1,18 +1,16 @@
 import { isDocker, readDocker } from '../engine/docker.js'
 import type { Engine } from '../engine/engine.js'
-import type { Place } from '../engine/places.js'
+import type { DataRoots, Place } from '../engine/places.js'
 import { isPodman, readPodman } from '../engine/podman.js'
 import type { Root } from '../machine/files.js'
-import { readMachine } from '../machine/machine.js'
-import { readDataRoots } from '../read.js'
 
 /** All labels of a container, and the layers of its image, top first; null if the engine does not have it. */
 export function readLabels(
   root: Root,
-  environment: NodeJS.ProcessEnv,
+  dataRoots: DataRoots | null,
   id: string | null,
 ): { labels: Record<string, string> | null; layers: string[] | null } {
-  const dataRoots = readDataRoots(root, readMachine(root, environment))
+  if (!dataRoots) return { labels: null, layers: null }
   const read = (place: Place): Engine | undefined => {
     try {
       if (isDocker(root, place.path)) return readDocker(root, place, dataRoots)

@@ -1,9 +1,9 @@
 import { lstatSync, type Stats } from 'node:fs'
 import { CHANGES } from '../machine/etc-changes.js'
-import { at, inputRoot, type Root, readText, statLink } from '../machine/files.js'
-import { isBelow, type MountPoint, mountOf, parseMountinfo } from '../machine/mountinfo.js'
+import { at, inputRoot, statLink } from '../machine/files.js'
+import { isBelow } from '../machine/mountinfo.js'
 import { nextBootRoot } from '../machine/next-boot.js'
-import { ROOT_SOURCE, RUN_DIRECTORY } from '../machine/run-directory.js'
+import { RUN_DIRECTORY } from '../machine/run-directory.js'
 import { type BootReport, type ReportedExtension, reportedTree } from './boot-report.js'
 
 /**
@@ -68,16 +68,4 @@ function lstat(path: string): Stats | undefined {
   } catch {
     return undefined
   }
-}
-
-/**
- * What is mounted over the root at a path: its state, a file system of the machine. Undefined if it is part
- * of the root.
- */
-export function findMount(root: Root, path: string): MountPoint | undefined {
-  const text = readText(root, '/proc/self/mountinfo')
-  const mounts = parseMountinfo(typeof text === 'string' ? text : '')
-  const mount = mountOf(mounts, path)
-  const isOurs = mount?.source === ROOT_SOURCE || mount?.source.startsWith(`${ROOT_SOURCE}-`)
-  return mount && mount.mountPoint !== '/' && !isOurs ? mount : undefined
 }

@@ -1,17 +1,18 @@
 import { type Root, readText } from '../machine/files.js'
-import { isBelow, parseMountinfo } from '../machine/mountinfo.js'
+import { isBelow, type MountPoint, parseMountinfo } from '../machine/mountinfo.js'
 import { BASE, ROOT_SOURCE, RUN_DIRECTORY } from '../machine/run-directory.js'
 
-/** The mount points of everything that is mounted over the root, except for its own overlays and /proc. */
-export function findMounted(root: Root): string[] {
+/**
+ * What is mounted over the root of a running machine: its state, file systems of its own; not the overlays of
+ * the root, and what shows their layers. mountOf() finds the one that a path is on.
+ */
+export function findMounted(root: Root): MountPoint[] {
   const text = readText(root, '/proc/self/mountinfo')
-  return parseMountinfo(typeof text === 'string' ? text : '')
-    .filter(({ source }) => source !== ROOT_SOURCE && !source.startsWith(`${ROOT_SOURCE}-`))
-    .map(({ mountPoint }) => mountPoint)
-    .filter((path) => path !== '/' && ![BASE, RUN_DIRECTORY].some((own) => isBelow(path, own)))
-}
-
-/** The mount point among them that a path is on; undefined if it is part of the root. */
-export function findMountPointsOf(mounted: readonly string[], path: string): string | undefined {
-  return mounted.find((place) => isBelow(path, place))
+  return parseMountinfo(typeof text === 'string' ? text : '').filter(
+    ({ source, mountPoint }) =>
+      mountPoint !== '/' &&
+      source !== ROOT_SOURCE &&
+      !source.startsWith(`${ROOT_SOURCE}-`) &&
+      ![BASE, RUN_DIRECTORY].some((own) => isBelow(mountPoint, own)),
+  )
 }

@@ -1,3 +1,4 @@
+import type { DataRoots } from '../engine/places.js'
 import type { Root } from '../machine/files.js'
 import { readAndDecide } from '../read.js'
 import { findEngine } from '../stack/decide.js'
@@ -13,6 +14,8 @@ export type Disk = {
   good: BootReport | null
   /** All stacks that are on record: good ones, and those that were tried and did not boot well. */
   recorded: { kept: BootReport[]; bad: BootReport[] }
+  /** Where the engines are; null if only root can tell. */
+  dataRoots: DataRoots | null
 }
 
 /** Decides as the next boot will, and reads the records. Of a running machine, only root can. */
@@ -20,7 +23,7 @@ export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
   if (root.prefix === '' && process.getuid?.() !== 0) {
     const why = 'only root can see what the engine has'
     const next: BootReport = { ...EMPTY_REPORT, root: 'undecided', why }
-    return { next, good: null, recorded: { kept: [], bad: [] } }
+    return { next, good: null, recorded: { kept: [], bad: [] }, dataRoots: null }
   }
   const { facts, decision } = readAndDecide(root, environment)
   const next = reportDecision(facts, decision)
@@ -30,6 +33,7 @@ export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
   return {
     next: { ...next, dataRoot: next.dataRoot ?? home },
     good: good[0] ? reportRecord(good[0], home) : null,
+    dataRoots: facts.dataRoots,
     recorded: {
       kept: good.map((stack) => reportRecord(stack, home)),
       bad: tried

@@ -61,3 +61,8 @@ export function renderLines(lines: readonly Line[], { colour }: Screen): string 
     })
     .join('')
 }
+
+/** A line that says one thing about something, below others of its kind: `writable    /var`. */
+export function field(name: string, text: string): string {
+  return `${name.padEnd(10)}  ${text}`
+}

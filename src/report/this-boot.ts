@@ -78,6 +78,6 @@ function withoutMissing(root: Root, report: BootReport): BootReport {
 }
 
 /** The name of an extension's mount point in the run directory. */
-export function numberOf(unit: string): string {
+function numberOf(unit: string): string {
   return unit.replace(/^run-hostext-|\.mount$/g, '')
 }

@@ -1,5 +1,5 @@
 import { printableList } from '../text/printable.js'
-import { type BootReport, describeReported } from './boot-report.js'
+import type { BootReport } from './boot-report.js'
 import { compareBoots } from './difference.js'
 
 /** What a machine is like, in one word for programs, and the exit status that says it. */
@@ -65,9 +65,4 @@ function describeNext({ root, why, extensions, unprepared }: BootReport): string
   const names = printableList([...extensions, ...unprepared].map(({ name }) => name))
   if (root === 'stacked') return `stacks ${names}`
   return root === 'plain' ? `stays plain: ${why}` : `decides when it has more: ${why}`
-}
-
-/** All extensions that a boot has stacked or left out, as messages name them. */
-export function everyoneIn({ extensions, unprepared, leftOut }: BootReport): string[] {
-  return [...[...extensions, ...unprepared].map(describeReported), ...leftOut.map(({ who }) => who)]
 }

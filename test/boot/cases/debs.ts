@@ -171,12 +171,7 @@ report after cat /run/hostext.decision
     },
     check(t, outcome) {
       isClean(t, outcome)
-      const [first, second, third, fourth] = [1, 2, 3, 4].map((number) => bootOf(outcome, number)) as [
-        Outcome,
-        Outcome,
-        Outcome,
-        Outcome,
-      ]
+      const [first, second, third, fourth] = fourBoots(outcome)
       succeeded(t, first, 'install', 'create')
       isStackedWithExtension(t, second)
       const records = reported(second, 'records').split('\n')
@@ -189,6 +184,11 @@ report after cat /run/hostext.decision
       t.not(reported(fourth, 'versions'), reported(second, 'versions'), 'it is the new version')
     },
   }
+}
+
+function fourBoots(outcome: Outcome): [Outcome, Outcome, Outcome, Outcome] {
+  const boot = (number: number): Outcome => bootOf(outcome, number)
+  return [boot(1), boot(2), boot(3), boot(4)]
 }
 
 /** Debian's nodejs is the runtime where the one of hostext is not installed, or no longer. */
@@ -223,12 +223,7 @@ report nodejs node --version
     },
     check(t, outcome) {
       isClean(t, outcome)
-      const [first, second, third, fourth] = [1, 2, 3, 4].map((number) => bootOf(outcome, number)) as [
-        Outcome,
-        Outcome,
-        Outcome,
-        Outcome,
-      ]
+      const [first, second, third, fourth] = fourBoots(outcome)
       succeeded(t, first, 'install', 'create')
       succeeded(t, third, 'install', 'own', 'remove', 'version')
       for (const boot of [first, second, third, fourth])

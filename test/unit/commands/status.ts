@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { showStatus } from '../../../src/commands/status.js'
+import { generate } from '../../../src/generator.js'
 import { renderLines } from '../../../src/report/screen.js'
+import { prepareCase } from '../../support/case.js'
 import { callsOf, runningCase } from '../../support/running.js'
 import { makeTree } from '../../support/tree.js'
 
@@ -121,4 +123,15 @@ t.test('as a figure and as a picture', async (t) => {
   const file = join(root, 'stack.svg')
   t.same(showStatus(call([], { svg: file })).lines, [`the picture is in ${file}`])
   t.match(readFileSync(file, 'utf8'), /^<svg .*<\/svg>\n$/s)
+})
+
+t.test('what cannot be said at login does not cost the stack', async (t) => {
+  const { root } = await prepareCase(t, 'rolled-back-to-good')
+  const directories = ['', '.early', '.late'].map((suffix) => join(root, `run/systemd/generator${suffix}`))
+  for (const directory of directories) mkdirSync(directory, { recursive: true })
+  writeFileSync(join(root, 'run/motd.d'), 'no directory')
+  const [normal = '', early = '', late] = directories
+  generate({ HOSTEXT_ROOT: root }, normal, early, late)
+  t.ok(existsSync(join(root, 'run/hostext.decision')))
+  t.ok(readdirSync(early).includes('default.target'), 'the boot is taken')
 })
