@@ -26,7 +26,10 @@ export function describeBooted({ was, is }: BaseChange): string {
 
 /** What is known about a base, in words for people: `kernel 6.1.0-1, debian 12`. */
 export function describeBase(base: BaseIdentity | undefined): string {
-  return base ? describe(['kernel', 'system', 'hostext'], base) : 'an earlier version of hostext'
+  if (!base) return 'an earlier version of hostext'
+  // A root file system that has not booted has no kernel yet.
+  const known = (['kernel', 'system', 'hostext'] as const).filter((name) => base[name] !== '')
+  return describe(known, base)
 }
 
 type Shown = keyof BaseIdentity

@@ -56,6 +56,7 @@ t.test('a base that is not on record was one of an earlier hostext', async (t) =
   })
   t.equal(describeBase(undefined), 'an earlier version of hostext')
   t.equal(describeBase(makeIdentity()), 'kernel 6.1.0-1, debian 12, VERSION=12 (bookworm), hostext 1.2.3')
+  t.equal(describeBase(makeIdentity({ kernel: '', system: '' })), 'hostext 1.2.3', 'one that has not booted')
 })
 
 t.test('texts of any kind make one line', async (t) => {
