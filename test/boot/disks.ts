@@ -128,8 +128,22 @@ function encrypt(file: string, passphrase: string): void {
   // No iterations beyond the least: the passphrase is in this repository.
   const options = ['-O', 'luks', '-o', 'key-secret=secret,iter-time=1']
   const secret = `secret,id=secret,data=${passphrase}`
-  tool('qemu-img', 'convert', '--object', secret, '-f', 'raw', ...options, plain, file)
+  despiteCoarseClock(() => tool('qemu-img', 'convert', '--object', secret, '-f', 'raw', ...options, plain, file))
   rmSync(plain)
+}
+
+/**
+ * QEMU times a few thousand iterations by the processor time of its thread, and gives up where that has not
+ * moved: on some kernels it goes by ticks. The next try starts at another moment of a tick.
+ */
+function despiteCoarseClock(encrypted: () => void): void {
+  for (let tries = 10; ; tries--) {
+    try {
+      return encrypted()
+    } catch (error) {
+      if (tries === 1 || !String(error).includes('accurate CPU usage')) throw error
+    }
+  }
 }
 
 function makeRoot(filesystem: RootFilesystem, tree: string, size: string, file: string): void {
