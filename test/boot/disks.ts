@@ -128,7 +128,9 @@ function encrypt(file: string, passphrase: string): void {
   // No iterations beyond the least: the passphrase is in this repository.
   const options = ['-O', 'luks', '-o', 'key-secret=secret,iter-time=1']
   const secret = `secret,id=secret,data=${passphrase}`
-  despiteCoarseClock(() => tool('qemu-img', 'convert', '--object', secret, '-f', 'raw', ...options, plain, file))
+  despiteCoarseClock(() =>
+    tool('qemu-img', 'convert', '--object', secret, '-f', 'raw', ...options, plain, file),
+  )
   rmSync(plain)
 }
 
@@ -139,7 +141,8 @@ function encrypt(file: string, passphrase: string): void {
 function despiteCoarseClock(encrypted: () => void): void {
   for (let tries = 10; ; tries--) {
     try {
-      return encrypted()
+      encrypted()
+      return
     } catch (error) {
       if (tries === 1 || !String(error).includes('accurate CPU usage')) throw error
     }
