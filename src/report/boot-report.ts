@@ -137,7 +137,7 @@ export function reportRecord({ extensions, above, base }: RecordedStack, dataRoo
       ...reportRank(extension),
       imageId: extension.imageId ?? null,
       tree: extension.tree,
-      unit: layerUnitName(number),
+      unit: layerUnitName(number, extensions.length),
     })),
     safety: { ...NO_SAFETY, kind: 'good' },
     base: base ?? null,
@@ -161,7 +161,7 @@ function reportExtensions(stack: readonly Extension[]): ReportedExtension[] {
     ...reportContainer(container),
     ...{ number, above: number < above },
     ...reportRank({ rank }),
-    ...{ imageId: container.imageId ?? null, tree, unit: layerUnitName(number) },
+    ...{ imageId: container.imageId ?? null, tree, unit: layerUnitName(number, stack.length) },
   }))
 }
 

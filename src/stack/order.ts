@@ -17,6 +17,15 @@ export function countAbove(stack: readonly Pick<Extension, 'rank' | 'below'>[]):
 }
 
 /**
+ * What an extension's place in a stack of `count` is called, in its unit and in its mount point: `7`, or `07`
+ * in a stack of more than ten. Names of one length are in stack order wherever names are sorted, for example
+ * by `systemctl list-dependencies`.
+ */
+export function placeName(number: number, count: number): string {
+  return String(number).padStart(String(count - 1).length, '0')
+}
+
+/**
  * Stack order, top first: those above the root before those below it, then overrides by priority, then
  * extensions with the feature label, then those that only add files (they go below the root), then by
  * container name. Names are unique in an engine and compared by code unit, so the order depends on labels and

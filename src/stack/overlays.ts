@@ -6,7 +6,7 @@ import { BASE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { overlayDirectories } from '../machine/uses.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { isApi } from './mounts.js'
-import { countAbove } from './order.js'
+import { countAbove, placeName } from './order.js'
 
 /**
  * An overlay of the machine's own over directories of the root. On the stacked root it would be one level too
@@ -76,7 +76,7 @@ export function planOverlays(
     const lower = lowerdir.flatMap((path) => {
       if (!onRoot.includes(path)) return path
       const part = (extension: Extension, number: number): string[] =>
-        extension.covered.includes(path) ? [`${RUN_DIRECTORY}/${number}${path}`] : []
+        extension.covered.includes(path) ? [`${RUN_DIRECTORY}/${placeName(number, stack.length)}${path}`] : []
       const parts = stack.map(part)
       return [...parts.slice(0, above).flat(), BASE + path, ...parts.slice(above).flat()]
     })

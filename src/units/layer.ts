@@ -1,6 +1,7 @@
 import type { Extension } from '../image/extension.js'
 import { treePath } from '../image/kept.js'
 import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
+import { placeName } from '../stack/order.js'
 import type { Plan } from '../stack/plan.js'
 import type { FstabMount } from '../text/fstab-line.js'
 import { printable } from '../text/printable.js'
@@ -26,8 +27,9 @@ export const OVER_FILES = 'LogLevelMax=warning\n'
  */
 export const SWITCH_ENDS = 'SuccessExitStatus=SIGTERM SIGKILL'
 
-export function layerUnitName(index: number): string {
-  return `run-hostext-${index}.mount`
+/** Of a stack of `count` extensions. */
+export function layerUnitName(index: number, count: number): string {
+  return `run-hostext-${placeName(index, count)}.mount`
 }
 
 /**
@@ -42,7 +44,7 @@ export const LAYERS_SERVICE = 'hostext-layers.service'
  * ends, PID 1 looks at the mount table, so it knows all of them. Otherwise they are still there.
  */
 export function layersAgain({ extensions, softReboot }: Again): string[] {
-  const names = extensions.map((_, index) => layerUnitName(index))
+  const names = extensions.map((_, index) => layerUnitName(index, extensions.length))
   return softReboot && names.length > 1 ? [LAYERS_SERVICE, ...names.slice(-1)] : names
 }
 
@@ -104,7 +106,7 @@ export function layerMounts({ extensions, dataRoot, bound }: Layered): FstabMoun
     // overlay of its own.
     const isFirst = !seen.has(tree)
     seen.add(tree)
-    const where = `${RUN_DIRECTORY}/${index}`
+    const where = `${RUN_DIRECTORY}/${placeName(index, extensions.length)}`
     return bound && isFirst
       ? { what: treePath(dataRoot, tree), where, type: 'none', options: 'bind,ro,nosuid,nodev' }
       : {
@@ -121,20 +123,24 @@ export function layerMounts({ extensions, dataRoot, bound }: Layered): FstabMoun
  * afterwards they show what is stacked. What they say is mounted by lists (units/mounts.ts); the units name
  * it. One whose mount has failed is started, and fails.
  *
- * None names its tree for PID 1, which would look for a mount unit for each directory on the way there.
+ * None names its tree for PID 1, which would look for a mount unit for each directory on the way there. They
+ * are parts of the target and not wanted by it: `systemctl list-dependencies` shows them, but the target does
+ * not start one that has failed, which the service that is Before= the target may be about to start.
  */
 export function layerUnits(layered: Layered): UnitFile[] {
   const mounts = layerMounts(layered)
   return layered.extensions.map((extension, index) => {
     const { what, where, type, options } = mounts[index] as FstabMount
     return {
-      path: `normal/${layerUnitName(index)}`,
+      path: `normal/${layerUnitName(index, layered.extensions.length)}`,
       text: `# Written by hostext-generator.
 [Unit]
 Description=${literal(layerDescription(extension))}
 Documentation=${DOCUMENTATION}
 SourcePath=${literal(extension.container.source)}
 DefaultDependencies=no
+# Listed with the target, but not started by it.
+PartOf=hostext.target
 
 [Mount]
 What=${literal(what)}

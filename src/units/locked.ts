@@ -42,6 +42,9 @@ Description=Host extensions: ${literal(story(plan))}
 Documentation=${DOCUMENTATION}
 Wants=${[...layers, ...leftOut.names].join(' ')}
 After=${layers.join(' ')}
+# The units of the layers stop with it, and what is stacked stays stacked.
+RefuseManualStop=yes
+IgnoreOnIsolate=yes
 `,
     },
     ...leftOut.files,

@@ -1,6 +1,6 @@
 import { CHANGES } from '../machine/etc-changes.js'
 import { RUN_DIRECTORY } from '../machine/run-directory.js'
-import { countAbove } from '../stack/order.js'
+import { countAbove, placeName } from '../stack/order.js'
 import type { Plan } from '../stack/plan.js'
 
 /** The lowest layer of the root: mount points that it does not have, below the run directory. */
@@ -59,8 +59,9 @@ function makeStack(
 ): Stack {
   const name = path.slice(1)
   const part = (number: number): string[] => {
-    if (path === '/') return [String(number)]
-    return extensions[number]?.contents.top.includes(name) ? [`${number}${path}`] : []
+    const place = placeName(number, extensions.length)
+    if (path === '/') return [place]
+    return extensions[number]?.contents.top.includes(name) ? [`${place}${path}`] : []
   }
   const numbers = [...extensions.keys()]
   const above = countAbove(extensions)

@@ -59,6 +59,7 @@ report etc-writable sh -c 'touch /etc/x && ldconfig && feature-index'
 report names sh -c 'grep "^warning: left out: " /run/hostext.decision | cut -d" " -f4'
 report descriptions systemctl show -P Description 'run-hostext-*.mount'
 report lower sh -c 'findmnt -no OPTIONS / | tr : "\\n" | wc -l'
+report dependencies systemctl list-dependencies --plain --no-pager hostext.target
 report deepest cat /usr/share/most-layers/0
 report highest cat /usr/share/most-layers/added-1
 `,
@@ -69,6 +70,13 @@ report highest cat /usr/share/most-layers/added-1
           t.equal(reported(outcome, 'lower'), '500', '499 extensions and the root')
           t.equal(reported(outcome, 'deepest'), 'from most-layers', 'the lowest of 127 layers')
           t.equal(reported(outcome, 'highest'), 'from added', 'and the uppermost')
+          t.same(
+            reported(outcome, 'dependencies')
+              .match(/(?<=run-hostext-)\d+(?=\.mount)/g)
+              ?.map(Number),
+            Array.from({ length: 499 }, (_, number) => number),
+            'the stack in order',
+          )
           const leftOut = reported(outcome, 'names').split('\n').filter(Boolean)
           t.same(leftOut.sort(), surplus(count), 'the lowest are left out, and named')
           t.ok(

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Rank } from '../../../src/image/labels.js'
-import { chooseStack, compareExtensions, countAbove } from '../../../src/stack/order.js'
+import { chooseStack, compareExtensions, countAbove, placeName } from '../../../src/stack/order.js'
 import { makeExtension } from '../../support/plan.js'
 
 const extension = (name: string, rank: Rank) => makeExtension(name, 'image:1', { rank })
@@ -55,4 +55,14 @@ t.test('the order', async (t) => {
     const shuffled = [...ordered.slice(turn), ...ordered.slice(0, turn)].reverse()
     t.same(shuffled.sort(compareExtensions), ordered)
   }
+})
+
+t.test('the names of places are in stack order where names are sorted', async (t) => {
+  for (const count of [1, 2, 10, 11, 100, 101, 499]) {
+    const names = Array.from({ length: count }, (_, number) => placeName(number, count))
+    t.same([...names].sort(), names, String(count))
+    t.same(names.map(Number), [...names.keys()])
+  }
+  t.equal(placeName(9, 10), '9')
+  t.equal(placeName(9, 11), '09')
 })
