@@ -103,17 +103,28 @@ export function findFile(top: Node, path: string): Node | undefined {
   )
 }
 
+type Found = { directory: string; node: Node }
+
 /** Files below one directory, in memory. Nothing of it is on a disk. */
 export function inMemory(top: Node): ImageFiles {
-  // Most paths are in the directory of the one before.
-  let last = { directory: '', node: top as Node | undefined }
+  // Most paths are in the directory of one of the two before: files are put from one directory into another.
+  let last: Found = { directory: '', node: top }
+  let before = last
+  const directoryAt = (directory: string): Node | undefined => {
+    if (last.directory === directory) return last.node
+    if (before.directory === directory) {
+      ;[last, before] = [before, last]
+      return last.node
+    }
+    const node = findNode(top, directory)
+    // One that is not there may be made later.
+    if (node) [last, before] = [{ directory, node }, last]
+    return node
+  }
   const find = (path: string): Node | undefined => {
     const slash = path.lastIndexOf('/')
     if (slash <= 0) return findNode(top, path)
-    const directory = path.slice(0, slash)
-    if (last.directory !== directory) last = { directory, node: findNode(top, directory) }
-    if (!last.node) last.directory = ''
-    return last.node?.children?.get(path.slice(slash + 1))
+    return directoryAt(path.slice(0, slash))?.children?.get(path.slice(slash + 1))
   }
   const get = (path: string): Node => {
     const node = find(path)
@@ -122,7 +133,7 @@ export function inMemory(top: Node): ImageFiles {
   }
   const split = (path: string): [Map<string, Node>, string] => {
     const slash = path.lastIndexOf('/')
-    const { children } = get(path.slice(0, slash))
+    const { children } = directoryAt(path.slice(0, slash)) ?? get(path.slice(0, slash))
     if (!children) throw new Error(`${path.slice(0, slash)}: not a directory`)
     return [children, path.slice(slash + 1)]
   }
@@ -166,7 +177,8 @@ export function inMemory(top: Node): ImageFiles {
     remove(path) {
       const [children, name] = split(path)
       children.delete(name)
-      last.directory = ''
+      last = { directory: '', node: top }
+      before = last
     },
   }
 }
