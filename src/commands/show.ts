@@ -25,7 +25,7 @@ export function showExtension({ root, environment, words: [name = ''], options }
   if (!row) throw new Error(`no extension has the name ${name}: "hostext list --all" shows them`)
   const report = [now, disk.next, ...disk.recorded.kept].find((report) => findIn(report, name))
   const extension = findIn(report, name)
-  const facts = report && extension && readFacts(root, report, extension)
+  const facts = report && extension && readFacts(root, report, extension, disk)
   const layers = report ? findLayers(environment, report) : []
   const layer = layers.find((layer) => layer.extension?.name === name)
   const effects = facts && layer && findEffects(layers, layer, now ? findMounted(live) : [], describeLayer)

@@ -22,7 +22,7 @@ export function showStatus({ root, environment, options, screen }: Call): Answer
   const disk = readDisk(root, environment)
   const verdict = judgeMachine(now, disk.next)
   const status = STATUSES[verdict.kind]
-  const notes = now ? readNotes(root, now) : []
+  const notes = now ? readNotes(root, now, disk) : []
   const document = {
     verdict,
     thisBoot: now ?? null,

@@ -1,12 +1,14 @@
 import type { Identity, Layers, Named } from '../engine/engine.js'
 import type { Contents } from './contents.js'
+import type { TreeFacts } from './kept.js'
 import type { Rank } from './labels.js'
 
 /** A container whose image becomes part of the root. Plain values only, so that it can be kept as JSON. */
 export type Extension = {
   container: Identity
-  /** The name of its kept tree: image/kept.ts. */
+  /** The name of its kept tree, and what is known of it: image/kept.ts. */
   tree: string
+  facts: TreeFacts
   contents: Contents
   rank: Rank
   /** Its compatibility labels, as pairs of name and value. */

@@ -73,7 +73,8 @@ export function readExtensions(root: Root, engine: Engine, look: Look): Found {
         found.unprepared.push(read.unprepared)
         continue
       }
-      const { extension, warnings, notes } = read
+      const { extension, warnings } = read
+      const notes = extension.facts.notes.length
       warnings.forEach(warn)
       if (notes > 0) {
         const text = `${who}: ${notes} of its files ${notes === 1 ? 'is' : 'are'} not taken as in its image; "hostext status" names them`
@@ -106,10 +107,8 @@ function describeHolders(names: readonly string[]): string {
   return `${subject} ${printableList(names)} ${verb} no longer needed: "docker rm" may remove ${object}`
 }
 
-/**
- * An extension with the warnings about it and the number of notes in its facts, or what has to be prepared.
- */
-type Read = { extension: Extension; warnings: string[]; notes: number } | { unprepared: Unprepared }
+/** An extension with the warnings about it, or what has to be prepared. */
+type Read = { extension: Extension; warnings: string[] } | { unprepared: Unprepared }
 
 /** Reads one extension. Throws an Error that says why it is left out. */
 function readExtension(
@@ -149,6 +148,7 @@ function readExtension(
   const extension: Extension = {
     container: identity,
     tree,
+    facts,
     contents,
     rank,
     labels: COMPATIBILITY_LABELS.flatMap((label): [string, string][] => {
@@ -158,5 +158,5 @@ function readExtension(
     below: isAdditive ? undefined : (replaced ?? facts.replaced),
     covered,
   }
-  return { extension, warnings, notes: facts.notes.length }
+  return { extension, warnings }
 }

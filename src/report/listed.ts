@@ -43,10 +43,10 @@ export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll:
     const difference = differences.get(extension.name)
     const isRemoved = difference?.kind === 'removed'
     const why = difference ? (isRemoved ? difference.what : `the next boot: ${difference.what}`) : null
-    add(stackedRow(root, now as BootReport, extension, isRemoved ? 'removed' : 'stacked', why))
+    add(stackedRow(root, now as BootReport, extension, disk, isRemoved ? 'removed' : 'stacked', why))
   }
   for (const extension of next.extensions)
-    add(stackedRow(root, next, extension, 'pending', now?.root === 'plain' ? now.why : null))
+    add(stackedRow(root, next, extension, disk, 'pending', now?.root === 'plain' ? now.why : null))
   for (const container of next.unprepared) add(row(container, 'pending', 'not prepared yet'))
   for (const { name, image, id, who, why } of [...next.leftOut, ...(now?.leftOut ?? [])]) {
     // What is only left out because of a rollback is bad.
@@ -55,12 +55,12 @@ export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll:
   }
   for (const stack of recorded.bad)
     for (const extension of stack.extensions)
-      if (culprits.has(extension.name)) add(stackedRow(root, stack, extension, 'bad', bad, null))
+      if (culprits.has(extension.name)) add(stackedRow(root, stack, extension, disk, 'bad', bad, null))
   for (const name of culprits) add(row({ name, image: '', id: '' }, 'bad', bad))
   if (isAll)
     for (const stack of recorded.kept)
       for (const extension of stack.extensions)
-        add(stackedRow(root, stack, extension, 'kept', 'a stack that has booted well has it', null))
+        add(stackedRow(root, stack, extension, disk, 'kept', 'a stack that has booted well has it', null))
   return [...rows.values()]
 }
 
@@ -75,11 +75,12 @@ function stackedRow(
   root: Root,
   report: BootReport,
   extension: ReportedExtension,
+  disk: Disk,
   state: ListedState,
   why: string | null,
   number: number | null = extension.number,
 ): Listed {
-  const facts = readFacts(root, report, extension)
+  const facts = readFacts(root, report, extension, disk)
   return {
     ...row(extension, state, why),
     ...{ number, rank: describeRank(extension), tree: extension.tree },

@@ -1,4 +1,5 @@
 import type { DataRoots } from '../engine/places.js'
+import type { TreeFacts } from '../image/kept.js'
 import type { Root } from '../machine/files.js'
 import { readAndDecide } from '../read.js'
 import { findEngine } from '../stack/decide.js'
@@ -16,6 +17,8 @@ export type Disk = {
   recorded: { kept: BootReport[]; bad: BootReport[] }
   /** Where the engines are; null if only root can tell. */
   dataRoots: DataRoots | null
+  /** What is known of the trees that were looked at for the decision, by their names. */
+  trees: ReadonlyMap<string, TreeFacts>
 }
 
 /** Decides as the next boot will, and reads the records. Of a running machine, only root can. */
@@ -23,17 +26,19 @@ export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
   if (root.prefix === '' && process.getuid?.() !== 0) {
     const why = 'only root can see what the engine has'
     const next: BootReport = { ...EMPTY_REPORT, root: 'undecided', why }
-    return { next, good: null, recorded: { kept: [], bad: [] }, dataRoots: null }
+    return { next, good: null, recorded: { kept: [], bad: [] }, dataRoots: null, trees: new Map() }
   }
   const { facts, decision } = readAndDecide(root, environment)
   const next = reportDecision(facts, decision)
   const home = findHome(root, facts, next)
   const { good, tried } = readRecords(root, home)
   const { attempts } = facts.machine.configuration
+  const extensions = (facts.engines ?? []).flatMap(({ extensions }) => extensions)
   return {
     next: { ...next, dataRoot: next.dataRoot ?? home },
     good: good[0] ? reportRecord(good[0], home) : null,
     dataRoots: facts.dataRoots,
+    trees: new Map(extensions.map(({ tree, facts }) => [tree, facts])),
     recorded: {
       kept: good.map((stack) => reportRecord(stack, home)),
       bad: tried

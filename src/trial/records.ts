@@ -162,6 +162,7 @@ export function restoreStack(
     return {
       container: { id, name, image, imageId, source: stack.source },
       tree,
+      facts,
       contents,
       rank,
       labels,

@@ -14,6 +14,11 @@ export function makeExtension(name: string, image = 'image:1', more: Partial<Ext
       source: `/data 100%/containers/${'a'.repeat(64)}/config.v2.json`,
     },
     tree: 'ABCDEFGHIJKLMNOPQRSTUVWXYZ.01234567',
+    facts: {
+      ...{ rules: 1, layers: 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', notes: [] },
+      ...{ files: 1, directories: 1, bytes: 1, copied: 0 },
+      lookedAt: { os: 'debian 12', state: [], places: [], libraries: [], ids: { users: {}, groups: {} } },
+    },
     contents: { top: ['usr'], indexes: [], sysusers: false },
     rank: { kind: 'feature' },
     labels: [],
