@@ -8,6 +8,7 @@ import { seeNothing } from './machine/seen.js'
 import { readAndDecide } from './read.js'
 import { type BootReport, reportDecision } from './report/boot-report.js'
 import { journalEntries } from './report/journal.js'
+import { placeName } from './stack/order.js'
 import type { Boot, Decision, Plain, Plan, Said, Wait } from './stack/plan.js'
 import { type Level, log, logAll, type Message } from './text/log.js'
 import { oneLine, printable, printableList } from './text/printable.js'
@@ -130,7 +131,9 @@ type Directories = Record<'normal' | 'early' | 'late', string>
  */
 function setAside(plan: Plan, run: string, normal: string): UnitFile[] {
   prepareRun(run, plan)
-  for (const name of ['empty', ...plan.extensions.keys()]) makeDirectory(`${run}/${name}`)
+  makeDirectory(`${run}/empty`)
+  for (const number of plan.extensions.keys())
+    makeDirectory(`${run}/${placeName(number, plan.extensions.length)}`)
   for (const path of stackDirectories(plan)) {
     // An upper layer contains directories with the owners and modes of images. Only root may reach them
     // except through the overlay.

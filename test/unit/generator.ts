@@ -24,15 +24,24 @@ function run({ work, root }: { work: string; root: string }): Tree {
   return written
 }
 
+/** Where the lists of the first pass mount extensions: mount(8) makes no directories. */
+const pointsIn = (written: Tree): string[] =>
+  ['layers', 'last'].flatMap((name) =>
+    [...(written[`run/hostext/${name}.fstab`] ?? '').matchAll(/^\S+ (\S+)/gm)].map(([, point = '']) => point),
+  )
+
 for (const name of readdirSync(CASES)) {
   t.test(name, async (t) => {
-    const written = run(await prepareCase(t, name))
+    const machine = await prepareCase(t, name)
+    const { root } = machine
+    const written = run(machine)
     const expected = join(CASES, name, 'expected')
     if (process.env.HOSTEXT_UPDATE) {
       rmSync(expected, { recursive: true, force: true })
       writeTree(expected, written)
     }
     t.same(written, readTree(expected))
+    for (const point of pointsIn(written)) t.ok(statSync(join(root, point)).isDirectory(), point)
     t.same(run(await prepareCase(t, name)), written, 'the same inputs give the same bytes')
   })
 }

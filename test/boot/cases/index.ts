@@ -59,6 +59,7 @@ report etc-writable sh -c 'touch /etc/x && ldconfig && feature-index'
 report names sh -c 'grep "^warning: left out: " /run/hostext.decision | cut -d" " -f4'
 report descriptions systemctl show -P Description 'run-hostext-*.mount'
 report lower sh -c 'findmnt -no OPTIONS / | tr : "\\n" | wc -l'
+report complaints sh -c 'cat /run/hostext/mount.log || true'
 report dependencies systemctl list-dependencies --plain --no-pager hostext.target
 report deepest cat /usr/share/most-layers/0
 report highest cat /usr/share/most-layers/added-1
@@ -67,6 +68,7 @@ report highest cat /usr/share/most-layers/added-1
         check(t, outcome) {
           isStacked(t, outcome)
           t.equal(reported(outcome, 'layers').match(/loaded active mounted/g)?.length, 499)
+          t.equal(reported(outcome, 'complaints'), '', 'the lists mount all of them')
           t.equal(reported(outcome, 'lower'), '500', '499 extensions and the root')
           t.equal(reported(outcome, 'deepest'), 'from most-layers', 'the lowest of 127 layers')
           t.equal(reported(outcome, 'highest'), 'from added', 'and the uppermost')
