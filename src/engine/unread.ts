@@ -11,6 +11,7 @@ export const OTHERS: Unread[] = [
   { name: CONTAINERD_ALONE, path: '/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots' },
   { name: 'Podman with the vfs driver', path: '/var/lib/containers/storage/vfs-containers' },
   { name: 'Podman with the btrfs driver', path: '/var/lib/containers/storage/btrfs-containers' },
+  { name: 'Podman with the zfs driver', path: '/var/lib/containers/storage/zfs-containers' },
   { name: 'k3s', path: '/var/lib/rancher/k3s/agent/containerd' },
   { name: 'RKE2', path: '/var/lib/rancher/rke2/agent/containerd' },
   { name: 'MicroK8s', path: '/var/snap/microk8s/common/var/lib/containerd' },

@@ -1,5 +1,5 @@
 import { readlinkSync, type Stats } from 'node:fs'
-import { at, isWhiteout, type Root, statLink } from '../machine/files.js'
+import { at, type Root, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
 import { onDisk } from './disk.js'
 import { type EssentialTree, essentialBelow, essentialTree } from './essential.js'
@@ -22,12 +22,9 @@ export type FindReplaced = (
  * like `/home/`, only the place itself counts and nothing below it: something is mounted there, so an image
  * must have a directory in the same place, or nothing.
  *
- * What the image has there does not matter: a file, a directory in place of a link (with a real `/lib` on a
- * usr-merged root, every program loses its loader), or a whiteout, which is a character device 0/0
- * (Documentation/filesystems/overlayfs.rst). The extension's own overlay limits whiteouts to the image
- * itself; they are only looked for to name an image that contains more than it should. Opaque directories are
- * extended attributes, which cannot be read here. They, too, act only inside the image. A directory over a
- * link of the root hides everything behind the link.
+ * What the image has there does not matter: a file, or a directory in place of a link (with a real `/lib` on
+ * a usr-merged root, every program loses its loader). A directory over a link of the root hides everything
+ * behind the link. Kept trees have neither whiteouts nor opaque directories.
  *
  * Only directories that are in both the image and the tree are read.
  */
@@ -71,9 +68,6 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
         return deeper.length > 0 ? look(diff, here, deeper) : undefined
       }
       if (entry.isFile() && stat.isFile()) return undefined
-      // A whiteout of a directory without essential files hides nothing: the root's directory shows through.
-      if (!levels.some(hasFiles) && entry.isCharacterDevice() && isWhiteout(files.stat(diff + here)))
-        return undefined
       return tell(here)
     }
 
@@ -146,9 +140,4 @@ function exists(root: Root, path: string): string | undefined {
 /** Whether anything below this place counts, not only the place itself. */
 function hasMore({ names, patterns }: EssentialTree): boolean {
   return names.size > 0 || patterns.size > 0
-}
-
-/** Whether there are files below this level that no image may replace, not only places. */
-function hasFiles({ names, patterns }: EssentialTree): boolean {
-  return [...names.values(), ...patterns.values()].some((below) => below === true || hasFiles(below))
 }

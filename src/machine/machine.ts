@@ -70,8 +70,6 @@ export type Machine = {
   directories: string[]
   /** The services that will merge system extensions of systemd's own kind. */
   merging: string[]
-  /** The top-level directories that are links on a usr-merged root: file-hierarchy(7). */
-  links: string[]
   /** Whether the root has applied the last change of its /usr to its /etc. */
   upToDate: boolean
   /** Whether balenaOS's file exists whose absence means that the data partition is about to be wiped. */
@@ -160,7 +158,6 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     otherGenerators: readOtherGenerators(root),
     merging: readMerging(root, enabled),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
-    links: USR_MERGED.map((name) => `/${name}`).filter((path) => statLink(root, path)?.isSymbolicLink()),
     upToDate: isUpToDate(root),
     hasPurgeMarker: has(PURGE_MARKER),
     etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root) : undefined,

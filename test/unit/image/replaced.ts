@@ -188,20 +188,6 @@ t.test('where something is mounted, a directory meets a directory, and a file a 
   t.equal(ask({ 'var/log': 'a file', 'mnt/x': '-> y' }), undefined, 'beside them')
 })
 
-t.test(
-  'a whiteout of a place hides nothing',
-  { skip: process.getuid?.() !== 0 && 'needs root' },
-  async (t) => {
-    const root = { ...ROOT, 'tmp/x': '', 'home/x': '' }
-    const mknod = (numbers: string[]) => (layer: string) => {
-      mkdirSync(layer, { recursive: true })
-      spawnSync('mknod', [join(layer, 'home'), 'c', ...numbers])
-    }
-    t.equal(replaced(t, { x: '' }, root, ['/home/', '/tmp/'], mknod(['0', '0'])), undefined)
-    t.equal(replaced(t, { x: '' }, root, ['/home/', '/tmp/'], mknod(['1', '3'])), '/home', 'a device does')
-  },
-)
-
 t.test('whiteouts', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
   for (const path of ['usr', 'usr/bin/mount', 'etc/fstab', 'usr/lib/systemd', 'lib']) {
     const mknod = (layer: string) => {
