@@ -49,6 +49,7 @@ export function judgeImage(subject: Subject, compared: Compared): CheckDocument 
 
   const size = measure(subject.top)
   if (size.files === 0) findings.add('warning', 'files', 'empty', undefined, 'it has no files')
+  checkRecipe(subject, findings)
   const top = newDirectory()
   top.children?.set('image', subject.top).set('tree', newDirectory())
   const files = inMemory(top)
@@ -113,6 +114,17 @@ export function judgeImage(subject: Subject, compared: Compared): CheckDocument 
     privileges: privileges.map((program) => ({ ...program, path: printable(program.path, 1000) })),
     summary: countLevels(all),
   } as CheckDocument
+}
+
+/** Somebody may have meant the image that is made here, or has copied more into it than belongs there. */
+function checkRecipe({ top, format }: Subject, findings: Findings): void {
+  const recipe = ['Dockerfile', 'Containerfile'].find((name) => top.children?.get(name)?.isFile())
+  if (recipe === undefined) return
+  const text =
+    format === 'directory'
+      ? 'this is what an image is made of: to look at the image, give its name with the tag'
+      : 'it becomes a file of the root: "COPY . /" takes the recipe, too'
+  findings.add('warning', 'files', 'recipe', `/${recipe}`, text)
 }
 
 function fill(files: ImageFiles, { root, base, remembered, name }: Compared, _: Subject): Filled {

@@ -62,7 +62,11 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
       const path = `${directory}/${name}`
       const links = /^(.+)\.(?:wants|requires|upholds)$/.exec(name)
       const changes = /^(.+)\.d$/.exec(name)
-      if (node.children && links) for (const wanted of node.children.keys()) start(wanted, name)
+      if (node.children && links)
+        for (const [wanted, entry] of node.children) {
+          if (entry.target !== undefined) start(wanted, name)
+          else if (entry.size > 0) addCopy(`${path}/${wanted}`, findings)
+        }
       else if (node.children && changes) {
         for (const [file, child] of node.children)
           if (file.endsWith('.conf') && child.more?.text)
@@ -133,7 +137,7 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
         'units',
         'unit-not-enabled',
         path,
-        `nothing starts it: its [Install] names ${where}, but the image has no such link ("systemctl enable" makes it)`,
+        `nothing starts it: its [Install] names ${where}, but the image has no such link${exampleOf(files.get(name))}`,
       )
     } else if (/\.(?:service|socket|timer|path|mount|automount|swap)$/.test(name)) {
       findings.add(
@@ -148,13 +152,37 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
   for (const { unit, path } of dropIns)
     if (rootUnits(unit) && !files.has(unit))
       findings.add('notice', 'units', 'drop-in', path, `changes the root's ${printable(unit)}`)
-  for (const file of own) if (!file.isMasked) checkPrograms(file, input, findings)
+  const idle = new Set(brought.filter(({ by }) => by.length === 0).map(({ name }) => name))
+  for (const file of own) if (!file.isMasked) checkPrograms(file, !idle.has(file.name), input, findings)
   verifyUnits(
     own.filter(({ isMasked }) => !isMasked),
     dropIns.filter(({ unit }) => own.some(({ name }) => name === unit)),
     findings,
   )
   return brought
+}
+
+/** The link that `systemctl enable` would make, where nothing of an image can run. */
+function exampleOf(file: File | undefined): string {
+  const wanting = file?.settings.find(
+    ({ section, key }) => section === 'Install' && /^(?:Wanted|Required|Upheld)By$/.test(key),
+  )
+  const target = wanting?.value.split(/\s+/, 1)[0]
+  if (!file || !wanting || !target) return ''
+  const directory = { WantedBy: 'wants', RequiredBy: 'requires', UpheldBy: 'upholds' }[wanting.key]
+  const place = `${file.path.slice(0, file.path.lastIndexOf('/'))}/${printable(target, 100)}.${directory}`
+  return `: ${place}/${file.name} -> ../${file.name}`
+}
+
+/** systemd reads links there and nothing else: process_deps() in its src/core/load-dropin.c. */
+function addCopy(path: string, findings: Findings): void {
+  findings.add(
+    'error',
+    'units',
+    'not-a-link',
+    path,
+    'it is a file, and systemd takes only links here: put the unit into the directory above, and a link to it here',
+  )
 }
 
 /** What a link leads to in the tree. */
@@ -223,14 +251,23 @@ const EXEC = /^Exec(?:Condition|StartPre|Start|StartPost|Reload|Stop|StopPost)$/
 /** Where systemd looks for a program without a path: systemd.exec(5), "Command lines". */
 const PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
-/** Whether the programs that a unit runs are there, and the users that they run as. */
+/** Without these the unit does not start: systemd.service(5). */
+const STARTS = /^Exec(?:Condition|StartPre|Start)$/
+
+/**
+ * Whether the programs that a unit runs are there, and the users that they run as. `isStarted`: whether
+ * anything starts it.
+ */
 function checkPrograms(
   { path, settings }: File,
+  isStarted: boolean,
   { find, hasRoot, users }: UnitsInput,
   findings: Findings,
 ): void {
   const said = new Set<string>()
-  for (const { section, key, value } of settings) {
+  // What it starts with first: it counts more.
+  const isLater = ({ key }: Setting): number => (STARTS.test(key) ? 0 : 1)
+  for (const { section, key, value } of [...settings].sort((a, b) => isLater(a) - isLater(b))) {
     if (section !== 'Unit' && key === 'User' && /^[A-Za-z_][\w-]*$/.test(value)) {
       const isDynamic = settings.some(
         (other) => other.key === 'DynamicUser' && /^(?:1|yes|true|on)$/i.test(other.value),
@@ -258,7 +295,7 @@ function checkPrograms(
       if (prefix.includes('-')) continue
       if (hasRoot)
         findings.add(
-          'error',
+          isStarted ? (STARTS.test(key) ? 'error' : 'warning') : 'notice',
           'units',
           'program-missing',
           path,

@@ -2,7 +2,8 @@ import { lstatSync, readdirSync } from 'node:fs'
 import { CHANGES } from '../machine/etc-changes.js'
 import { isWhiteout, listDirectory, type Root, statLink } from '../machine/files.js'
 import { RUN_DIRECTORY } from '../machine/run-directory.js'
-import { printable } from '../text/printable.js'
+import type { ReportedExtension } from '../report/boot-report.js'
+import { printable, printableList } from '../text/printable.js'
 
 /** One kept change to /etc. `hides`: the mount units of the extensions whose file of that name it hides. */
 export type Change = { kind: 'written' | 'deleted'; path: string; hides: string[] }
@@ -41,8 +42,12 @@ export function readChanges(root: Root): Change[] {
   return changes
 }
 
-/** `written  /etc/issue  (hides the one in run-hostext-0.mount)` */
-export function describeChange({ kind, path, hides }: Change): string {
-  const hidden = hides.length > 0 ? `  (hides the one in ${hides.join(', ')})` : ''
+/** `written  /etc/issue  (hides the one of wifi)`. `extensions`: those of this boot, as far as it is known. */
+export function describeChange(
+  { kind, path, hides }: Change,
+  extensions: readonly Pick<ReportedExtension, 'unit' | 'name'>[] = [],
+): string {
+  const nameOf = (unit: string): string => extensions.find((each) => each.unit === unit)?.name ?? unit
+  const hidden = hides.length > 0 ? `  (hides the one of ${printableList(hides.map(nameOf), 200)})` : ''
   return `${kind.padEnd(7)}  ${printable(path, 4096)}${hidden}`
 }

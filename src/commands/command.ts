@@ -4,6 +4,7 @@ import { inputRoot } from '../machine/files.js'
 import { nextBootRoot } from '../machine/next-boot.js'
 import { toJson } from '../report/json.js'
 import { lookAtScreen, renderLines } from '../report/screen.js'
+import { readThisBoot } from '../report/this-boot.js'
 import { print } from '../text/output.js'
 import { type Answer, type Call, UsageError } from './answer.js'
 import { describeChange, readChanges } from './changes.js'
@@ -115,8 +116,14 @@ const RUN: Record<VerbName, (call: Call) => Answer | Promise<Answer>> = {
     return { document: { done, lines }, lines, status: done ? 0 : 1 }
   },
   changes({ environment }) {
-    const changes = readChanges(inputRoot(environment))
-    return { document: { changes }, lines: changes.map(describeChange), status: 0 }
+    const live = inputRoot(environment)
+    const changes = readChanges(live)
+    const extensions = readThisBoot(live)?.extensions
+    return {
+      document: { changes },
+      lines: changes.map((each) => describeChange(each, extensions)),
+      status: 0,
+    }
   },
   rollback: ({ environment, options }) =>
     showRollback(inputRoot(environment), environment, options.now === true),

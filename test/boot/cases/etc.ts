@@ -175,7 +175,7 @@ export function cases(): Case[] {
         'written  /etc/settings/base-and-edited',
         'written  /etc/settings/directory/new',
         'written  /etc/settings/new',
-        'written  /etc/settings/shipped-and-edited  (hides the one in run-hostext-0.mount)',
+        'written  /etc/settings/shipped-and-edited  (hides the one of settings-2)',
       ])
         t.ok(changes.includes(line), `it is listed: ${line}`)
     }),

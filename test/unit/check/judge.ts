@@ -184,6 +184,17 @@ t.test('nothing in it, no labels, and a container that was started', async (t) =
   ])
 })
 
+t.test('a recipe of an image among its files', async (t) => {
+  const has = (subject: Partial<Subject>): string | undefined =>
+    lines(judge(t, 'touch Dockerfile', noRoot(), subject)).find((line) => line.includes('/Dockerfile'))
+  t.match(has({ labels: undefined, format: 'directory' }), /give its name with the tag$/)
+  t.match(
+    has({ format: 'docker archive' }),
+    /^warning: \/Dockerfile: it becomes a file of the root: "COPY \. \/"/,
+  )
+  t.same(lines(judge(t, 'mkdir -p Dockerfile usr/src; touch usr/src/Dockerfile'), 'recipe'), [])
+})
+
 t.test('owners without a name', async (t) => {
   t.same(lines(judge(t, 'mkdir d; touch d/x; chown -R 1000:1000 d')), [
     'warning: /d: it belongs to 1000:1000, who has no name in the image or the root, and so do 1 more files: "COPY --chown=0:0"?',

@@ -74,6 +74,36 @@ t.test('what starts a unit', async (t) => {
   )
 })
 
+t.test('a copy of a unit in the place of a link starts nothing', async (t) => {
+  const { units, lines } = check(t, {
+    ...PROGRAM,
+    [`${UNITS}/app.service`]: service(INSTALL),
+    [`${WANTS}/app.service`]: service(INSTALL),
+    [`${WANTS}/masked.service`]: '',
+    [`${UNITS}/b.socket.requires/c.service`]: service(),
+  })
+  t.same(units, { 'app.service': 'not enabled' })
+  const copies = lines.filter((line) => line.startsWith('error'))
+  t.equal(copies.length, 2)
+  t.match(copies[0], /^error not-a-link: it is a file, and systemd takes only links here/)
+})
+
+t.test('the link that is missing is named', async (t) => {
+  const hint = (install: string, directory = UNITS): string | undefined =>
+    check(t, { ...PROGRAM, [`${directory}/a.service`]: service(install) }).lines.find((line) =>
+      line.includes('unit-not-enabled'),
+    )
+  t.match(
+    hint(INSTALL),
+    /no such link: \/usr\/lib\/systemd\/system\/multi-user\.target\.wants\/a\.service -> \.\.\/a\.service$/,
+  )
+  t.match(
+    hint('[Install]\nAlias=b.service\nRequiredBy=x.target y.target\n', 'etc/systemd/system'),
+    /no such link: \/etc\/systemd\/system\/x\.target\.requires\/a\.service -> \.\.\/a\.service$/,
+  )
+  t.match(hint('[Install]\nAlias=b.service\n'), /no such link$/)
+})
+
 t.test('units that the root has, too', async (t) => {
   const root = { [`${UNITS}/ssh.service`]: service(), [`${UNITS}/cron.service`]: service() }
   const { lines } = check(
@@ -120,8 +150,15 @@ t.test('programs', async (t) => {
   t.same(said('ExecStart=ls'), [], 'where systemd looks')
   t.same(said('ExecStart="/usr/bin/ls" "a b"'), [])
   t.same(said('ExecStart=/usr/lib/%i\nExecStop=/bin/kill $MAINPID'), [
-    'error program-missing: ExecStop=: /bin/kill is neither in the image nor in the root',
+    'warning program-missing: ExecStop=: /bin/kill is neither in the image nor in the root',
   ])
+  t.same(
+    said('ExecReload=/bin/none\nExecStart=/bin/none').map((line) => line.split(':')[0]),
+    ['error program-missing'],
+    'what it starts with counts',
+  )
+  const idle = check(t, { [`${UNITS}/dnsmasq@.service`]: '[Service]\nExecStart=/usr/bin/none\n' }, {})
+  t.match(idle.lines, [/^warning unit-unused/, /^notice program-missing/], 'nothing starts it')
   t.same(said('ExecStart=/opt/x', { 'opt/x': '-> /usr/bin/app', ...PROGRAM }), [], 'a link in the image')
   t.match(check(t, unit('ExecStart=/bin/sh')).lines, [
     /^notice/,

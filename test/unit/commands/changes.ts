@@ -29,10 +29,14 @@ t.test('what was written, with what it hides', async (t) => {
       hides: ['run-hostext-0.mount', 'run-hostext-2.mount', 'run-hostext-10.mount'],
     },
   ])
-  t.same(changes.map(describeChange), [
-    'written  /etc/a/c',
-    'written  /etc/b  (hides the one in run-hostext-0.mount, run-hostext-2.mount, run-hostext-10.mount)',
-  ])
+  const extensions = [
+    { unit: 'run-hostext-0.mount', name: 'wifi' },
+    { unit: 'run-hostext-2.mount', name: 'g\npu' },
+  ]
+  t.same(
+    changes.map((each) => describeChange(each, extensions)),
+    ['written  /etc/a/c', 'written  /etc/b  (hides the one of wifi, g\\x0apu, run-hostext-10.mount)'],
+  )
 })
 
 t.test('what was deleted', { skip: process.getuid?.() === 0 ? false : 'mknod needs root' }, async (t) => {
@@ -51,5 +55,6 @@ t.test('what was deleted', { skip: process.getuid?.() === 0 ? false : 'mknod nee
 
 t.test('a hostile name stays on its line', async (t) => {
   const prefix = makeTree(t, { [`${UPPER}/a\nb`]: 'x' })
-  t.same(readChanges({ prefix }).map(describeChange), ['written  /etc/a\\x0ab'])
+  const lines = readChanges({ prefix }).map((each) => describeChange(each))
+  t.same(lines, ['written  /etc/a\\x0ab'])
 })
