@@ -4,7 +4,7 @@ import { isObject } from '../text/json.js'
 import { printable, printableList } from '../text/printable.js'
 import { feed, Unpacked } from './input.js'
 import { Layer, stackLayer } from './layer.js'
-import { Node, newDirectory } from './memory.js'
+import { addMore, findNode, Node, newDirectory, walk } from './memory.js'
 import { type ImageConfig, readImageConfig, type Subject } from './subject.js'
 import { type Sink, type TarEntry, TarReader } from './tar.js'
 import { wantedFiles } from './wanted.js'
@@ -239,7 +239,7 @@ class Archive {
     const json = this.json(config)
     if (!isObject(json))
       throw new Error(`${this.what}: ${printable(config)} is not the configuration of an image`)
-    const { labels, architecture, diffs }: ImageConfig = readImageConfig(
+    const { labels, architecture, diffs, copied }: ImageConfig = readImageConfig(
       json,
       `${this.what}: ${printable(config)}`,
     )
@@ -252,6 +252,7 @@ class Archive {
       if (!layer) throw new Error(`${this.what}: the layer ${printable(name)} is missing`)
       return layer
     })
+    markOwn(layers, copied)
     return { labels, architecture, layers: layers.length, top: stacked(layers) }
   }
 
@@ -310,6 +311,19 @@ function nameFrom([name]: readonly string[]): { name?: string } {
 
 function texts(list: unknown): string[] {
   return Array.isArray(list) ? list.filter((text) => typeof text === 'string') : []
+}
+
+/** Marks the files that were copied into a system. An image without a system has nobody else's. */
+function markOwn(layers: readonly Layer[], copied: readonly boolean[]): void {
+  const isSystem = ({ top }: Layer): boolean =>
+    ['etc/os-release', 'usr/lib/os-release'].some((path) => findNode(top, path) !== undefined)
+  const system = layers.findIndex(isSystem)
+  if (system < 0) return
+  for (const [index, { top }] of layers.entries())
+    if (index > system && copied[index])
+      walk(top, (_, node) => {
+        if (!node.children) addMore(node, { isOwn: true })
+      })
 }
 
 /** What layers show, the lowest first. */

@@ -293,7 +293,16 @@ function countCommon(tree: Node, root: Compared['root'], isAbove: boolean, findi
   walk(tree, (path, node) => {
     if (node.children) return
     const stat = statLink(root, path)
-    if (stat && !stat.isDirectory()) common.push(path)
+    if (!stat || stat.isDirectory()) return
+    common.push(path)
+    if (!isAbove && node.more?.isOwn)
+      findings.add(
+        'warning',
+        'root files',
+        'own-hidden',
+        path,
+        "the root's own file hides it: a second image with it, FROM scratch, can be above the root",
+      )
   })
   if (common.length === 0) return
   const text = isAbove

@@ -65,6 +65,8 @@ export type More = {
   capability?: string
   /** What it means, if something else has read it. */
   capabilities?: string[]
+  /** Whether the author of the image has copied it there, after the system that the image is made from. */
+  isOwn?: boolean
   /** A directory of a layer that only has to be there, because something is in it. */
   isImplied?: boolean
   /** A directory of a layer that hides everything that layers below have there. */

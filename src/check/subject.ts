@@ -25,11 +25,13 @@ export type ImageConfig = {
   architecture: string | undefined
   /** The digests of its layers. */
   diffs: number
+  /** For each layer, the lowest first, whether its author has copied the files; empty if nothing says so. */
+  copied: boolean[]
 }
 
 /** Reads it. Throws an Error that begins with `what`. */
 export function readImageConfig(json: Record<string, unknown>, what: string): ImageConfig {
-  const { config, rootfs, architecture } = json
+  const { config, rootfs, architecture, history } = json
   const labels = isObject(config) ? (config.Labels ?? {}) : {}
   if (!isObject(labels)) throw new Error(`${what}: Labels is not an object`)
   const pairs = Object.entries(labels)
@@ -41,7 +43,19 @@ export function readImageConfig(json: Record<string, unknown>, what: string): Im
     labels: new Map(pairs),
     architecture: typeof architecture === 'string' && architecture !== '' ? architecture : undefined,
     diffs: diffs.length,
+    copied: copiedOf(history, diffs.length),
   }
+}
+
+/**
+ * What the history of an image says of its layers: the step that made each, in the words of a Dockerfile, as
+ * BuildKit and classic builders write them.
+ */
+function copiedOf(history: unknown, count: number): boolean[] {
+  const steps = Array.isArray(history) ? history.filter(isObject) : []
+  const made = steps.filter((step) => step.empty_layer !== true)
+  if (made.length !== count) return []
+  return made.map(({ created_by: by }) => /^(?:\/bin\/sh -c #\(nop\) )?(?:COPY|ADD) /.test(String(by)))
 }
 
 /** How many files an image has, and the bytes in them; several names of one file count once. */

@@ -42,7 +42,7 @@ export function readChanges(root: Root): Change[] {
   return changes
 }
 
-/** `written  /etc/issue  (hides the one of wifi)`. `extensions`: those of this boot, as far as it is known. */
+/** `written  /etc/issue  (hides the one of wifi)`. `extensions`: those of this boot, as far as known. */
 export function describeChange(
   { kind, path, hides }: Change,
   extensions: readonly Pick<ReportedExtension, 'unit' | 'name'>[] = [],

@@ -18,7 +18,7 @@ export function readNotes(root: Root, report: BootReport, disk: Disk): Note[] {
   )
 }
 
-/** The facts of an extension's tree, which the decision has read or which are read now; undefined if it is gone. */
+/** The facts of an extension's tree, as the decision has read them, or read now; undefined if it is gone. */
 export function readFacts(
   root: Root,
   { dataRoot }: BootReport,

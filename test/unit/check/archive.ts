@@ -234,3 +234,28 @@ t.test('a real archive that is cut off or changed anywhere ends in one line, or 
   }
   t.ok(refused > 50, `${refused} of 125`)
 })
+
+t.test('files that were copied into a system are known by its history', async (t) => {
+  const file = (name: string): Buffer => tarOf([{ name, text: name }])
+  const layers = ['etc/first', 'etc/os-release', 'etc/passwd', 'etc/motd', 'etc/issue'].map(file)
+  const own = async (steps: object[], of = layers): Promise<string[]> => {
+    const config = { architecture: 'amd64', config: {}, rootfs: { diff_ids: of.map(() => 'x') } }
+    const { top } = await read(oci({ layers: of, config: { ...config, history: steps } }))
+    const found: string[] = []
+    walk(top, (path, { more }) => void (more?.isOwn && found.push(path)))
+    return found
+  }
+  const history = [
+    { created_by: 'COPY first / # buildkit' },
+    { created_by: 'ADD rootfs.tar / # buildkit' },
+    { created_by: 'LABEL a=b', empty_layer: true },
+    { created_by: 'RUN /bin/sh -c apt-get install x # buildkit' },
+    { created_by: '/bin/sh -c #(nop) COPY file:0123 in /etc/motd ' },
+    { created_by: 'COPY issue /etc/issue # buildkit' },
+  ]
+  t.same(await own(history), ['/etc/motd', '/etc/issue'])
+  t.same(await own(history.slice(1)), [], 'one that says too little')
+  t.same(await own([null, 'x', ...history] as object[]), ['/etc/motd', '/etc/issue'], 'and damaged ones')
+  t.same(await own([...history.slice(0, -1), {}]), ['/etc/motd'])
+  t.same(await own(history.slice(3), layers.slice(2)), [], 'no system: all of it is its own')
+})

@@ -4,6 +4,7 @@ import { type Compared, noRoot } from '../../../src/check/base.js'
 import { readDirectory } from '../../../src/check/directory.js'
 import type { CheckDocument } from '../../../src/check/document.js'
 import { judgeImage } from '../../../src/check/judge.js'
+import { addMore, findNode, type Node } from '../../../src/check/memory.js'
 import type { Subject } from '../../../src/check/subject.js'
 import { makeBase } from '../../../src/image/kept.js'
 import { findEssentialLibraries } from '../../../src/image/libraries.js'
@@ -193,6 +194,23 @@ t.test('a recipe of an image among its files', async (t) => {
     /^warning: \/Dockerfile: it becomes a file of the root: "COPY \. \/"/,
   )
   t.same(lines(judge(t, 'mkdir -p Dockerfile usr/src; touch usr/src/Dockerfile'), 'recipe'), [])
+})
+
+t.test('what its author has copied into a system, and the root hides', async (t) => {
+  const directory = makeTree(t)
+  sh(
+    directory,
+    'mkdir -p etc bin; echo ID=debian >etc/os-release; echo x | tee etc/motd etc/issue etc/own >bin/sh',
+  )
+  const read = readDirectory(directory, false)
+  for (const name of ['motd', 'own']) addMore(findNode(read.top, `etc/${name}`) as Node, { isOwn: true })
+  const subject = { name: 'x', labels: FEATURE, architecture: undefined, layers: 2, ...read, format: 'image' }
+  const script = 'mkdir -p etc bin; echo x | tee etc/motd etc/issue >bin/sh'
+  const document = judgeImage(subject, rootOf(t, script, { essential: ['/bin/sh'] }))
+  t.equal(document.position, 'below')
+  t.same(lines(document, 'own-hidden'), [
+    "warning: /etc/motd: the root's own file hides it: a second image with it, FROM scratch, can be above the root",
+  ])
 })
 
 t.test('owners without a name', async (t) => {
