@@ -161,6 +161,7 @@ const LAYER = [
   'Unit.Documentation',
   'Unit.SourcePath',
   'Unit.DefaultDependencies',
+  'Unit.PartOf',
   'Mount.What',
   'Mount.Where',
   'Mount.Type',

@@ -479,7 +479,7 @@ const DIRECTIVES = new Set(
   `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists
   ConditionPathIsDirectory ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment ExecStart
   ExecStopPost IgnoreOnIsolate JobRunningTimeoutSec JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options PathChanged
-  PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
+  PartOf PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
   SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where
   WorkingDirectory`.split(/\s+/),
 )
