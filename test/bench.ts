@@ -3,7 +3,8 @@
  *
  *     npm run bench -- [SECTION]… [--pairs N] [--json] [--write]
  *
- * All sections without a word: nothing, known, start, changed, memory, cold, sizes, mounts, preparation.
+ * All sections without a word: nothing, known, start, changed, memory, cold, sizes, mounts, preparation,
+ * commands.
  * `--pairs N`: at most N pairs for each comparison, for a quick look. `--json`: all of it as JSON, and no
  * table. `--write`: also the chart, to docs/costs.svg, with the table below it in docs/costs.md.
  *
@@ -16,6 +17,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import minimist from 'minimist'
 import { chart, figure } from './bench/chart.js'
+import { commands } from './bench/commands.js'
 import { type Comparison, limitPairs } from './bench/measure.js'
 import { mounts } from './bench/mounts.js'
 import { preparation, treeSize } from './bench/preparation.js'
@@ -34,6 +36,7 @@ const SECTIONS: Record<string, () => (Comparison | Amount)[] | Promise<Compariso
   sizes,
   mounts,
   preparation: () => [...preparation(), ...treeSize()],
+  commands,
 }
 
 const { _: words, ...options } = minimist(process.argv.slice(2), {
