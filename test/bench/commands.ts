@@ -46,7 +46,7 @@ export function commands(): Comparison[] {
   return rows
 }
 
-/** An archive of that size, plain and compressed: files of this machine, as `docker export` would have them. */
+/** An archive of that size, plain and compressed, of files of this machine. */
 function archiveOf(size: number): string {
   const archive = join(work, 'large.tar')
   const script = `cd / && find usr -xdev -type f -printf '%s %p\\n' | LC_ALL=C sort -k 2 |
