@@ -44,6 +44,14 @@ t.test('where an engine may have its data', async (t) => {
   t.same(asked?.split(/[\s\\]+/), [...DEFAULT_DATA_ROOTS, ...others], 'where a decision may be kept')
 })
 
+t.test('the usual places, and all that is above them', async (t) => {
+  const usual = /^usual="(.*) \$\*"$/m.exec(stub)?.[1]?.split(' ') ?? []
+  const above = DEFAULT_DATA_ROOTS.flatMap((path) =>
+    path.split('/').flatMap((_, at, parts) => parts.slice(0, at + 1).join('/') || []),
+  )
+  t.same(new Set([...usual, ...DEFAULT_DATA_ROOTS]), new Set(above))
+})
+
 t.test('what is not read', async (t) => {
   const named = [...stub.matchAll(/^\t+not_read ('.*?'|\S+) (.*)$/gm)].flatMap(([, name, paths]) =>
     (paths as string)

@@ -115,6 +115,13 @@ for (const shell of shells) {
           { 'var/lib/hostext/etc/upper/systemd/system/snap.docker.dockerd.service.d/x.conf': '' },
         ],
         ['above a link', { var: '-> data/var' }],
+        ['Podman, behind a link', { 'var/lib/containers': '-> /data' }],
+        ['a snap, mounted', { 'etc/fstab': 'x /var/snap/docker ext4\n' }],
+        // What the shell would split or expand.
+        ...['/my data', '/da*', '/d?ta', '/[d]ata'].map((path) => [
+          `DataRoot=${path}`,
+          { 'etc/hostext.conf': `[Engine]\nDataRoot=${path}\n` },
+        ]),
         [
           'elsewhere',
           { 'etc/fstab': 'x /data ext4\n', 'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n' },
