@@ -42,7 +42,9 @@ Description=Host extensions: ${literal(story(plan))}
 Documentation=${DOCUMENTATION}
 Wants=${[...layers, ...leftOut.names].join(' ')}
 After=${layers.join(' ')}
-# The units of the layers stop with it, and what is stacked stays stacked.
+Before=local-fs.target
+# The layers would stop with it: it stays to the end, like the root.
+DefaultDependencies=no
 RefuseManualStop=yes
 IgnoreOnIsolate=yes
 `,

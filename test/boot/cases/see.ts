@@ -81,6 +81,7 @@ esac
           [0, 1, 2, 3].map((number) => `run-hostext-${number}.mount`),
           'the stack in order',
         )
+        t.notMatch(first.console, /Unmount\w+ .*(?:run-hostext-|Host extension)/, 'it stays to the end')
         t.match(
           reported(first, 'target-status'),
           'Host extensions: override, many-layers, one-layer, additive; on trial (boot 1)',
