@@ -113,7 +113,7 @@ const wanted: [string, boolean][] = [
   ['the packages are installed', reports.get('packages.status') === '0'],
   ['it is an arm64 machine', said('machine').endsWith('aarch64')],
   ['the root is stacked', /^hostext +overlay +ro,/.test(said('root'))],
-  ['the stack is marked good', /marked good/.test(said('status'))],
+  ['the stack is marked good', /^ *safety +this stack has booted well$/m.test(said('status'))],
   ['the service of the extension runs', /Active: active \(running\)/.test(said('service'))],
   // e_type and e_machine of elf(5): EM_AARCH64 is 183.
   ['its program is for arm64', said('program').trim().endsWith('b7 00')],
