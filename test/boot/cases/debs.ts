@@ -23,7 +23,11 @@ create() {
 	for try in $(seq 100); do hostext plan | grep -q "not prepared" || break; sleep 0.5; done
 	hostext plan
 }
-tree() { find /etc /usr /opt /srv -xdev ! -path /etc/ld.so.cache -printf '%p %y %m %u %s %l\\n' | sort >"$1"; }
+# A directory keeps the blocks that its most names have taken.
+tree() {
+	find /etc /usr /opt /srv -xdev ! -path /etc/ld.so.cache \\( -type d -printf '%p %y %m %u\\n' -o -printf '%p %y %m %u %s %l\\n' \\) |
+		sort >"$1"
+}
 versions() { dpkg-query -W -f '\${Package} \${Version} \${db:Status-Abbrev}\\n' 'hostext*'; }
 report extension cat /usr/share/extension
 report versions versions
