@@ -3,11 +3,13 @@
 //
 //   node build.mjs                        src -> dist/hostext.cjs, dist/commands.cjs and dist/licenses.txt
 //   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
+//   node build.mjs runtime --minimal      build/minimal-<arch>-…/: a smaller one, compiled here
 //   node build.mjs manual [--out DIR]     build/man/: the manual pages, to look at them
 //   node build.mjs install --destdir DIR  all of it into a root file system
 //   node build.mjs deb [--arch x64]       build/deb/: the Debian packages
 //   node build.mjs release [--arch x64]   build/release/: packages, archives, bill of materials, checksums
 //
+// install and deb take --minimal too.
 // A package or a release has the date of the last commit, or SOURCE_DATE_EPOCH, and nothing of the time and
 // the place at which it is made. --compression: the level of xz(1), 6 otherwise.
 
@@ -31,13 +33,14 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import ncc from '@vercel/ncc'
 import { build } from 'esbuild'
 import minimist from 'minimist'
 import { buildDebs, DEBIAN_ARCHITECTURES } from './packaging/deb.mjs'
 import { hostextFiles, MANUAL, runtimeFiles } from './packaging/files.mjs'
 import { writeManual } from './packaging/manual/manual.mjs'
+import { buildMinimal } from './packaging/minimal/minimal.mjs'
 import { readBuiltins } from './packaging/runtime/builtin-texts.mjs'
 import { readElf } from './packaging/runtime/elf.mjs'
 import { neededLibraries } from './packaging/runtime/libraries.mjs'
@@ -47,6 +50,8 @@ import { trimNode } from './packaging/runtime/trim.mjs'
 const HERE = import.meta.dirname ?? dirname(new URL(import.meta.url).pathname)
 /** How the runtime is made of an official build. */
 const TRIMMING = join(HERE, 'packaging/runtime')
+/** How the minimal one is compiled. */
+const MINIMAL = join(HERE, 'packaging/minimal')
 const BUILD = join(HERE, 'build')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
@@ -153,33 +158,59 @@ function buildRuntime(arch) {
     writeFileSync(join(result, 'node'), node)
     chmodSync(join(result, 'node'), 0o755)
     cpSync(join(official, 'LICENSE'), join(result, 'LICENSE'))
-    const libraries = neededLibraries(readElf(node))
-    writeFileSync(join(result, 'libraries.txt'), `${libraries.join('\n')}\n`)
-    if (arch === process.arch && process.getuid() === 0) checkInEmptyRoot(result, libraries)
-    else console.error(`not tried: the ${arch} runtime can only be tried as root on ${arch}`)
-    moveInto(result, out)
+    finishRuntime(result, out, arch)
   } finally {
     rmSync(work, { recursive: true })
   }
   return out
 }
 
+/**
+ * Compiles a small Node for `arch`. What the same recipe has made is taken again. Returns its directory.
+ */
+function buildMinimalRuntime(arch) {
+  const name = `minimal-${arch}-${hashOf(MINIMAL, join(TRIMMING, 'builtins.mjs'))}`
+  const out = join(BUILD, name)
+  if (existsSync(out)) return out
+
+  const work = join(BUILD, `.${name}`)
+  const result = join(work, 'runtime')
+  rmSync(result, { recursive: true, force: true })
+  mkdirSync(result, { recursive: true })
+  buildMinimal(work, result, arch)
+  finishRuntime(result, out, arch)
+  rmSync(work, { recursive: true })
+  return out
+}
+
+/** Lists the libraries of a runtime, tries it, and gives it its place. */
+function finishRuntime(result, out, arch) {
+  const libraries = neededLibraries(readElf(readFileSync(join(result, 'node'))))
+  writeFileSync(join(result, 'libraries.txt'), `${libraries.join('\n')}\n`)
+  if (arch === process.arch && process.getuid() === 0) checkInEmptyRoot(result, libraries)
+  else console.error(`not tried: the ${arch} runtime can only be tried as root on ${arch}`)
+  moveInto(result, out)
+}
+
 /** The same, for whoever started this: what is wrong is one line. */
 function runtimeFor(arch) {
   try {
-    return buildRuntime(arch)
+    return options.minimal ? buildMinimalRuntime(arch) : buildRuntime(arch)
   } catch (error) {
     return fail(`the runtime for ${arch}: ${error.stderr || error.message}`)
   }
 }
 
-/** A short hash of the files in a directory, their names and contents. */
-function hashOf(directory) {
+/** A short hash of the files in a directory and of others, their names and contents. */
+function hashOf(directory, ...others) {
   const hash = createHash('sha256')
-  for (const name of readdirSync(directory).sort())
+  const paths = readdirSync(directory)
+    .sort()
+    .map((name) => join(directory, name))
+  for (const path of [...paths, ...others])
     hash
-      .update(`${name}\0`)
-      .update(readFileSync(join(directory, name)))
+      .update(`${basename(path)}\0`)
+      .update(readFileSync(path))
       .update('\0')
   return hash.digest('hex').slice(0, 12)
 }
@@ -293,7 +324,9 @@ function sourceTime() {
 async function sources(out) {
   process.umask(0o022)
   const packages = await buildBundles()
-  const arches = options.arch ? [options.arch] : Object.keys(DEBIAN_ARCHITECTURES)
+  // A minimal runtime can only be compiled for this machine.
+  const all = options.minimal ? [process.arch] : Object.keys(DEBIAN_ARCHITECTURES)
+  const arches = options.arch ? [options.arch] : all
   return {
     project: HERE,
     packages,
@@ -340,7 +373,10 @@ function fail(message) {
 const {
   _: [command = 'build'],
   ...options
-} = minimist(process.argv.slice(2), { string: ['destdir', 'arch', 'out', 'compression'] })
+} = minimist(process.argv.slice(2), {
+  string: ['destdir', 'arch', 'out', 'compression'],
+  boolean: ['minimal'],
+})
 const arch = options.arch || process.arch
 if (command === 'build') await buildBundles(options.out && resolve(options.out))
 else if (command === 'runtime') console.log(runtimeFor(arch))
@@ -353,8 +389,9 @@ else if (command === 'manual') {
   console.log(pages.join('\n'))
 } else if (command === 'install' && options.destdir) install(resolve(options.destdir), arch)
 else if (command === 'deb') await deb(resolve(options.out || join(BUILD, 'deb')))
-else if (command === 'release') await release(resolve(options.out || join(BUILD, 'release')))
+else if (command === 'release' && !options.minimal)
+  await release(resolve(options.out || join(BUILD, 'release')))
 else
   fail(
-    'build [--out DIR] | runtime [--arch x64|arm64] | manual [--out DIR] | install --destdir DIR [--arch x64|arm64] | deb [--out DIR] | release [--out DIR]',
+    'build [--out DIR] | runtime [--arch x64|arm64] [--minimal] | manual [--out DIR] | install --destdir DIR [--arch x64|arm64] [--minimal] | deb [--out DIR] [--minimal] | release [--out DIR]',
   )

@@ -49,7 +49,7 @@ export function buildDebs({ project, runtimes, version, time, out, compression =
       const node = readFileSync(join(runtime, 'LICENSE'), 'utf8')
       writeFileSync(
         join(debian, 'hostext-runtime.copyright'),
-        `This is Node.js, without what hostext does not use:\nhttps://nodejs.org/dist/\n\n${node}`,
+        `This is Node.js, without what hostext does not use:\nhttps://nodejs.org/\n\n${node}`,
       )
       const isNotLicence = ({ kind }) => kind !== 'licence'
       stage(hostextFiles(project).filter(isNotLicence), join(tree, 'files/hostext'))

@@ -12,6 +12,7 @@ import { prepareHost } from './boot/packages.js'
 import { RELEASES } from './boot/rootfs.js'
 import { summary, table, timesIn } from './boot/times.js'
 import { inMemory } from './support/memory.js'
+import { runtimeDirectory, TESTED } from './support/runtime.js'
 import { ROTATING_SEED } from './support/seeded.js'
 
 const PROJECT = join(import.meta.dirname, '..')
@@ -51,6 +52,8 @@ async function prepare(): Promise<void> {
 // Before the first tier: its tests use some of it, too.
 const problem = prepareHost()
 if (problem) console.log(`boots are skipped: ${problem}`)
+// Test files run in parallel, and would all compile it.
+if (TESTED.length > 0) console.log(`with ${runtimeDirectory(process.arch, TESTED)}`)
 
 const [mode = 'all'] = process.argv.slice(2)
 if (!['all', 'unit', 'full'].includes(mode)) throw new Error(`no tier ${mode}; unit or full`)

@@ -5,7 +5,7 @@ import { sectionNamed } from './elf.mjs'
  * What a module does that is gone: it says so. A comment of zeros follows, on a line of its own, because the
  * report of an error prints the line that threw it.
  */
-const GONE = "throw new Error('this built-in module is not in the runtime of hostext')\n//"
+export const GONE = "throw new Error('this built-in module is not in the runtime of hostext')\n//"
 
 /**
  * The JavaScript of all built-in modules of Node, by name. Runs the official build at `node`; other builds of

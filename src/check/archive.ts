@@ -268,9 +268,11 @@ class Archive {
     if (problem) throw problem
     if (text === undefined) throw new Error(`${this.what}: ${printable(name)} is missing`)
     const hash = /([0-9a-f]{64})(?:\.json)?$/.exec(name)?.[1]
-    const { createHash } = process.getBuiltinModule('node:crypto')
-    if (hash !== undefined && createHash('sha256').update(text).digest('hex') !== hash)
-      throw new Error(`${this.what}: ${name} does not have the hash that is its name: damaged`)
+    if (hash !== undefined) {
+      const sum = process.getBuiltinModule('node:crypto').createHash('sha256')
+      if (sum.update(text).digest('hex') !== hash)
+        throw new Error(`${this.what}: ${name} does not have the hash that is its name: damaged`)
+    }
     try {
       return JSON.parse(text)
     } catch {

@@ -12,6 +12,7 @@ import { run } from '../boot/process.js'
 import { onProcessor } from '../boot/processors.js'
 import { debian, type Release } from '../boot/rootfs.js'
 import { uml, umlCommand } from '../boot/uml.js'
+import { TESTED } from '../support/runtime.js'
 
 export type Way = 'container' | 'uml'
 
@@ -91,7 +92,7 @@ function rootOf(release: Release, side: Side, into: string): string {
   if (typeof side === 'string') return root
   const directory = join(into, 'installed')
   execFileSync('cp', ['-a', `${root}/.`, directory])
-  execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', directory], {
+  execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', directory, ...TESTED], {
     cwd: side.hostext,
     stdio: 'pipe',
   })

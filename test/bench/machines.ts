@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path'
 import { fetchOfficial } from '../../packaging/runtime/official.mjs'
 import { prepareAnew } from '../support/case.js'
 import { DATA_ROOTS, GENERATORS, PROJECT, STEPS } from '../support/paths.js'
+import { runtimeDirectory, TESTED } from '../support/runtime.js'
 
 /** On the disk, and what a machine has in memory: /run, where the units and the decision are written. */
 export const work = mkdtempSync(join(tmpdir(), 'hostext-bench-'))
@@ -24,11 +25,8 @@ process.on('exit', () => {
   for (const directory of [work, memory]) rmSync(directory, { recursive: true, force: true })
 })
 
-/** The trimmed runtime, and the official build that it is made of. */
-export const NODE = join(
-  execFileSync(process.execPath, ['build.mjs', 'runtime'], { cwd: PROJECT, encoding: 'utf8' }).trim(),
-  'node',
-)
+/** The runtime, and the official build that it is compared with. */
+export const NODE = join(runtimeDirectory(process.arch, TESTED), 'node')
 export const OFFICIAL = join(fetchOfficial(process.arch, join(PROJECT, 'build')), 'bin/node')
 export const BUNDLE = join(PROJECT, 'dist/hostext.cjs')
 export const STUB = join(GENERATORS, 'hostext-generator')

@@ -3,6 +3,7 @@ import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RUNTIME_FLAGS } from '../../src/units/trial.js'
 import { PROJECT } from '../support/paths.js'
+import { TESTED } from '../support/runtime.js'
 import {
   BOTH,
   FIRST,
@@ -167,7 +168,7 @@ export function sizes(): Amount[] {
     'mkdir -p "$1/etc" "$1/usr/lib/systemd/system" && ldd "$2" | grep -o "/[^ ]*" | xargs cp -L --parents -t "$1"'
   execFileSync('sh', ['-c', libraries, 'sh', root, NODE])
   const before = mebibytes(root)
-  execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', root], {
+  execFileSync(process.execPath, ['build.mjs', 'install', '--destdir', root, ...TESTED], {
     cwd: PROJECT,
     stdio: 'ignore',
   })

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { PROJECT } from '../support/paths.js'
+import { TESTED } from '../support/runtime.js'
 import { cached } from './cache.js'
 import type { Machine } from './machine.js'
 import { debian, type Kind, type Release } from './rootfs.js'
@@ -12,12 +13,15 @@ import { hashOfSources } from './sources.js'
 function installed(release: Release, kind: Kind): string {
   const { root } = debian(release, kind)
   const name = kind === 'plain' ? `installed-${release}` : `installed-${kind}-${release}`
-  return cached(name, `${root} ${hashOfSources()}`, (directory) => {
+  return cached(name, [root, hashOfSources(), ...TESTED].join(' '), (directory) => {
     execFileSync('cp', ['-a', `${root}/.`, directory])
     // With a wrong umask: it takes away permissions that others need, and leaves some that they must not
     // have.
-    const script = 'umask 005 && exec "$0" build.mjs install --destdir "$1"'
-    execFileSync('sh', ['-c', script, process.execPath, directory], { cwd: PROJECT, stdio: 'pipe' })
+    const script = 'umask 005 && exec "$0" build.mjs install --destdir "$@"'
+    execFileSync('sh', ['-c', script, process.execPath, directory, ...TESTED], {
+      cwd: PROJECT,
+      stdio: 'pipe',
+    })
   })
 }
 

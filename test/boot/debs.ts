@@ -2,7 +2,7 @@ import { appendFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildDebs } from '../../packaging/deb.mjs'
 import { PROJECT } from '../support/paths.js'
-import { runtimeDirectory } from '../support/runtime.js'
+import { runtimeDirectory, TESTED } from '../support/runtime.js'
 import { cached } from './cache.js'
 import { hashOfSources, SOURCES } from './sources.js'
 
@@ -16,9 +16,9 @@ export type Debs = { current: string; older: string }
 
 /** Makes them, compressed as little as is quick. The version before has another bundle. */
 export function debs(): Debs {
-  const directory = cached('debs', hashOfSources(), (made) => {
+  const directory = cached('debs', [hashOfSources(), ...TESTED].join(' '), (made) => {
     const { version } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8'))
-    const runtimes = { x64: runtimeDirectory('x64') }
+    const runtimes = { x64: runtimeDirectory('x64', TESTED) }
     const common = { runtimes, time: TIME, compression: '0' }
     buildDebs({ ...common, project: PROJECT, version, out: join(made, 'current') })
     const before = join(made, 'before')

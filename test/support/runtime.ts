@@ -25,11 +25,17 @@ export function officialNode(arch: string): string {
   return join(fetchOfficial(arch, BUILD), 'bin/node')
 }
 
-/** The directory with the runtime for an architecture. */
-export function runtimeDirectory(arch: string): string {
+/**
+ * Which runtime the tests start and install: HOSTEXT_TEST_RUNTIME=minimal for the one that is compiled. Words
+ * for build.mjs.
+ */
+export const TESTED: readonly string[] = process.env.HOSTEXT_TEST_RUNTIME === 'minimal' ? ['--minimal'] : []
+
+/** The directory with the runtime for an architecture: the trimmed one, or what `words` of build.mjs say. */
+export function runtimeDirectory(arch: string, words: readonly string[] = []): string {
   // Without NODE_OPTIONS, in which the test runner loads itself.
-  const words = ['-u', 'NODE_OPTIONS', process.execPath, 'build.mjs', 'runtime', '--arch', arch]
-  return execFileSync('env', words, {
+  const command = ['-u', 'NODE_OPTIONS', process.execPath, 'build.mjs', 'runtime', '--arch', arch, ...words]
+  return execFileSync('env', command, {
     cwd: PROJECT,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -10,7 +10,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 import { PROJECT } from '../../support/paths.js'
-import { cannotFetch, runtimeDirectory } from '../../support/runtime.js'
+import { cannotFetch, runtimeDirectory, TESTED } from '../../support/runtime.js'
 import { tarOf } from '../../support/tar.js'
 import { makeTree } from '../../support/tree.js'
 
@@ -42,7 +42,7 @@ function* pieces(isCompressed: boolean): Generator<Buffer> {
   yield pack(Buffer.alloc(1024))
 }
 
-const node = join(runtimeDirectory(process.arch), 'node')
+const node = join(runtimeDirectory(process.arch, TESTED), 'node')
 const work = makeTree(t)
 const bundle = join(work, 'commands.cjs')
 await build({

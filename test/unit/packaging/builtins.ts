@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { keptBuiltins, USED } from '../../../packaging/runtime/builtins.mjs'
-import { BUNDLE, PROJECT } from '../../support/paths.js'
+import { BUNDLE, COMMANDS_BUNDLE, PROJECT } from '../../support/paths.js'
 
 /** The built-in modules that a text imports or asks for. */
 const namesIn = (text: string): string[] =>
@@ -35,6 +35,22 @@ t.test('nothing asks for the data of ICU, which is not there', async (t) => {
   ])
     t.match(text, asks)
   t.notMatch(readFileSync(BUNDLE, 'utf8'), asks)
+})
+
+t.test('nothing asks for what the minimal runtime does not have', async (t) => {
+  // All that packaging/minimal/crypto.js has of the module; and without ICU a syntax error.
+  const others = /\.getBuiltinModule\(['"]node:crypto['"]\)(?!\.createHash\(['"]sha256['"]\))|\\p\{/
+  for (const text of [
+    "process.getBuiltinModule('node:crypto').randomUUID()",
+    'process.getBuiltinModule("node:crypto").createHash("md5")',
+    '/\\p{Cc}/u',
+  ])
+    t.match(text, others)
+  for (const bundle of [BUNDLE, COMMANDS_BUNDLE]) {
+    const text = readFileSync(bundle, 'utf8')
+    t.notMatch(text, others, bundle)
+    t.ok(text.includes('.createHash("sha256")'), bundle)
+  }
 })
 
 const used = Object.fromEntries(USED.map((name) => [name, '']))
