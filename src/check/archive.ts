@@ -1,10 +1,11 @@
 import { dirname, join } from 'node:path/posix'
 import { isNamed } from '../engine/images.js'
+import { systemOf } from '../image/fill.js'
 import { isObject } from '../text/json.js'
 import { printable, printableList } from '../text/printable.js'
 import { feed, Unpacked } from './input.js'
 import { Layer, stackLayer } from './layer.js'
-import { addMore, findNode, Node, newDirectory, walk } from './memory.js'
+import { addMore, inMemory, Node, newDirectory, walk } from './memory.js'
 import { type ImageConfig, readImageConfig, type Subject } from './subject.js'
 import { type Sink, type TarEntry, TarReader } from './tar.js'
 import { wantedFiles } from './wanted.js'
@@ -317,9 +318,7 @@ function texts(list: unknown): string[] {
 
 /** Marks the files that were copied into a system. An image without a system has nobody else's. */
 function markOwn(layers: readonly Layer[], copied: readonly boolean[]): void {
-  const isSystem = ({ top }: Layer): boolean =>
-    ['etc/os-release', 'usr/lib/os-release'].some((path) => findNode(top, path) !== undefined)
-  const system = layers.findIndex(isSystem)
+  const system = layers.findIndex(({ top }) => systemOf(inMemory(top), '') !== undefined)
   if (system < 0) return
   for (const [index, { top }] of layers.entries())
     if (index > system && copied[index])
