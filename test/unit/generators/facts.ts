@@ -20,37 +20,41 @@ const words = (expression: RegExp): string[] =>
   (expression.exec(stub)?.[1] ?? '').split(/[\s|\\]+/).filter(Boolean)
 
 t.test('where an engine may have its data', async (t) => {
-  t.same(words(/^set -- (\/(?:.|\\\n)*?[^\\])$/m), DEFAULT_DATA_ROOTS)
+  t.same(words(/^usual='(.*)'$/m), DEFAULT_DATA_ROOTS)
   t.same(
-    words(/for file in ("\$root"\/etc\/docker\/daemon\.json[^;]*);/).map((word) =>
-      word.replace('"$root"', ''),
-    ),
+    words(/for directory in (\/etc\/docker [^;]*);/).map((directory) => `${directory}/daemon.json`),
     DAEMONS.map(({ config }) => config),
   )
-  t.same(
-    words(/for name in (docker [^;]*);/).map((name) => `${name}.service`),
-    DAEMONS.flatMap(({ units }) => units),
-  )
+  const services = [...stub.matchAll(/for name in (docker [^;]*);/g)]
+  t.equal(services.length, 2, 'whether there is one, and its files')
+  for (const [, names] of services)
+    t.same(
+      names?.split(' ').map((name) => `${name}.service`),
+      DAEMONS.flatMap(({ units }) => units),
+    )
   const found = readFileSync(join(STEPS, 'hostext-prepare.path'), 'utf8').matchAll(/^PathChanged=(.*)$/gm)
   t.same(
     [...found].map(([, path]) => path),
     DEFAULT_DATA_ROOTS.map((path) => `/proc/1/root${path}/${CONTAINER_LISTS[path === GRAPHROOT ? 1 : 0]}`),
     'what is watched on a running system',
   )
-  const others = words(/^decide_as_before "\$@" (.*)$/m)
+  const others = words(/^for place in (\/var\/lib\/containerd [^;]*);/m)
   const collect = readFileSync(join(STEPS, 'collect'), 'utf8')
   const asked = /^for place in \$named ((?:.|\\\n)*?); do$/m.exec(collect)?.[1]
   t.equal(others.length, 2)
   t.same(asked?.split(/[\s\\]+/), [...DEFAULT_DATA_ROOTS, ...others], 'where a decision may be kept')
 })
 
-t.test('the usual places, and all that is above them', async (t) => {
-  const usual = /^usual="(.*) \$\*"$/m.exec(stub)?.[1]?.split(' ') ?? []
-  const above = DEFAULT_DATA_ROOTS.flatMap((path) =>
-    path.split('/').flatMap((_, at, parts) => parts.slice(0, at + 1).join('/') || []),
-  )
-  t.same(new Set([...usual, ...DEFAULT_DATA_ROOTS]), new Set(above))
+t.test('all that is above the usual places', async (t) => {
+  const above = DEFAULT_DATA_ROOTS.flatMap((path) => aboveOf(path))
+  t.same(new Set(words(/^above='(.*)'$/m)), new Set(above))
 })
+
+/** The directories that a path is in, without the root. */
+function aboveOf(path: string): string[] {
+  const parts = path.split('/').slice(1)
+  return parts.slice(1).map((_, index) => `/${parts.slice(0, index + 1).join('/')}`)
+}
 
 t.test('what is not read', async (t) => {
   const named = [...stub.matchAll(/^\t+not_read ('.*?'|\S+) (.*)$/gm)].flatMap(([, name, paths]) =>
@@ -60,13 +64,29 @@ t.test('what is not read', async (t) => {
       .map((path) => ({ name: (name as string).replaceAll("'", ''), path })),
   )
   t.same(named, [...OTHERS, ...ROOTLESS.map(({ name, path }) => ({ name, path: `/home/*/${path}` }))])
+  // Nobody asks for one of them where none of these directories is there.
+  const asked = words(/for place in (\/var\/lib\/containers [^;]*);/)
+  const homes = words(/for place in "\$root"(\/home\/[^;]*);/)
+  const gates = ['/var/lib/containerd', ...asked, ...homes]
+  t.ok(asked.length > 1 && homes.length === 1)
+  for (const { path } of named)
+    t.ok(
+      gates.some((gate) => path.startsWith(`${gate}/`) || path === gate),
+      path,
+    )
 })
 
 t.test('where the configuration is', async (t) => {
-  const named = words(/for file in ((?:"\$root"\/etc\/hostext\.conf[^;]*))/).map((word) =>
-    word.replace('"$root"', ''),
+  const [, places = '', file, directory] =
+    /for place in ([^;]*); do\n\t+file=\$root\$place(\S+)\n(?:.*\n){0,2}?.*"\$file(\.d)"\/\*\.conf/.exec(
+      stub,
+    ) ?? []
+  const files = places.split(' ').map((place) => `${place}${file}`)
+  t.same(files, MAIN_FILES)
+  t.same(
+    files.map((file) => `${file}${directory}`),
+    DROP_IN_DIRECTORIES,
   )
-  t.same(named, [...MAIN_FILES, ...DROP_IN_DIRECTORIES.map((directory) => `${directory}/*.conf`)])
 })
 
 t.test('where mount units are', async (t) => {

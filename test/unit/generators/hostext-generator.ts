@@ -115,6 +115,8 @@ for (const shell of shells) {
           { 'var/lib/hostext/etc/upper/systemd/system/snap.docker.dockerd.service.d/x.conf': '' },
         ],
         ['above a link', { var: '-> data/var' }],
+        ['a unit mounts it above', { 'run/systemd/system/var.mount': '' }],
+        ['a unit mounts it, in /lib', { 'lib/systemd/system/var-lib-balena\\x2dengine.mount': '' }],
         ['Podman, behind a link', { 'var/lib/containers': '-> /data' }],
         ['a snap, mounted', { 'etc/fstab': 'x /var/snap/docker ext4\n' }],
         // What the shell would split or expand.
@@ -184,6 +186,13 @@ for (const shell of shells) {
         ],
       ] as [string, Tree][])
         t.ok(run(t, shell, files).started, what)
+      // systemd-gpt-auto-generator(8) mounts a partition there, if it is empty.
+      const empty = (path: string, files: Tree) =>
+        run(t, shell, files, { prepare: (root) => void mkdirSync(join(root, path), { recursive: true }) })
+      t.ok(empty('var', {}).started)
+      t.ok(empty('home', { 'etc/hostext.conf': '[Engine]\nDataRoot=/home/engine\n' }).started)
+      t.notOk(empty('home', {}).started)
+      t.notOk(empty('var/log', {}).started)
       // What fstab and units mount elsewhere means nothing.
       for (const files of [
         { 'etc/fstab': '//nas/share /home/share/ cifs\nx /data... ext4\n' },
@@ -201,6 +210,8 @@ for (const shell of shells) {
       for (const files of [
         { 'etc/hostext.conf': '[Engine]\nDataRoot=data/docker\n' },
         { 'etc/docker/daemon.json': '{"data-root": "data"}\n' },
+        { 'etc/hostext.conf': '[Engine]\nDataRoot=\n' },
+        { 'etc/docker/daemon.json': '{"data-root": ""}\n' },
       ] as Tree[])
         isPlain(t, run(t, shell, files), 'no container is a host extension: ')
     })
