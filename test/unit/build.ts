@@ -41,6 +41,11 @@ t.test('the bundle', async (t) => {
   const bundle = readTree(join(PROJECT, 'dist'))
   t.match(bundle['hostext.cjs'], /^#!\/usr\/lib\/hostext\/node\n/)
   t.ok((bundle['hostext.cjs'] as string).length < 200_000, 'stays small')
+  for (const name of ['hostext.cjs', 'commands.cjs']) {
+    const text = bundle[name] as string
+    t.equal(Buffer.byteLength(text), text.length, `${name}: a byte a character, so that V8 has no two for each`)
+    t.notMatch(text, /[\u0080-\uffff]/, name)
+  }
   t.match(bundle['licenses.txt'], 'minimist')
   t.notOk(
     readdirSync(join(PROJECT, 'dist')).some((name) => name.endsWith('.node')),
