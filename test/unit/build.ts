@@ -43,8 +43,11 @@ t.test('the bundle', async (t) => {
   t.ok((bundle['hostext.cjs'] as string).length < 200_000, 'stays small')
   for (const name of ['hostext.cjs', 'commands.cjs']) {
     const text = bundle[name] as string
-    t.equal(Buffer.byteLength(text), text.length, `${name}: a byte a character, so that V8 has no two for each`)
-    t.notMatch(text, /[\u0080-\uffff]/, name)
+    t.equal(
+      Buffer.byteLength(text),
+      text.length,
+      `${name}: a byte a character, so that V8 has no two for each`,
+    )
   }
   t.match(bundle['licenses.txt'], 'minimist')
   t.notOk(
