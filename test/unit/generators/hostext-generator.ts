@@ -201,19 +201,25 @@ for (const shell of shells) {
         {
           'etc/systemd/system/opt-other.mount': '',
           'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',
+          'opt/engine/containers/x': '',
         },
       ] as Tree[])
         isPlain(t, run(t, shell, files), 'no container is a host extension: ')
     })
 
-    t.test('a place that is not an absolute path is none', async (t) => {
+    t.test('settings that the runtime warns of', async (t) => {
       for (const files of [
         { 'etc/hostext.conf': '[Engine]\nDataRoot=data/docker\n' },
         { 'etc/docker/daemon.json': '{"data-root": "data"}\n' },
+        { 'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n' },
+        { 'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n', 'data/docker/image/x': '' },
+      ] as Tree[])
+        t.ok(run(t, shell, files).started, JSON.stringify(files))
+      for (const files of [
         { 'etc/hostext.conf': '[Engine]\nDataRoot=\n' },
         { 'etc/docker/daemon.json': '{"data-root": ""}\n' },
       ] as Tree[])
-        isPlain(t, run(t, shell, files), 'no container is a host extension: ')
+        isPlain(t, run(t, shell, files), 'no container is a host extension: no engine in /mnt')
     })
 
     const WAITING: Tree = {

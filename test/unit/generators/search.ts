@@ -1,0 +1,247 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { DAEMONS } from '../../../src/engine/daemon.js'
+import { DEFAULT_DATA_ROOTS } from '../../../src/engine/places.js'
+import { GRAPHROOT } from '../../../src/engine/storage-conf.js'
+import { OTHERS, ROOTLESS } from '../../../src/engine/unread.js'
+import { FEATURE_LABELS } from '../../../src/image/labels.js'
+import { DROP_IN_DIRECTORIES, MAIN_FILES } from '../../../src/machine/configuration.js'
+import * as unitFiles from '../../../src/machine/unit-files.js'
+import { readAndDecide } from '../../../src/read.js'
+import { outputs, STUB, startBoot } from '../../support/known.js'
+import { FIXED_SEED, type Random, ROTATING_SEED, seeded } from '../../support/seeded.js'
+import { makeTree, type Tree, writeTree } from '../../support/tree.js'
+
+/**
+ * The stub searches by cheap means; the program reads everything. Machines made at random: where the stub says
+ * that there is nothing to do, the program says so, too, in the same words, and nothing else.
+ */
+
+const MACHINE: Tree = {
+  'proc/cmdline': 'root=/dev/vda1 ro quiet\n',
+  'proc/self/mounts': '/dev/vda1 / ext4 ro 0 0\nproc /proc proc rw 0 0\n',
+  'proc/self/mountinfo': '27 1 254:1 / / ro,relatime shared:1 - ext4 /dev/vda1 ro\n',
+  'proc/sys/kernel/osrelease': '6.1.0-28-amd64\n',
+  'etc/os-release': 'ID=debian\nVERSION_ID="12"\n',
+  'usr/lib/systemd/system/soft-reboot.target': '',
+  'usr/lib/hostext/node*': '#!/bin/sh\ntrue >"$HOSTEXT_ROOT/started"\n',
+}
+
+const PLACES = [
+  ...DEFAULT_DATA_ROOTS,
+  '/data/docker',
+  '/srv/engine',
+  '/home/engine',
+  '/opt/my-engine',
+  '/run/e',
+]
+
+/** Nobody keeps units of engines in the others: systemd.unit(5). */
+const UNIT_DIRECTORIES = unitFiles.UNIT_DIRECTORIES.filter((path) => !/control|transient/.test(path))
+
+/** A place, or a directory above it. */
+function near(random: Random): string {
+  const parts = random.pick(PLACES).split('/')
+  return parts.slice(0, 2 + random.number(parts.length - 1)).join('/')
+}
+
+/** systemd.unit(5), "String Escaping for Inclusion in Unit Names". */
+const unitName = (path: string): string => path.slice(1).replaceAll('-', '\\x2d').replaceAll('/', '-')
+
+const hex = (random: Random): string =>
+  Array.from({ length: 64 }, () => random.number(16).toString(16)).join('')
+
+/** A container as Docker keeps it: mostly one of somebody else, sometimes an extension or damaged. */
+function dockers(random: Random): Tree {
+  const id = hex(random)
+  const labels = random.number(5) === 0 ? { [random.pick(FEATURE_LABELS)]: '1' } : { a: 'b' }
+  const config = JSON.stringify({
+    State: {},
+    ID: id,
+    Image: `sha256:${hex(random)}`,
+    Config: { Image: 'x:1', Labels: labels },
+    Name: '/x',
+    Driver: 'overlay2',
+    OS: 'linux',
+  })
+  // A file that ends after the driver has all its labels: then it is none of ours.
+  const text = random.number(12) === 0 ? config.slice(0, random.number(config.indexOf('"Driver"'))) : config
+  const place = random.pick(PLACES.filter((path) => path !== GRAPHROOT))
+  return { [`${place}/containers/${id}/config.v2.json`]: text }
+}
+
+/** Containers of Podman and their image. */
+function podmans(random: Random): Tree {
+  const place = random.number(3) > 0 ? GRAPHROOT : random.pick(PLACES)
+  const image = hex(random)
+  const containers = [{ id: hex(random), names: ['x'], image, layer: hex(random) }]
+  const Labels = random.number(4) === 0 ? { [random.pick(FEATURE_LABELS)]: '1' } : { a: 'b' }
+  const config = JSON.stringify({ config: { Labels }, rootfs: { type: 'layers', diff_ids: ['sha256:x'] } })
+  const name = Buffer.from(`sha256:${image}`).toString('base64')
+  return {
+    [`${place}/overlay-containers/containers.json`]: JSON.stringify(containers),
+    [`${place}/overlay-images/images.json`]: JSON.stringify([
+      { id: image, names: ['x:1'], layer: hex(random) },
+    ]),
+    [`${place}/overlay-images/${image}/=${name}`]: config,
+  }
+}
+
+/** A setting that names a place, in one of the ways that there are. */
+function setting(random: Random): Tree {
+  const spelling = random.pick(['', '', '', '', '', '/', '//', '/.', '/x/..', '\r', ' '])
+  const place = random.number(15) === 0 ? 'data/docker' : `${random.pick(PLACES)}${spelling}`
+  const daemon = random.pick(DAEMONS)
+  const unit = `${random.pick(UNIT_DIRECTORIES)}/${random.pick(daemon.units)}`
+  const start = (words: string) => `[Service]\nExecStart=/usr/bin/dockerd ${words}\n`
+  return random.pick<() => Tree>([
+    () => ({ [random.pick(MAIN_FILES)]: `[Engine]\nDataRoot=${place}\n` }),
+    () => ({ [`${random.pick(DROP_IN_DIRECTORIES)}/x.conf`]: `[Engine]\nDataRoot = ${place}\n` }),
+    () => ({ [daemon.config]: `{\n  "data-root":\n    "${place}"\n}\n` }),
+    () => ({ [daemon.config]: `\ufeff{"data-root":"${place.replace('/', '\\u002f')}"}` }),
+    () => ({
+      [unit]: start('--config-file=/etc/engine.json'),
+      '/etc/engine.json': `{"data-root": "${place}"}`,
+    }),
+    () => ({ '/etc/containers/storage.conf.d/x.conf': `[storage]\nimagestore = "${place}"\n` }),
+    () => ({
+      '/etc/containers/storage.conf': `[storage.options]\nadditionalimagestores = [ "${place}" ]\n`,
+    }),
+    () => ({ [daemon.config]: `{"${random.pick(['data-root', 'graph'])}": "${place}"}\n` }),
+    () => ({
+      [unit]: start(random.pick([`--data-root ${place}`, `-g ${place}`, `--graph=${place}`, '-H fd://'])),
+    }),
+    () => ({
+      [unit]: start('$A'),
+      [`${unit}.d/x.conf`]: `[Service]\nEnvironment="A=--data-root ${place}"\n`,
+    }),
+    () => ({ [unit]: start('-H fd://'), [`${unit}.d/x.conf`]: start(`--data-root=${place}`) }),
+    () => ({ [`${unit}.d/x.conf`]: start(`--data-root=${place}`) }),
+    () => ({
+      [unit]: `${start('$A')}EnvironmentFile=/etc/default/docker\n`,
+      '/etc/default/docker': `A=-g${place}\n`,
+    }),
+    () => ({ '/etc/containers/storage.conf': `[storage]\ndriver = "overlay"\ngraphroot = "${place}"\n` }),
+    () => ({ '/usr/share/containers/storage.conf': `[storage]\ngraphroot = "${GRAPHROOT}"\n` }),
+    () => ({
+      [`/var/lib/hostext/etc/upper${daemon.config.slice('/etc'.length)}`]: `{"data-root":"${place}"}`,
+    }),
+  ])()
+}
+
+const PIECES: Record<string, (random: Random) => Tree> = {
+  dockers,
+  podmans,
+  setting,
+  'a setting of hostext': (random) => ({
+    [random.pick(MAIN_FILES)]: random.pick([
+      '[Root]\nEtc=persistent\n',
+      '[Stack]\nSkip = a b\n',
+      '[Engine]\nDataRot=/data/docker\n',
+      '[Engine]\nDataRoots=/data/docker\n',
+      '[Engine]\nDataRoot /data/docker\n',
+      '# DataRoot=/data/docker\n\n',
+      '[Safety]\nFailedUnits=warn\n',
+      'Etc',
+    ]),
+  }),
+  'a setting of Docker': (random) => ({
+    [random.pick(DAEMONS).config]: random.pick([
+      '{"log-level": "warn"}\n',
+      '{"log-level": ',
+      '[]',
+      '',
+      '{"data-root": 5}',
+      '{"graph": null}',
+      '{"features": {"containerd-snapshotter": true}}',
+      '{"storage-driver": "btrfs"}',
+      '{"userns-remap": "default"}',
+    ]),
+  }),
+  'a line of fstab': (random) => ({
+    '/etc/fstab': `# x\nLABEL=d ${random.pick([near(random), '/boot', 'none'])} ext4 defaults\n`,
+  }),
+  'a mount unit': (random) => ({
+    [`${random.pick(UNIT_DIRECTORIES)}/${unitName(near(random))}.mount`]: '[Mount]\n',
+  }),
+  'a link': (random) => ({ [near(random)]: '-> /data/elsewhere' }),
+  'an empty directory': (random) => ({ [`${random.pick(['/var', '/home', '/srv', near(random)])}/`]: '' }),
+  'another engine': (random) => ({ [`${random.pick(OTHERS).path}/x`]: '' }),
+  'an engine of a user': (random) => ({ [`/home/u/${random.pick(ROOTLESS).path}/x`]: '' }),
+  'a data root without containers': (random) => ({ [`${random.pick(PLACES)}/image/x`]: '' }),
+  'users are mapped': (random) => ({ [`${random.pick(PLACES)}/1000.1000/containers/x/y`]: '' }),
+  'what nobody looks at': (random) => ({
+    [random.pick(['/var/log/x', '/home/u/x', '/srv/x', '/mnt/usb/x'])]: '',
+  }),
+  'in a container': (random) => ({
+    '/run/systemd/container': 'systemd-nspawn\n',
+    '/run/hostext.conf.d/c.conf': random.pick(['', '[Boot]\nContainer=yes\n']),
+  }),
+}
+
+/** Adds files where that can be done: some pieces are in each other's way. */
+function add(root: string, files: Tree): string[] {
+  return Object.entries(files).flatMap(([path, text]) => {
+    try {
+      if (path.endsWith('/')) mkdirSync(join(root, path), { recursive: true })
+      else writeTree(root, { [path.slice(1)]: text })
+      return `${path}: ${text}`
+    } catch {
+      return []
+    }
+  })
+}
+
+/** Without the order of what was looked at. Where DataRoot= is set, the stub looks at more than that. */
+function essence(line: string, made: readonly string[]): string {
+  const words = line.trim().split(/[ ,;]+/)
+  const isSet = made.some((file) => file.includes('DataRoot'))
+  return (isSet ? words.slice(0, 'plain root: no container is a host extension:'.split(' ').length) : words)
+    .sort()
+    .join(' ')
+}
+
+for (const [seed, count] of [
+  [FIXED_SEED, 1500],
+  [ROTATING_SEED, 1500],
+] as const)
+  t.test(`${count} machines, by HOSTEXT_TEST_SEED=${seed}`, async (t) => {
+    const random = seeded(seed)
+    const counts = { started: 0, plain: 0 }
+    const root = join(makeTree(t), 'root')
+    for (let number = 0; number < count; number++) {
+      rmSync(root, { recursive: true, force: true })
+      startBoot(root)
+      writeTree(root, MACHINE)
+      const made: string[] = []
+      for (let left = random.number(5); left > 0; left--)
+        made.push(
+          ...add(root, (PIECES[random.pick(Object.keys(PIECES))] as (random: Random) => Tree)(random)),
+        )
+      const environment = { HOSTEXT_ROOT: root }
+      const { status } = spawnSync('dash', [STUB, ...outputs(root)], {
+        env: { PATH: process.env.PATH, ...environment },
+        stdio: 'ignore',
+        timeout: 60_000,
+      })
+      if (status !== 0) t.fail(`status ${status}: ${made.join('\n')}`)
+      if (existsSync(join(root, 'started'))) {
+        counts.started++
+        continue
+      }
+      counts.plain++
+      const said = readFileSync(join(root, 'run/hostext.decision'), 'utf8')
+      rmSync(join(root, 'run/hostext.decision'))
+      const { decision } = readAndDecide({ prefix: root }, environment, true)
+      const wanted =
+        'plain' in decision ? `plain root: ${decision.plain}` : JSON.stringify(decision).slice(0, 300)
+      if (decision.messages.length > 0 || essence(said, made) !== essence(wanted, made))
+        t.same([said.trim()], [...decision.messages.map(({ text }) => text), wanted], made.join('\n'))
+    }
+    t.comment(JSON.stringify(counts))
+    t.equal(counts.started + counts.plain, count)
+    // Both happen often, or this would show nothing.
+    if (seed === FIXED_SEED) t.ok(Math.min(counts.started, counts.plain) > count / 8, JSON.stringify(counts))
+  })
