@@ -186,11 +186,7 @@ const PIECES: Record<string, (random: Random) => Tree> = {
     ]),
   }),
   'a setting of containerd': (random) => ({
-    '/etc/containerd/config.toml': random.pick([
-      'root = "/data/c"\n',
-      'root = "c"\n',
-      'version = 3\n',
-    ]),
+    '/etc/containerd/config.toml': random.pick(['root = "/data/c"\n', 'root = "c"\n', 'version = 3\n']),
   }),
   'a line of fstab': (random) => ({
     '/etc/fstab': `# x\nLABEL=d ${random.pick([near(random), '/boot', 'none'])} ext4 defaults\n`,
@@ -198,7 +194,7 @@ const PIECES: Record<string, (random: Random) => Tree> = {
   'a mount unit': (random) => ({
     [`${random.pick(UNIT_DIRECTORIES)}/${unitName(near(random))}.mount`]: '[Mount]\n',
   }),
-  'a link': (random) => ({ [near(random)]: '-> /data/elsewhere' }),
+  'a link': (random) => ({ [near(random)]: '-> /elsewhere' }),
   'an empty directory': (random) => ({ [`${random.pick(['/var', '/home', '/srv', near(random)])}/`]: '' }),
   'another engine': (random) => ({ [`${random.pick(OTHERS).path}/x`]: '' }),
   'an engine of a user': (random) => ({ [`/home/u/${random.pick(ROOTLESS).path}/x`]: '' }),
