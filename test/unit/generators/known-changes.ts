@@ -3,6 +3,7 @@ import {
   chmodSync,
   chownSync,
   cpSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -274,7 +275,11 @@ async function changed(t: Test, name: string, seed: number, count: number): Prom
     if (what === undefined) continue
     made.push(`${kind}: ${what}`)
     number++
-    if (!replays(root)) {
+    const hasReplayed = replays(root)
+    const isThere = existsSync(join(root, 'usr/lib/hostext/node'))
+    // What is gone may have been the runtime.
+    if (!isThere) t.match(readFileSync(join(root, 'run/hostext.decision'), 'utf8'), 'node is missing')
+    if (!hasReplayed || !isThere) {
       counts.decided++
       // Nothing more is learned from it.
       made.length = IN_A_ROW
