@@ -203,6 +203,38 @@ const PIECES: Record<string, (random: Random) => Tree> = {
   'what nobody looks at': (random) => ({
     [random.pick(['/var/log/x', '/home/u/x', '/srv/x', '/mnt/usb/x'])]: '',
   }),
+  'words of the kernel command line': (random) => ({
+    '/proc/cmdline': `ro ${Array.from({ length: 1 + random.number(3) }, () =>
+      random.pick([
+        'balena.nohostext',
+        'balena.nohostext=0',
+        'mobynit.no_overlays',
+        'hostext.skip=a',
+        'emergency',
+        'rescue',
+        'single',
+        '1',
+        's',
+        '-b',
+        '3',
+        '5',
+        '"emergency"',
+        'a="x emergency"',
+        'systemd.unit=rescue.target',
+        'systemd.unit="rescue.target"',
+        'systemd.mount-extra=LABEL=d:/data:ext4',
+        'systemd.volatile=yes',
+        'systemd.run=true',
+        'init=/bin/sh',
+        '--',
+        'rd.systemd.unit=x',
+        'systemd.mask=docker.service',
+        'root=/dev/mapper/x',
+        'roothash=00',
+        'quiet',
+      ]),
+    ).join(' ')}\n`,
+  }),
   'in a container': (random) => ({
     '/run/systemd/container': 'systemd-nspawn\n',
     '/run/hostext.conf.d/c.conf': random.pick(['', '[Boot]\nContainer=yes\n']),
@@ -222,13 +254,17 @@ function add(root: string, files: Tree): string[] {
   })
 }
 
-/** Without the order of what was looked at. Where DataRoot= is set, the stub looks at more than that. */
+/**
+ * Without the order of what was looked at. Where DataRoot= is set, the stub looks at more than that; of several
+ * reasons in the kernel command line each names one.
+ */
 function essence(line: string, made: readonly string[]): string {
   const words = line.trim().split(/[ ,;]+/)
-  const isSet = made.some((file) => file.includes('DataRoot'))
-  return (isSet ? words.slice(0, 'plain root: no container is a host extension:'.split(' ').length) : words)
-    .sort()
-    .join(' ')
+  const counting = made.some((file) => file.startsWith('/proc/cmdline'))
+    ? 'plain root:'
+    : 'plain root: no container is a host extension:'
+  const isSet = made.some((file) => /DataRoot|^\/proc\/cmdline/.test(file))
+  return (isSet ? words.slice(0, counting.split(' ').length) : words).sort().join(' ')
 }
 
 for (const [seed, count] of [
@@ -263,6 +299,8 @@ for (const [seed, count] of [
       const said = readFileSync(join(root, 'run/hostext.decision'), 'utf8')
       rmSync(join(root, 'run/hostext.decision'))
       const { decision } = readAndDecide({ prefix: root }, environment, true)
+      // Turned off is turned off, whatever there is to say.
+      if ('plain' in decision && said.endsWith(' on the kernel command line\n')) continue
       const wanted =
         'plain' in decision ? `plain root: ${decision.plain}` : JSON.stringify(decision).slice(0, 300)
       if (decision.messages.length > 0 || essence(said, made) !== essence(wanted, made))
