@@ -44,6 +44,8 @@ export function findUnfitPodman(root: Root, graphroot: string): string | undefin
  * Reads the containers below `graphroot`. `others`: more stores in which images are searched (`imagestore`,
  * `additionalimagestores`). `digest`: if it is given, the texts of images must have their digests;
  * otherwise only their sizes are compared. (Loading node:crypto takes longer than everything else here.)
+ * `asks`: by its labels, whether somebody asks if a container was started. Of any other this is not looked
+ * at: a machine may have thousands. It counts as never started then.
  *
  * A container that cannot be read comes back as unreadable, and the others are still read. Throws an Error
  * that names the file if the list of containers cannot be read, or is too long.
@@ -53,6 +55,7 @@ export function readPodman(
   graphroot: string,
   others: readonly string[],
   digest?: Digest,
+  asks: (labels: Container['labels']) => boolean = () => true,
 ): Engine {
   const home = openStore(root, graphroot, false)
   const stores: [typeof home, ...(typeof home)[]] = [
@@ -66,7 +69,7 @@ export function readPodman(
   const unreadable: UnreadableContainer[] = []
   for (const entry of readLists(root, graphroot)) {
     try {
-      const found = readContainer(root, graphroot, entry, imageOf)
+      const found = readContainer(root, graphroot, entry, imageOf, asks)
       const { id } = found.container
       if (read.has(id)) throw new Error('it is listed twice')
       read.set(id, found)
@@ -124,6 +127,7 @@ function readContainer(
   graphroot: string,
   { source, isVolatile, record }: Entry,
   imageOf: (id: string) => PodmanImage,
+  asks: (labels: Container['labels']) => boolean,
 ): Read {
   const { id, names = [], image = '', layer, metadata = '', flags } = record
   if (!isStoreId(id)) throw new Error('id is not a container ID')
@@ -156,7 +160,7 @@ function readContainer(
   if ((about['image-id'] ?? '') !== image) throw new Error('image is not the one in its metadata')
   // One with `--rootfs` has none.
   if (image !== '') container.labels = imageOf(image).labels
-  if (wasStarted(root, `${graphroot}/${CONTAINERS}/${id}`)) container.start = 'done'
+  if (asks(container.labels) && wasStarted(root, `${graphroot}/${CONTAINERS}/${id}`)) container.start = 'done'
   return read
 }
 

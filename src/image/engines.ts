@@ -1,11 +1,12 @@
 import { findUnfitDocker, isDocker, readDocker } from '../engine/docker.js'
-import type { Engine } from '../engine/engine.js'
+import type { Container, Engine } from '../engine/engine.js'
 import { type DataRoots, type Place, PODMAN } from '../engine/places.js'
 import { findUnfitPodman, isPodman, readPodman } from '../engine/podman.js'
 import type { Root } from '../machine/files.js'
 import { printable } from '../text/printable.js'
 import { type Found, readExtensions } from './extensions.js'
 import type { Look } from './image.js'
+import { readRank } from './labels.js'
 
 /** What was found at one place. */
 export type EngineFacts = Omit<Found, 'dataRoot'> & {
@@ -39,7 +40,7 @@ export function readEngines(
     try {
       const problem = dataRoots.exposed[place.path] ?? kind.findUnfit(root, place.path)
       if (problem) throw new Error(problem)
-      const engine = kind.read(root, place, dataRoots)
+      const engine = kind.read(root, place, dataRoots, (labels) => readRank(labels) !== undefined)
       const found = readExtensions(root, engine, look)
       return [{ ...facts, homes: engine.homes, ...found, dataRoot: found.dataRoot ?? place.path }]
     } catch (error) {
@@ -76,20 +77,23 @@ const ENGINES: {
   name?: string
   is: (root: Root, path: string) => boolean
   findUnfit: (root: Root, path: string) => string | undefined
-  read: (root: Root, place: Place, dataRoots: DataRoots) => Engine
+  /** `asks`: {@link readPodman}. */
+  read: (
+    root: Root,
+    place: Place,
+    dataRoots: DataRoots,
+    asks?: (labels: Container['labels']) => boolean,
+  ) => Engine
 }[] = [
   { is: isDocker, findUnfit: findUnfitDocker, read: readDocker },
   {
     name: PODMAN,
     is: isPodman,
     findUnfit: findUnfitPodman,
-    read(root, { path }, { images, podmanProblem }) {
+    read(root, { path }, { images, podmanProblem }, asks) {
       if (podmanProblem !== undefined) throw new Error(podmanProblem)
-      return readPodman(
-        root,
-        path,
-        images.map((store) => store.path),
-      )
+      const others = images.map((store) => store.path)
+      return readPodman(root, path, others, undefined, asks)
     },
   },
 ]

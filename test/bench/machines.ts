@@ -151,20 +151,15 @@ export function addOrdinary(root: string, count: number): void {
 /** The same for Podman: all containers are in one file, in no particular order. */
 export function addOrdinaryToPodman(root: string, count: number): void {
   const file = join(root, 'var/lib/containers/storage/overlay-containers/containers.json')
-  const containers = JSON.parse(readFileSync(file, 'utf8')) as {
-    id: string
-    names?: string[]
-    image: string
-  }[]
-  const [like] = containers
-  if (!like) throw new Error(`${file}: no container`)
-  for (let index = 0; index < count; index++)
-    containers.push({
-      ...like,
-      id: index.toString(16).padStart(64, 'b'),
-      names: [`ordinary-${index}`],
-      image: index.toString(16).padStart(64, 'a'),
-    })
+  const containers = JSON.parse(readFileSync(file, 'utf8')) as { id: string; names?: string[] }[]
+  // Its image has no label.
+  const like = containers.find(({ names }) => names?.includes('plain'))
+  if (!like) throw new Error(`${file}: no container that is no extension`)
+  for (let index = 0; index < count; index++) {
+    const id = index.toString(16).padStart(64, 'b')
+    containers.push({ ...like, id, names: [`ordinary-${index}`] })
+    cpSync(join(dirname(file), like.id), join(dirname(file), id), { recursive: true })
+  }
   writeFileSync(file, JSON.stringify(containers))
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Container } from '../../../src/engine/engine.js'
 import { findUnfitPodman, isPodman, readPodman } from '../../../src/engine/podman.js'
+import { seeNothing } from '../../../src/machine/seen.js'
 import { copyPodman, GRAPHROOT, IMAGES } from '../../support/podman.js'
 import { makeTree } from '../../support/tree.js'
 
@@ -71,6 +72,30 @@ t.test('what a real Podman wrote', async (t) => {
   )
   t.equal(hostConfig(app).runtime, undefined)
   t.equal(podman.find('once').source, `${GRAPHROOT}/overlay-containers/volatile-containers.json`)
+})
+
+t.test('of containers that nobody asks for no file is looked at', async (t) => {
+  const podman = copyPodman(t)
+  const directory = (name: string) => `${GRAPHROOT}/overlay-containers/${podman.record(name).id}`
+  for (const name of ['plain', 'running'])
+    rmSync(join(podman.root.prefix, directory(name)), { recursive: true })
+  const seen = seeNothing()
+  const { containers } = readPodman({ ...podman.root, seen }, GRAPHROOT, [IMAGES], undefined, (labels) =>
+    labels.has(FEATURE),
+  )
+  t.ok(containers.some((container) => 'name' in container && container.name === 'plain'))
+  t.match(
+    containers.filter((container) => 'problem' in container),
+    [{ problem: `${directory('running')}: no such directory` }],
+    'a flagged one may have been started',
+  )
+  const paths = [...Object.values(seen)].flatMap((kind) =>
+    kind instanceof Map ? [...kind.keys()] : [...kind],
+  )
+  const isSeen = (name: string) => paths.some((path) => `${path}`.includes(directory(name)))
+  t.ok(isSeen('running') && isSeen('app'))
+  t.notOk(isSeen('plain'), 'so a known boot does not look at it, either')
+  t.notOk(isSeen('labelled'))
 })
 
 t.test('no Podman', async (t) => {
