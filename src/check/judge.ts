@@ -26,11 +26,11 @@ const [IMAGE, TREE] = ['/image', '/tree']
 
 /**
  * Says what an image would be as an extension: what becomes of its files, by the rules that prepare it
- * (image/fill.ts) and that a boot stacks it by, and what its author should know about it. Throws an Error if
- * it could not be prepared.
+ * (image/fill.ts) and that a boot stacks it by, and what its author should know about it. Of one that could
+ * not be prepared nothing else is known.
  */
 export function judgeImage(subject: Subject, compared: Compared): CheckDocument {
-  const { root, host, name } = compared
+  const { root, host } = compared
   const findings = new Findings()
   const rank = subject.labels ? checkLabels(subject.labels, findings) : undefined
   if (!subject.labels) {
@@ -53,7 +53,14 @@ export function judgeImage(subject: Subject, compared: Compared): CheckDocument 
   const top = newDirectory()
   top.children?.set('image', subject.top).set('tree', newDirectory())
   const files = inMemory(top)
-  const filled = fill(files, compared, subject)
+  let filled: Filled
+  try {
+    filled = fill(files, compared, subject)
+  } catch (error) {
+    const why = `it cannot be prepared, so it would be left out: ${(error as Error).message}`
+    findings.add('error', 'files', 'left-out', undefined, why)
+    return documentOf(subject, compared, size, findings, NOTHING)
+  }
   const tree = findNode(top, TREE) as Node
   const system = systemOf(files, IMAGE)
   checkMachine({ subject, labels, files, compared, filled, system }, findings)
@@ -79,23 +86,48 @@ export function judgeImage(subject: Subject, compared: Compared): CheckDocument 
       'file capabilities were not looked at: there is no getcap(8) here',
     )
 
+  return documentOf(subject, compared, size, findings, {
+    ...{ system, users, groups, state, units, modules, privileges },
+    ...{ position: rank ? (isAbove ? 'above' : 'below') : null, facts: filled.facts },
+  })
+}
+
+/** What is found out about an image once it is prepared. Unchecked text. */
+type Judged = Pick<
+  CheckDocument,
+  'position' | 'users' | 'groups' | 'state' | 'units' | 'modules' | 'privileges'
+> & {
+  system: string | undefined
+  facts: Pick<Filled['facts'], 'files' | 'directories' | 'bytes' | 'copied'>
+}
+
+const NOTHING: Judged = {
+  ...{ system: undefined, position: null, facts: { files: 0, directories: 0, bytes: 0, copied: 0 } },
+  ...{ users: [], groups: [], state: [], units: [], modules: [], privileges: [] },
+}
+
+function documentOf(
+  { format, name, layers, architecture, labels }: Subject,
+  compared: Compared,
+  image: CheckDocument['size']['image'],
+  findings: Findings,
+  { system, position, facts, users, groups, state, units, modules, privileges }: Judged,
+): CheckDocument {
   const all = findings.sorted()
-  const { files: count, directories, bytes, copied } = filled.facts
+  const { files, directories, bytes, copied } = facts
   return {
     subject: {
-      format: subject.format,
-      name: printable(subject.name, 200),
-      layers: subject.layers,
-      architecture: subject.architecture === undefined ? null : printable(subject.architecture, 40),
+      ...{ format, name: printable(name, 200), layers },
+      architecture: architecture === undefined ? null : printable(architecture, 40),
       system: system === undefined ? null : printable(system || 'a system without a name', 80),
     },
-    root: name === undefined ? null : { name },
-    position: rank ? (isAbove ? 'above' : 'below') : null,
+    root: compared.name === undefined ? null : { name: compared.name },
+    position,
     labels:
-      subject.labels === undefined
+      labels === undefined
         ? null
         : Object.fromEntries([...labels].map(([label, value]) => [printable(label), printable(value)])),
-    size: { image: size, tree: { files: count, directories, bytes, copied } },
+    size: { image, tree: { files, directories, bytes, copied } },
     findings: all.map(({ level, group, code, path, text }) => ({
       ...{ level, group, code, text },
       path: path === undefined ? null : printable(path, 1000),
@@ -113,7 +145,7 @@ export function judgeImage(subject: Subject, compared: Compared): CheckDocument 
     modules,
     privileges: privileges.map((program) => ({ ...program, path: printable(program.path, 1000) })),
     summary: countLevels(all),
-  } as CheckDocument
+  }
 }
 
 /** Somebody may have meant the image that is made here, or has copied more into it than belongs there. */

@@ -9,6 +9,7 @@ import type { Subject } from '../../../src/check/subject.js'
 import { makeBase } from '../../../src/image/kept.js'
 import { findEssentialLibraries } from '../../../src/image/libraries.js'
 import { makePending } from '../../../src/image/prepare.js'
+import { noteOf } from '../../support/check.js'
 import { HOST } from '../../support/data-root.js'
 import { STATE, sh } from '../../support/image.js'
 import { cannotMount } from '../../support/private.js'
@@ -48,13 +49,6 @@ const lines = ({ findings }: CheckDocument, code = ''): string[] =>
   findings
     .filter((finding) => finding.code.startsWith(code))
     .map(({ level, path, text }) => `${level}: ${path === null ? '' : `${path}: `}${text}`)
-
-/** The note that a finding of the group "files" is, as `hostext status` prints it. */
-const noteOf = ({ code, path, text }: CheckDocument['findings'][number]): string => {
-  if (code === 'as-in-the-root') return `${path}: ${text}`
-  if (code === 'moved') return `moved: ${path} ${text.replace('moved ', '')}`
-  return path === null ? text : text.replace(/^(dropped|not taken): /, `$1: ${path}: `)
-}
 
 t.test(
   'the notes, the sizes and the state are those that a preparation finds',
@@ -183,6 +177,17 @@ t.test('nothing in it, no labels, and a container that was started', async (t) =
   t.match(lines(judge(t, 'touch x', noRoot(), { unmeant: 'it has been started' })), [
     'warning: this container is not an extension: it has been started',
   ])
+})
+
+t.test('an image that cannot be prepared is left out', async (t) => {
+  const document = judge(
+    t,
+    'mkdir -p usr/lib var/lib/app; echo s >var/lib/app/s; ln -s /x usr/lib/tmpfiles.d',
+  )
+  t.same(lines(document, 'left-out'), [
+    'error: it cannot be prepared, so it would be left out: it has a symbolic link at /usr/lib/tmpfiles.d',
+  ])
+  t.match(document, { position: null, size: { image: { files: 2 }, tree: { files: 0 } } })
 })
 
 t.test('a recipe of an image among its files', async (t) => {
