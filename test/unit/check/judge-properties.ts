@@ -73,7 +73,7 @@ function place(random: Random): string {
   return random.number(4) === 0 ? directory : `${directory}/${random.pick(NAMES)}`
 }
 
-/** One thing that a step of a build does, or whoever made the root; it fails where something is in its way. */
+/** One thing that a build does, or whoever made the root; it fails where something is in its way. */
 function change(random: Random): string {
   const path = `'${place(random)}'`
   const owner = random.pick(['0:0', '100:100', '1000:1000'])

@@ -255,7 +255,7 @@ const HARMLESS = [
   'the time of a file',
 ]
 
-/** What is in /run. Of several words on the kernel command line that end in a plain root each side names one. */
+/** What is in /run. Of several words of the command line that end in a plain root each side names one. */
 function entries(root: string): Record<string, string> {
   const entries = runEntries(root)
   const decision = entries['hostext.decision'] ?? ''

@@ -9,8 +9,8 @@ import { FIXED_SEED, type Random, ROTATING_SEED, seeded } from '../../support/se
 import { makeTree, type Tree, writeTree } from '../../support/tree.js'
 
 /**
- * The stub searches by cheap means; the program reads everything. Machines made at random: where the stub says
- * that there is nothing to do, the program says so, too, in the same words, and nothing else.
+ * The stub searches by cheap means; the program reads everything. Machines made at random: where the stub
+ * says that there is nothing to do, the program says so, too, in the same words, and nothing else.
  */
 
 const MACHINE: Tree = {
@@ -24,8 +24,8 @@ const MACHINE: Tree = {
 }
 
 /**
- * Without the order of what was looked at. Where DataRoot= is set, the stub looks at more than that; of several
- * reasons in the kernel command line each names one.
+ * Without the order of what was looked at. Where DataRoot= is set, the stub looks at more than that; of
+ * several reasons in the kernel command line each names one.
  */
 function essence(line: string, made: readonly string[]): string {
   const words = line.trim().split(/[ ,;]+/)
