@@ -107,7 +107,8 @@ step() {
 	esac
 }
 report step step
-report prepared sh -c 'for try in $(seq 100); do hostext plan | grep -q "not prepared" || break; sleep 0.5; done; hostext plan'
+# What the storage of a new Podman is until hostext has shut it, too.
+report prepared sh -c 'for try in $(seq 100); do hostext plan | grep -qE "not prepared|can enter it" || break; sleep 0.5; done; hostext plan'
 `
 
 function addTools(root: string): void {
