@@ -235,12 +235,16 @@ report after sh -c 'findmnt -rno SOURCE,OPTIONS /; find /run/systemd/generator* 
         script: `
 report root findmnt -no SOURCE,FSTYPE,OPTIONS /
 report layers systemctl list-units --plain --no-legend 'run-hostext-*.mount'
+report decision cat /run/hostext.decision
+report generated sh -c 'ls /run/systemd/generator; journalctl -b --no-pager -t systemd -t hostext-generator | grep -i generator'
 report var sh -c 'echo x > /var/lib/test'
 report data sh -c 'echo x > /var/lib/docker/test'
 `,
       },
       check(t, outcome) {
         t.match(reported(outcome, 'root'), /^hostext +overlay +ro,/)
+        t.notMatch(reported(outcome, 'decision'), /^error/m)
+        t.match(reported(outcome, 'generated'), /^run-hostext-0\.mount$/m, 'the second pass has its units')
         t.equal(
           reported(outcome, 'layers').match(/loaded active mounted/g)?.length,
           4,
