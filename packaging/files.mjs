@@ -47,7 +47,8 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
     ...bundles.map((name) => ({ from: at(`dist/${name}`), to: `${LIB}/${name}`, mode: 0o755 })),
     { from: at('dist/licenses.txt'), to: `${LIB}/licenses.txt`, mode: 0o644, kind: 'licence' },
     { from: at('LICENSE'), to: `${LIB}/LICENSE`, mode: 0o644, kind: 'licence' },
-    { from: at('generators/hostext.conf'), to: `${LIB}/hostext.conf`, mode: 0o644 },
+    // Not under the name that is read: it is all comments, which each boot would read byte by byte.
+    { from: at('generators/hostext.conf'), to: `${LIB}/hostext.conf.example`, mode: 0o644 },
     ...steps
       .filter((name) => !isUnit(name))
       .map((name) => ({

@@ -1,3 +1,4 @@
+import { installFiles } from '../support/installed.js'
 import {
   addOrdinary,
   addOrdinaryToPodman,
@@ -23,7 +24,7 @@ export function nothing(): Comparison[] {
     ...views(root, runs),
   })
   return [
-    compare('nothing', stub('the stub, no engine', machine('none', 0)), TRUE, { pairs: 21, bound: 1.4 }),
+    compare('nothing', stub('the stub, no engine', machineWith('none', 0)), TRUE, { pairs: 21, bound: 1.4 }),
     compare('nothing', stub('the stub, 5 ordinary containers', machineWith('five', 5)), TRUE, { pairs: 21 }),
     compare('nothing', stub('the stub, 2,000 ordinary containers', machineWith('many', 2000), 2), TRUE, {
       pairs: 5,
@@ -33,6 +34,7 @@ export function nothing(): Comparison[] {
 
 function machineWith(name: string, count: number): string {
   const root = machine(name, 0)
+  installFiles(root)
   addOrdinary(root, count)
   return root
 }

@@ -50,18 +50,28 @@ export function startBoot(root: string): void {
 
 export type Boot = { started: boolean; run: Tree; stderr: string }
 
-/** Runs the stub. Returns whether it starts the runtime. */
-function run(root: string): boolean {
-  startBoot(root)
-  spawnSync('dash', [STUB, ...outputs(root)], {
-    env: { PATH: '/usr/sbin:/usr/bin', HOSTEXT_ROOT: root, SYSTEMD_EXEC_PID: 'none' },
-    stdio: 'ignore',
+/** Runs the stub, where {@link startBoot} has been. Throws an Error if it fails, which it never does. */
+export function runStub(
+  root: string,
+  shell: readonly string[] = ['dash'],
+  environment: Tree = {},
+): Pick<Boot, 'started' | 'stderr'> {
+  const { stderr, status } = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...environment },
     timeout: 60_000,
   })
+  if (status !== 0) throw new Error(`status ${status}: ${stderr}`)
   const trace = join(root, 'started')
   const started = existsSync(trace)
   if (started) rmSync(trace)
-  return started
+  return { started, stderr }
+}
+
+/** Runs the stub in a boot. Returns whether it starts the runtime. */
+function run(root: string): boolean {
+  startBoot(root)
+  return runStub(root).started
 }
 
 /** Whether a boot starts the runtime. Otherwise it has to decide as before. */
@@ -104,19 +114,7 @@ export function boot(
 ): Boot {
   startBoot(root)
   writeTree(root, files)
-  const { stderr, status } = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
-    encoding: 'utf8',
-    env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...environment },
-    timeout: 60_000,
-  })
-  if (status !== 0) throw new Error(`status ${status}: ${stderr}`)
-  let started = true
-  try {
-    rmSync(join(root, 'started'))
-  } catch {
-    started = false
-  }
-  return { started, run: readTree(join(root, 'run')), stderr }
+  return { ...runStub(root, shell, environment), run: readTree(join(root, 'run')) }
 }
 
 /** What the stub and the program note for each other, and how the second pass finds what is replayed. */

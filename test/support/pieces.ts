@@ -6,7 +6,8 @@ import { GRAPHROOT } from '../../src/engine/storage-conf.js'
 import { OTHERS, ROOTLESS } from '../../src/engine/unread.js'
 import { FEATURE_LABELS } from '../../src/image/labels.js'
 import { DROP_IN_DIRECTORIES, MAIN_FILES } from '../../src/machine/configuration.js'
-import * as unitFiles from '../../src/machine/unit-files.js'
+import { UNIT_DIRECTORIES } from '../../src/machine/unit-files.js'
+import { unitName } from '../../src/text/unit-syntax.js'
 import type { Random } from './seeded.js'
 import { type Tree, writeTree } from './tree.js'
 
@@ -23,17 +24,14 @@ const PLACES = [
   '/run/e',
 ]
 
-/** Nobody keeps units of engines in the others: systemd.unit(5). */
-const UNIT_DIRECTORIES = unitFiles.UNIT_DIRECTORIES.filter((path) => !/control|transient/.test(path))
+/** Nobody keeps a unit in the others for a while: systemd.unit(5). */
+export const LASTING_UNIT_DIRECTORIES = UNIT_DIRECTORIES.filter((path) => !/control|transient/.test(path))
 
 /** A place, or a directory above it. */
 function near(random: Random): string {
   const parts = random.pick(PLACES).split('/')
   return parts.slice(0, 2 + random.number(parts.length - 1)).join('/')
 }
-
-/** systemd.unit(5), "String Escaping for Inclusion in Unit Names". */
-const unitName = (path: string): string => path.slice(1).replaceAll('-', '\\x2d').replaceAll('/', '-')
 
 const hex = (random: Random): string =>
   Array.from({ length: 64 }, () => random.number(16).toString(16)).join('')
@@ -79,7 +77,7 @@ function setting(random: Random): Tree {
   const spelling = random.pick(['', '', '', '', '', '/', '//', '/.', '/x/..', '\r', ' '])
   const place = random.number(15) === 0 ? 'data/docker' : `${random.pick(PLACES)}${spelling}`
   const daemon = random.pick(DAEMONS)
-  const unit = `${random.pick(UNIT_DIRECTORIES)}/${random.pick(daemon.units)}`
+  const unit = `${random.pick(LASTING_UNIT_DIRECTORIES)}/${random.pick(daemon.units)}`
   const start = (words: string) => `[Service]\nExecStart=/usr/bin/dockerd ${words}\n`
   return random.pick<() => Tree>([
     () => ({ [random.pick(MAIN_FILES)]: `[Engine]\nDataRoot=${place}\n` }),
@@ -178,7 +176,7 @@ export const PIECES: Record<string, (random: Random) => Tree> = {
     '/etc/fstab': `# x\nLABEL=d ${random.pick([near(random), '/boot', 'none'])} ext4 defaults\n`,
   }),
   'a mount unit': (random) => ({
-    [`${random.pick(UNIT_DIRECTORIES)}/${unitName(near(random))}.mount`]: '[Mount]\n',
+    [`${random.pick(LASTING_UNIT_DIRECTORIES)}/${unitName(near(random), 'mount')}`]: '[Mount]\n',
   }),
   'a link': (random) => ({ [near(random)]: '-> /elsewhere' }),
   'an empty directory': (random) => ({ [`${random.pick(['/var', '/home', '/srv', near(random)])}/`]: '' }),

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { installFiles } from '../../support/installed.js'
 import { keep, outputs, STUB, startBoot } from '../../support/known.js'
 import { makeTree } from '../../support/tree.js'
 
@@ -49,6 +50,7 @@ t.test('a known boot', { skip: cannotCount }, async (t) => {
 
 t.test('nothing to do', { skip: cannotCount }, async (t) => {
   const root = makeTree(t, { 'proc/cmdline': 'ro quiet\n' })
+  installFiles(root)
   startBoot(root)
   const programs = count(root)
   t.comment(JSON.stringify(programs))
@@ -65,6 +67,7 @@ t.test('nothing to do, with five containers of Docker', { skip: cannotCount }, a
     config,
   ])
   const root = makeTree(t, { 'proc/cmdline': 'ro quiet\n', ...Object.fromEntries(files) })
+  installFiles(root)
   startBoot(root)
   const programs = count(root)
   t.comment(JSON.stringify(programs))

@@ -9,10 +9,10 @@ import { CLASS_LABEL, FEATURE_LABELS } from '../../../src/image/labels.js'
 import { DEFAULTS, DROP_IN_DIRECTORIES, MAIN_FILES, SETTINGS } from '../../../src/machine/configuration.js'
 import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
 import * as runDirectory from '../../../src/machine/run-directory.js'
-import { UNIT_DIRECTORIES } from '../../../src/machine/unit-files.js'
 import { LONGEST_PREPARATION } from '../../../src/units/collect.js'
 import { RUNTIME_FLAGS } from '../../../src/units/trial.js'
 import { GENERATORS, PROJECT, STEPS } from '../../support/paths.js'
+import { LASTING_UNIT_DIRECTORIES } from '../../support/pieces.js'
 
 /** What the stub and the bundle both know is the same in both. */
 const stub = readFileSync(join(GENERATORS, 'hostext-generator'), 'utf8')
@@ -22,16 +22,13 @@ const words = (expression: RegExp): string[] =>
 t.test('where an engine may have its data', async (t) => {
   t.same(words(/^usual='(.*)'$/m), DEFAULT_DATA_ROOTS)
   t.same(
-    words(/for directory in (\/etc\/docker [^;]*);/).map((directory) => `${directory}/daemon.json`),
+    words(/^\tdaemons='(.*)'$/m).map((directory) => `${directory}/daemon.json`),
     DAEMONS.map(({ config }) => config),
   )
-  const services = [...stub.matchAll(/for name in (docker [^;]*);/g)]
-  t.equal(services.length, 2, 'whether there is one, and its files')
-  for (const [, names] of services)
-    t.same(
-      names?.split(' ').map((name) => `${name}.service`),
-      DAEMONS.flatMap(({ units }) => units),
-    )
+  t.same(
+    words(/ engines='(.*)'$/m).map((name) => `${name}.service`),
+    DAEMONS.flatMap(({ units }) => units),
+  )
   const found = readFileSync(join(STEPS, 'hostext-prepare.path'), 'utf8').matchAll(/^PathChanged=(.*)$/gm)
   t.same(
     [...found].map(([, path]) => path),
@@ -78,7 +75,7 @@ t.test('what is not read', async (t) => {
 
 t.test('where the configuration is', async (t) => {
   const [, places = '', file, directory] =
-    /for place in ([^;]*); do\n\t+file=\$root\$place(\S+)\n(?:.*\n){0,2}?.*"\$file(\.d)"\/\*\.conf/.exec(
+    /for place in ([^;]*); do\n\t+file=\$root\$place(\S+)\n(?:.*\n){0,3}?.*"\$file(\.d)"\/\*\.conf/.exec(
       stub,
     ) ?? []
   const files = places.split(' ').map((place) => `${place}${file}`)
@@ -102,11 +99,7 @@ t.test('the settings that cannot be a mistake', async (t) => {
 })
 
 t.test('where mount units are', async (t) => {
-  t.same(
-    words(/for directory in (\/etc\/systemd\/system [^;]*)/),
-    // Nobody keeps one in those for a while: systemd.unit(5).
-    UNIT_DIRECTORIES.filter((path) => !/control|transient/.test(path)),
-  )
+  t.same(words(/for directory in (\/etc\/systemd\/system [^;]*)/), LASTING_UNIT_DIRECTORIES)
 })
 
 t.test('the labels', async (t) => {

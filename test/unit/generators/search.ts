@@ -1,9 +1,8 @@
-import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readAndDecide } from '../../../src/read.js'
-import { outputs, STUB, startBoot } from '../../support/known.js'
+import { runStub, startBoot } from '../../support/known.js'
 import { addPiece, PIECES } from '../../support/pieces.js'
 import { FIXED_SEED, type Random, ROTATING_SEED, seeded } from '../../support/seeded.js'
 import { makeTree, type Tree, writeTree } from '../../support/tree.js'
@@ -53,21 +52,14 @@ for (const [seed, count] of [
         made.push(
           ...addPiece(root, (PIECES[random.pick(Object.keys(PIECES))] as (random: Random) => Tree)(random)),
         )
-      const environment = { HOSTEXT_ROOT: root }
-      const { status } = spawnSync('dash', [STUB, ...outputs(root)], {
-        env: { PATH: process.env.PATH, ...environment },
-        stdio: 'ignore',
-        timeout: 60_000,
-      })
-      if (status !== 0) t.fail(`status ${status}: ${made.join('\n')}`)
-      if (existsSync(join(root, 'started'))) {
+      if (runStub(root).started) {
         counts.started++
         continue
       }
       counts.plain++
       const said = readFileSync(join(root, 'run/hostext.decision'), 'utf8')
       rmSync(join(root, 'run/hostext.decision'))
-      const { decision } = readAndDecide({ prefix: root }, environment, true)
+      const { decision } = readAndDecide({ prefix: root }, { HOSTEXT_ROOT: root }, true)
       // Turned off is turned off, whatever there is to say.
       if ('plain' in decision && said.endsWith(' on the kernel command line\n')) continue
       const wanted =
