@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { assemble } from './assemble.js'
 import { bootAll, checkEnd, wordsOf } from './boots.js'
 import { ownCgroup } from './cgroup.js'
-import { CUT_PERIOD, cutter } from './cut.js'
 import { type Boot, type BootOptions, type Machine, type Outcome, parseReports } from './machine.js'
 import { type Ran, type RunOptions, run } from './process.js'
 
@@ -57,20 +56,14 @@ export async function withContainer<Result>(
       const commandLine = wordsOf(machine, options, [], ++number)
       const network = machine.ownNetwork ? ['--private-network'] : []
       const words = ['-q', '--register=no', '--keep-unit', ...network, '-D', tree, '-b', ...commandLine]
-      const isTime = options.cut && cutter(options.cut)
-      let isCut = false
+      const { cut } = options
       const ran = await runApart(['env', ...ENVIRONMENT, 'systemd-nspawn', ...words], {
         limit: options.limit ?? limit,
-        ...(options.cut && { period: CUT_PERIOD }),
-        watch({ console, kill }) {
-          if (isCut || !isTime?.(console, Date.now())) return
-          isCut = true
-          kill()
-        },
+        ...(cut && { cut, output: `${tree}.console` }),
       })
       const reports = parseReports(ran.console)
       // The exit status of nspawn if the container asks for a reboot and nspawn is told not to do it.
-      const end = isCut ? 'cut' : ran.code === 133 ? 'reboot' : 'poweroff'
+      const end = ran.isCut ? 'cut' : ran.code === 133 ? 'reboot' : 'poweroff'
       checkEnd(options, { reports, end }, ran, `the container (boot ${number})`)
       const { console, seconds, processor } = ran
       return { reports, console, seconds, processor, end, clean: undefined, marks: new Map() }
@@ -78,6 +71,7 @@ export async function withContainer<Result>(
   } finally {
     // Processes of a killed container may still write.
     rmSync(tree, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 })
+    rmSync(`${tree}.console`, { force: true })
   }
 }
 
