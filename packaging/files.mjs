@@ -57,6 +57,7 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
         mode: name.endsWith('.sh') ? 0o644 : 0o755,
       })),
     { from: at('generators/packages/refuse'), to: `${LIB}/refuse`, mode: 0o755 },
+    { from: at('generators/init-bottom'), to: `${LIB}/init-bottom`, mode: 0o755 },
     ...[
       ['dpkg.cfg', 'etc/dpkg/dpkg.cfg.d'],
       ['apt.conf', 'etc/apt/apt.conf.d'],

@@ -2,8 +2,9 @@
  * `tsx test/bench/boots.ts [WORD=VALUE]…`: what the boot of a known-good stack costs, against the boot of the
  * same machine without hostext, and against one with a first pass that does nothing but end itself. The
  * machines are booted in turn (A B C A B C …), so that the other work of the host weighs on all; medians, and
- * the medians of the ratios within a turn. Words: `way=container,uml`, `release=bookworm,…`, `extensions=20`,
- * `turns=7`, `than=DIRECTORY` (another checkout's hostext in place of the empty first pass), `json=FILE`.
+ * the medians of the ratios within a turn. Words: `way=container,uml,uml-initrd`, `release=bookworm,…`,
+ * `extensions=20`, `turns=7`, `than=DIRECTORY` (another checkout's hostext in place of the empty first pass),
+ * `json=FILE`.
  */
 import { writeFileSync } from 'node:fs'
 import { prepareHost } from '../boot/packages.js'
@@ -76,7 +77,7 @@ export async function compareBoots(
     return result
   })
   const names = ['known-good', than ?? 'empty first pass', 'plain']
-  const whats = way === 'uml' ? (['processor'] as const) : (['wall', 'processor'] as const)
+  const whats = way === 'container' ? (['wall', 'processor'] as const) : (['processor'] as const)
   const pairs = [
     [0, 2],
     [1, 2],
@@ -98,7 +99,7 @@ if (process.argv[1] === import.meta.filename) {
   const words = new Map(process.argv.slice(2).map((word) => word.split('=', 2) as [string, string]))
   const list = (key: string, all: readonly string[]) => words.get(key)?.split(',') ?? all
   const rows: Row[] = []
-  for (const way of list('way', ['container', 'uml']) as Way[])
+  for (const way of list('way', ['container', 'uml', 'uml-initrd']) as Way[])
     for (const release of list('release', RELEASES) as Release[]) {
       const [extensions, turns] = [Number(words.get('extensions') ?? 20), Number(words.get('turns') ?? 7)]
       for (const row of await compareBoots(way, release, extensions, turns, words.get('than'))) {

@@ -14,11 +14,13 @@ import { debian, type Release } from '../boot/rootfs.js'
 import { uml, umlCommand } from '../boot/uml.js'
 import { TESTED } from '../support/runtime.js'
 
-export type Way = 'container' | 'uml'
+/** `uml-initrd`: user-mode Linux that boots with an initrd, which stacks known boots. */
+export type Way = 'container' | 'uml' | 'uml-initrd'
 
 /**
  * One life of a machine, in seconds. `wall`: from start to end. `processor`: what all its processes took; of
- * a container, from start to end; of user-mode Linux, from PID 1's first line to multi-user.target.
+ * a container, from start to end; of user-mode Linux, from PID 1's first line to multi-user.target, or, with
+ * an initrd, from the start of that.
  */
 export type Life = { wall: number; processor: number }
 
@@ -129,6 +131,7 @@ export async function withMachine<Result>(
       release,
       base: () => base,
       dataRoot: manyImages(extensions),
+      ...(way === 'uml-initrd' && { initrd: 'stacks' as const }),
       script: '',
       files: {
         'etc/hostext.conf': '[Safety]\nSettle=1s\n',
@@ -158,7 +161,7 @@ export async function withMachine<Result>(
         return use(live)
       })
     let processor = Number.NaN
-    const emulator = measured((seconds) => {
+    const emulator = measured(way === 'uml-initrd' ? ' as init process' : 'systemd[1]: ', (seconds) => {
       processor = seconds
     })
     return await withDisks(emulator, machine, {}, async ({ boot }) => {
@@ -178,10 +181,10 @@ export async function withMachine<Result>(
 const PERIOD = 10
 
 /**
- * User-mode Linux in a control group of its own. `took` gets the processor time from PID 1's first line to
- * multi-user.target, in seconds.
+ * User-mode Linux in a control group of its own. `took` gets the processor time from the text `from` on the
+ * console to multi-user.target, in seconds.
  */
-function measured(took: (seconds: number) => void): Emulator {
+function measured(from: string, took: (seconds: number) => void): Emulator {
   return {
     ...uml,
     run: (start, { watch, ...options }) =>
@@ -194,7 +197,7 @@ function measured(took: (seconds: number) => void): Emulator {
             output: `${start.reports}.console`,
             period: PERIOD,
             watch(running) {
-              if (Number.isNaN(first) && running.console.includes('systemd[1]: ')) first = cgroup.processor()
+              if (Number.isNaN(first) && running.console.includes(from)) first = cgroup.processor()
               if (!isOver && existsSync(start.reports) && readFileSync(start.reports).length > 0) {
                 isOver = true
                 took(cgroup.processor() - first)

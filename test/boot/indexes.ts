@@ -24,12 +24,7 @@ export function indexesDataRoot(release: Release): string {
       tree: modules.feature_second,
       files: { 'tree/usr/lib/modules-load.d/feature-second.conf': 'feature_second\n' },
     },
-    {
-      name: 'has-libraries',
-      dockerfile: COPY_TREE,
-      tree: program('feature-index', 'opt/feature/lib'),
-      files: { 'tree/etc/ld.so.conf.d/feature.conf': '/opt/feature/lib\n' },
-    },
+    hasLibraries(),
     {
       name: 'has-hwdb',
       dockerfile: COPY_TREE,
@@ -40,6 +35,18 @@ export function indexesDataRoot(release: Release): string {
     hasSysusers,
   ])
 }
+
+/** The extension with the library alone. */
+export function librariesDataRoot(): string {
+  return dataRoot('libraries', [hasLibraries()])
+}
+
+const hasLibraries = (): ExtensionSource => ({
+  name: 'has-libraries',
+  dockerfile: COPY_TREE,
+  tree: program('feature-index', 'opt/feature/lib'),
+  files: { 'tree/etc/ld.so.conf.d/feature.conf': '/opt/feature/lib\n' },
+})
 
 const hasSysusers: ExtensionSource = {
   name: 'has-sysusers',

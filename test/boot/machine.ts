@@ -40,8 +40,11 @@ export type Machine = DiskOptions & {
   fstab?: string | ((root: string) => string)
   /** How the kernel finds its root: `UUID=…`, `LABEL=root`, `PARTUUID=…`. Default: the name of the device. */
   root?: string
-  /** User-mode Linux boots with an initrd, because its root needs one. QEMU always does. */
-  initrd?: true
+  /**
+   * User-mode Linux boots with an initrd, because its root needs one. QEMU always does. `stacks`: hostext's
+   * script is in it.
+   */
+  initrd?: true | 'stacks'
   /** MiB; default 768, for a device 1536. */
   memory?: number
   /** More devices, as QEMU names them: `edu`, a PCI device that Debian's kernel has no driver for. */

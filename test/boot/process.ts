@@ -49,7 +49,15 @@ export async function run(
   if (typeof file === 'number') closeSync(file)
   const cutting =
     cut && output !== undefined
-      ? spawn('sh', ['-c', CUT, 'sh', cut.at ?? '', output, String((cut.after ?? 0) / 1000), String(child.pid)])
+      ? spawn('sh', [
+          '-c',
+          CUT,
+          'sh',
+          cut.at ?? '',
+          output,
+          String((cut.after ?? 0) / 1000),
+          String(child.pid),
+        ])
       : undefined
   const isCut = new Promise<boolean>((resolve) => {
     if (cutting) cutting.once('exit', (code) => resolve(code === 0))

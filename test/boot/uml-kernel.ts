@@ -88,16 +88,33 @@ export function addUmlModules(tree: string): void {
   cpSync(modules, join(to, basename(modules)), { recursive: true })
 }
 
-/** The initrd that the tools of `release` make for this kernel, as they do for their own. */
-export function umlInitrd(release: Release): string {
+/** Turns on stacking in the initrd. */
+const INIT_BOTTOM = join(import.meta.dirname, '../../generators/init-bottom')
+
+/** Its initrd that stacks has the tools of busybox, as on most machines. The others have those of klibc. */
+const WITH_BUSYBOX = 'trixie'
+
+/**
+ * The initrd that the tools of `release` make for this kernel, as they do for their own. `stacks`: with
+ * hostext's script in it.
+ */
+export function umlInitrd(release: Release, kind: true | 'stacks'): string {
   const { modules, config } = umlKernel()
   const { root } = debian(release)
-  const recipe = [root, modules, readFileSync(import.meta.filename, 'utf8')]
-  const directory = cached(`uml-initrd-${release}`, recipe.join('\n'), (made) => {
+  const script = kind === 'stacks' ? readFileSync(INIT_BOTTOM, 'utf8') : ''
+  const recipe = [root, modules, readFileSync(import.meta.filename, 'utf8'), script]
+  const name = `uml-initrd${script && '-stacks'}-${release}`
+  const directory = cached(name, recipe.join('\n'), (made) => {
     console.error(`# making an initrd of ${release} for user-mode Linux`)
     const tree = join(made, 'tree')
     execFileSync('cp', ['-al', root, tree])
     addUmlModules(tree)
+    if (script) {
+      cpSync(INIT_BOTTOM, join(tree, 'etc/initramfs-tools/scripts/init-bottom/hostext'))
+      // On a machine of its own, the tools find out what the root is, and include the check of it.
+      writeFileSync(join(tree, 'etc/initramfs-tools/conf.d/root'), 'FSTYPE=ext4\n')
+      if (release === WITH_BUSYBOX) addBusybox(release, tree, join(made, 'busybox'))
+    }
     cpSync(config, join(tree, 'boot', `config-${basename(modules)}`))
     const make =
       'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && exec chroot "$1" mkinitramfs -o /initrd "$2"'
@@ -110,4 +127,12 @@ export function umlInitrd(release: Release): string {
     rmSync(tree, { recursive: true })
   })
   return join(directory, 'initrd')
+}
+
+/** Adds Debian's busybox and its hooks to a tree: `packed`: a directory for that. */
+function addBusybox(release: Release, tree: string, packed: string): void {
+  mmdebstrap(['--variant=extract', '--include=busybox', release, packed])
+  for (const path of ['usr/bin/busybox', 'usr/share/initramfs-tools'])
+    cpSync(join(packed, path), join(tree, path), { recursive: true })
+  rmSync(packed, { recursive: true })
 }

@@ -53,7 +53,7 @@ export function umlCommand({ machine, disks, boot, words, reports, isTyped }: St
   return [
     ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c', START, 'sh'],
     ...[root, dirname(reports), reports],
-    ...[machine.initrd ? umlInitrd(machine.release) : '', boot.cut ? flushWatcher() : ''],
+    ...[machine.initrd ? umlInitrd(machine.release, machine.initrd) : '', boot.cut ? flushWatcher() : ''],
     // Where it keeps its own files.
     ...['uml_dir=/tmp/', 'umid=machine', `mem=${memory}M`],
     // `t` turns off requests to discard blocks or to fill them with zeros, which unflushed.c does not see.

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isClean, isStacked, MARKED, said } from '../checks.js'
 import { standardDataRoot } from '../extensions.js'
+import { librariesDataRoot } from '../indexes.js'
 import { type Outcome, reported } from '../machine.js'
 import { disk, moveToDataPartition } from './layout.js'
 
@@ -65,6 +66,23 @@ case $boot in
 esac
 `
 
+/** How often PID 1 has started, and what must not depend on that. */
+const IN_INITRD = `
+report passes sh -c 'dmesg | grep -c "systemd\\[1\\]: systemd .* running in system mode"'
+report mounts sh -c 'findmnt -rno TARGET,SOURCE,FSTYPE | grep -v "^/run/credentials" | sort'
+report base ls /usr/lib/hostext/base
+report target-of systemctl list-dependencies --plain hostext.target
+report writes sh -c 'echo x >/var/lib/new && echo x >/etc/new && ! touch /usr/new'
+`
+
+/** Whether a machine with that script was stacked before PID 1 started, once, or in its first pass. */
+function isStackedIn(t: Test, outcome: Outcome, isInitrd: boolean): void {
+  isStacked(t, outcome)
+  t.equal(reported(outcome, 'passes'), isInitrd ? '1' : '2', 'so often PID 1 starts')
+  t.equal(said(outcome).includes('hostext: stacked in the initrd'), isInitrd, 'the log says where')
+  t.equal(outcome.boots[0]?.reports.get('writes.status'), '0', 'what has to be writable is, and nothing else')
+}
+
 export function cases(): Case[] {
   return [
     {
@@ -102,6 +120,70 @@ export function cases(): Case[] {
         t.equal(reported(outcome, 'starts', 3), '', 'no start')
         t.equal(reported(outcome, 'keep', 4), 'yes', 'a word of the kernel command line that matters')
         isStacked(t, bootOf(outcome, 4))
+      },
+    },
+    {
+      name: 'known: stacked in the initrd',
+      boot: 'uml',
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare: countStarts,
+        initrd: 'stacks',
+        boots: [{}, {}, {}, ...[4, 5].map(() => ({ commandLine: ['systemd.gpt_auto=0'] }))],
+        files: SETTINGS,
+        script: script('/var/lib/docker', IN_INITRD),
+      },
+      check(t, outcome) {
+        isKnownFrom(t, outcome, 3)
+        for (const [boot, isIn] of [false, false, true, false, true].entries())
+          isStackedIn(t, bootOf(outcome, boot + 1), isIn)
+        t.equal(reported(outcome, 'starts', 3), '', 'no start')
+        for (const name of ['layers', 'mounts', 'base', 'target-of'])
+          t.equal(reported(outcome, name, 3), reported(outcome, name, 2), `as after a switch: ${name}`)
+      },
+    },
+    {
+      name: 'known: stacked in the initrd, with the indexes of an earlier boot',
+      boot: 'uml',
+      fullOnly: true,
+      machine: {
+        dataRoot: librariesDataRoot,
+        initrd: 'stacks',
+        boots: [{}, {}, {}],
+        files: SETTINGS,
+        script: script('/var/lib/docker', `${IN_INITRD}\nreport program feature-index`),
+      },
+      check(t, outcome) {
+        isStackedIn(t, outcome, true)
+        t.equal(reported(outcome, 'program'), 'from the library')
+        // A soft-reboot loses it; a layer does not need it any more.
+        const others = (boot: number) =>
+          reported(outcome, 'mounts', boot).replace(/^\/run\/hostext\/index .*\n/m, '')
+        t.equal(others(3), others(2))
+      },
+    },
+    {
+      name: 'known: what fails in the initrd is stacked later',
+      boot: 'uml',
+      fullOnly: true,
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare(root) {
+          const stack = join(root, 'usr/lib/hostext/stack')
+          renameSync(stack, `${stack}.real`)
+          // All is mounted by then.
+          writeFileSync(stack, '#!/bin/sh\n"$0.real" "$@"\n[ -d /run/systemd/units ]\n')
+          chmodSync(stack, 0o755)
+        },
+        initrd: 'stacks',
+        boots: [{}, {}, {}],
+        files: SETTINGS,
+        script: script('/var/lib/docker', IN_INITRD),
+      },
+      check(t, outcome) {
+        isStackedIn(t, outcome, false)
+        t.match(said(outcome), 'not stacked in the initrd, but later: the root did not mount')
+        t.equal(reported(outcome, 'mounts'), reported(outcome, 'mounts', 2), 'nothing else is left')
       },
     },
     {

@@ -42,6 +42,14 @@ t.test('switch', { skip: cannotMount }, async (t) => {
     },
   )
 
+  t.test('in the initrd, it does not switch', async (t) => {
+    const words = [join(STEPS, 'switch'), 'initrd', '/proc', '/']
+    const { status, run } = runPrivately(t, words, { 'hostext/.keep': '' }, TOOLS)
+    t.equal(status, 0)
+    t.equal(run.calls, 'mount -o remount,ro --target /\n')
+    t.ok('hostext/closed' in run)
+  })
+
   t.test('what is closed is remembered, for a fallback to open it', async (t) => {
     t.ok('hostext/closed' in switchRoot(t, {}, '/', '/usr').run)
     t.notOk('hostext/closed' in switchRoot(t, {}, '/usr').run)
