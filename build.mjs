@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Everything between a checkout and a root file system.
 //
-//   node build.mjs                        src -> dist/hostext.cjs, dist/commands.cjs and dist/licenses.txt
+//   node build.mjs                        src -> dist/: the bundles, what starts them, and licenses.txt
 //   node build.mjs runtime [--arch x64]   build/runtime-<arch>-…/: Node, trimmed, and a list of its libraries
 //   node build.mjs runtime --minimal      build/minimal-<arch>-…/: a smaller one, compiled here
 //   node build.mjs manual [--out DIR]     build/man/: the manual pages, to look at them
@@ -37,8 +37,9 @@ import { basename, dirname, join, relative, resolve } from 'node:path'
 import ncc from '@vercel/ncc'
 import { build } from 'esbuild'
 import minimist from 'minimist'
+import { compileBundles } from './packaging/code/code.mjs'
 import { buildDebs, DEBIAN_ARCHITECTURES } from './packaging/deb.mjs'
-import { hostextFiles, MANUAL, runtimeFiles } from './packaging/files.mjs'
+import { hostextFiles, LIB, MANUAL, names, runtimeFiles } from './packaging/files.mjs'
 import { writeManual } from './packaging/manual/manual.mjs'
 import { buildMinimal } from './packaging/minimal/minimal.mjs'
 import { readBuiltins } from './packaging/runtime/builtin-texts.mjs'
@@ -61,11 +62,32 @@ const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).ver
  */
 const BUNDLES = { 'hostext.cjs': 'src/main.ts', 'commands.cjs': 'src/commands.ts' }
 
+/** How esbuild compiles src. */
+const COMPILED = {
+  absWorkingDir: HERE,
+  bundle: true,
+  platform: 'node',
+  // Where the runtime is a distribution's own, which may be older.
+  target: 'node20',
+  format: 'cjs',
+  charset: 'utf8',
+  legalComments: 'none',
+  minifyIdentifiers: true,
+  minifySyntax: true,
+}
+
 async function buildBundles(out = join(HERE, 'dist')) {
   mkdirSync(out, { recursive: true })
   const packages = new Map()
   for (const [name, entry] of Object.entries(BUNDLES))
     for (const [other, license] of await buildBundle(name, entry, out)) packages.set(other, license)
+  // Not by ncc, which has its own words for what is global in a module.
+  await build({
+    ...COMPILED,
+    entryPoints: [join(HERE, 'src/start.ts')],
+    outfile: join(out, 'start.cjs'),
+    minifyWhitespace: true,
+  })
   const licenses = [...packages].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, license]) => license)
   writeFileSync(join(out, 'licenses.txt'), licenses.join('\n'))
   mkdirSync(join(out, 'completion'), { recursive: true })
@@ -85,20 +107,11 @@ async function buildBundle(name, entry, out) {
   const work = mkdtempSync(join(HERE, '.build-'))
   try {
     const { metafile } = await build({
-      absWorkingDir: HERE,
+      ...COMPILED,
       entryPoints: [entry],
       outfile: join(work, name),
-      bundle: true,
       external: EXTERNAL,
       metafile: true,
-      platform: 'node',
-      // Where the runtime is a distribution's own, which may be older.
-      target: 'node20',
-      format: 'cjs',
-      charset: 'utf8',
-      legalComments: 'none',
-      minifyIdentifiers: true,
-      minifySyntax: true,
       define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
     })
     // Modules get numbers made of their paths from here. The name of `work`, another one each time, must not
@@ -115,7 +128,10 @@ async function buildBundle(name, entry, out) {
       /[^\0-\x7f]/g,
       (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
     )
-    writeFileSync(join(out, name), `#!/usr/lib/hostext/node\n${ascii}`)
+    // The last line is the ID by which compiled code is known: src/start.ts.
+    const whole = `#!/usr/lib/hostext/node\n${ascii}\n//`
+    const id = createHash('sha256').update(whole).digest('hex').slice(0, 12)
+    writeFileSync(join(out, name), `${whole}${id}\n`)
     chmodSync(join(out, name), 0o755)
     return packagesOf(metafile).map((directory) => [directory, licenseOf(directory)])
   } finally {
@@ -197,10 +213,15 @@ function finishRuntime(result, out, arch) {
   moveInto(result, out)
 }
 
-/** The same, for whoever started this: what is wrong is one line. */
+/**
+ * The same, with the compiled code of the bundles; for whoever started this: what is wrong is one line. For
+ * another architecture there is no code, and each start takes longer.
+ */
 function runtimeFor(arch) {
   try {
-    return options.minimal ? buildMinimalRuntime(arch) : buildRuntime(arch)
+    const runtime = options.minimal ? buildMinimalRuntime(arch) : buildRuntime(arch)
+    if (arch === process.arch) compileBundles(join(HERE, 'dist'), runtime)
+    return runtime
   } catch (error) {
     return fail(`the runtime for ${arch}: ${error.stderr || error.message}`)
   }
@@ -281,7 +302,7 @@ function install(destdir, arch) {
     closeSync(descriptor)
     execFileSync('mv', ['-fT', temporary, to])
   }
-  const entries = [...runtimeFiles(runtime), ...hostextFiles(HERE, relative(destdir, systemd))]
+  const entries = [...runtimeFiles(runtime, HERE), ...hostextFiles(HERE, relative(destdir, systemd))]
   const put = ({ from, to, mode, link, onlyIn }) => {
     const path = join(destdir, to)
     if (onlyIn && !existsSync(join(destdir, onlyIn))) return
@@ -291,6 +312,9 @@ function install(destdir, arch) {
     else if (link && isOwnLink(path)) execFileSync('ln', ['-sfT', link, path])
     if (from) copy(from, path, mode)
   }
+  // What an earlier version has compiled.
+  for (const name of names(join(destdir, LIB)).filter((name) => name.endsWith('.code')))
+    if (!entries.some(({ to }) => to === `${LIB}/${name}`)) rmSync(join(destdir, LIB, name))
   // Once the stub is in place, hostext takes part in the next boot.
   const stub = entries.pop()
   for (const entry of entries) put(entry)

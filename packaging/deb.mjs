@@ -53,7 +53,7 @@ export function buildDebs({ project, runtimes, version, time, out, compression =
       )
       const isNotLicence = ({ kind }) => kind !== 'licence'
       stage(hostextFiles(project).filter(isNotLicence), join(tree, 'files/hostext'))
-      stage(runtimeFiles(runtime).filter(isNotLicence), join(tree, 'files/hostext-runtime'))
+      stage(runtimeFiles(runtime, project).filter(isNotLicence), join(tree, 'files/hostext-runtime'))
       writeFileSync(join(tree, 'files/depends'), dependsOf(readElf(readFileSync(join(runtime, 'node')))))
       setTimes(tree, time)
       // The package for all architectures is made with the first one.

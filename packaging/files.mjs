@@ -8,14 +8,13 @@ import {
   symlinkSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { BUNDLES, codeName } from './code/code.mjs'
 import { writeManual } from './manual/manual.mjs'
 
 /** Where hostext is, in every root file system. */
-const LIB = 'usr/lib/hostext'
+export const LIB = 'usr/lib/hostext'
 /** The manual pages, in Markdown. */
 export const MANUAL = 'docs/man'
-/** A bundle that is typed and not booted, if there is one; /usr/bin/hostext is a link to it. */
-const TYPED = 'commands.cjs'
 
 /**
  * @typedef {object} Entry A file, a link or a directory of a root file system that has hostext.
@@ -26,6 +25,9 @@ const TYPED = 'commands.cjs'
  * @property {string} [onlyIn] A directory: where the root has none, it does not need the file.
  * @property {'licence'} [kind] Debian has licences elsewhere.
  */
+
+/** The names in a directory, sorted; none if it is not there. */
+export const names = (directory) => (existsSync(directory) ? readdirSync(directory).sort() : [])
 
 /**
  * Everything that hostext installs, except for its runtime. Installation, packages and archives are all made
@@ -38,13 +40,16 @@ const TYPED = 'commands.cjs'
 export function hostextFiles(project, systemd = 'usr/lib/systemd') {
   const at = (path) => join(project, path)
   const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8'))
-  const names = (directory) => (existsSync(at(directory)) ? readdirSync(at(directory)).sort() : [])
   const isUnit = (name) => /\.(?:service|path)$/.test(name)
-  const steps = names('generators/steps')
-  const bundles = names('dist').filter((name) => name.endsWith('.cjs'))
-  const typed = bundles.includes(TYPED) ? TYPED : 'hostext.cjs'
+  const steps = names(at('generators/steps'))
+  const bundles = names(at('dist')).filter((name) => name.endsWith('.cjs'))
   return [
-    ...bundles.map((name) => ({ from: at(`dist/${name}`), to: `${LIB}/${name}`, mode: 0o755 })),
+    ...bundles.map((name) => ({
+      from: at(`dist/${name}`),
+      to: `${LIB}/${name}`,
+      // What starts them is not started itself.
+      mode: BUNDLES.includes(name) ? 0o755 : 0o644,
+    })),
     { from: at('dist/licenses.txt'), to: `${LIB}/licenses.txt`, mode: 0o644, kind: 'licence' },
     { from: at('LICENSE'), to: `${LIB}/LICENSE`, mode: 0o644, kind: 'licence' },
     // Not under the name that is read: it is all comments, which each boot would read byte by byte.
@@ -56,6 +61,7 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
         to: `${LIB}/${name}`,
         mode: name.endsWith('.sh') ? 0o644 : 0o755,
       })),
+    { from: at('generators/command'), to: `${LIB}/command`, mode: 0o755 },
     { from: at('generators/packages/refuse'), to: `${LIB}/refuse`, mode: 0o755 },
     { from: at('generators/init-bottom'), to: `${LIB}/init-bottom`, mode: 0o755 },
     ...[
@@ -84,7 +90,7 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
       mode: 0o644,
     })),
     ...Object.entries(COMPLETION)
-      .filter(([shell]) => names('dist/completion').includes(shell))
+      .filter(([shell]) => names(at('dist/completion')).includes(shell))
       .map(([shell, to]) => ({ from: at(`dist/completion/${shell}`), to, mode: 0o644 })),
     ...steps.filter(isUnit).map((name) => ({
       from: at(`generators/steps/${name}`),
@@ -95,7 +101,7 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
       to: `${systemd}/system/multi-user.target.wants/hostext-prepare.path`,
       link: '../hostext-prepare.path',
     },
-    { to: 'usr/bin/hostext', link: `../lib/hostext/${typed}` },
+    { to: 'usr/bin/hostext', link: '../lib/hostext/command' },
     {
       from: at('generators/hostext-generator'),
       to: `${systemd}/system-generators/hostext-generator`,
@@ -112,12 +118,17 @@ const COMPLETION = {
 }
 
 /**
- * What the runtime installs.
+ * What the runtime installs: also the compiled code of the bundles, which is for this runtime.
  * @param {string} runtime The directory that `build.mjs runtime` has made.
+ * @param {string} project The checkout.
  * @returns {Entry[]}
  */
-export function runtimeFiles(runtime) {
+export function runtimeFiles(runtime, project) {
+  const code = BUNDLES.map((name) => codeName(join(project, 'dist', name)))
   return [
+    ...code
+      .filter((name) => existsSync(join(runtime, name)))
+      .map((name) => ({ from: join(runtime, name), to: `${LIB}/${name}`, mode: 0o644 })),
     { from: join(runtime, 'node'), to: `${LIB}/node`, mode: 0o755 },
     { from: join(runtime, 'LICENSE'), to: `${LIB}/LICENSE.node`, mode: 0o644, kind: 'licence' },
   ]

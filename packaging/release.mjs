@@ -22,7 +22,7 @@ export function buildRelease(wanted) {
   const common = hostextFiles(project)
   archive(wanted, 'all', common)
   for (const [arch, runtime] of Object.entries(runtimes))
-    archive(wanted, DEBIAN_ARCHITECTURES[arch], [...runtimeFiles(runtime), ...common])
+    archive(wanted, DEBIAN_ARCHITECTURES[arch], [...runtimeFiles(runtime, project), ...common])
   writeFileSync(join(out, `hostext-${version}.cdx.json`), billOfMaterials(wanted))
   const names = readdirSync(out).sort()
   const sums = names.map((name) => {

@@ -11,21 +11,25 @@ import { watch } from './trial/watch.js'
  * what units and scripts call. People have commands.ts.
  */
 const words = process.argv.slice(2)
-try {
-  if ((words.length === 1 || words.length === 3) && words.every((word) => word.startsWith('/'))) {
-    generate(process.env, ...(words as [string, string, string]))
-    // Everything is written. A normal exit takes time that the boot would wait for.
-    process.exit(0)
+if ((words.length === 1 || words.length === 3) && words.every((word) => word.startsWith('/')))
+  // Everything is written. A normal exit takes time that the boot would wait for.
+  process.exit(runGenerator(words as [string, string, string]))
+run(words).then(
+  (status) => {
+    process.exitCode = status
+  },
+  (error: Error) => fail(error),
+)
+
+/** Returns the exit status. */
+function runGenerator(directories: [string, string, string]): number {
+  try {
+    generate(process.env, ...directories)
+    return 0
+  } catch (error) {
+    fail(error as Error)
+    return 1
   }
-  run(words).then(
-    (status) => {
-      process.exitCode = status
-    },
-    (error: Error) => fail(error),
-  )
-} catch (error) {
-  fail(error as Error)
-  process.exit(1)
 }
 
 /** Returns the exit status. Throws an Error if something is not done. */

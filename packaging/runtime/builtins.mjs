@@ -4,7 +4,7 @@
  * The modules that the program uses. The tests compare them with src/ and with the bundle: whoever imports
  * another one adds it here.
  */
-export const USED = ['child_process', 'crypto', 'events', 'fs', 'path', 'path/posix', 'tty', 'zlib']
+export const USED = ['child_process', 'crypto', 'events', 'fs', 'path', 'path/posix', 'tty', 'vm', 'zlib']
 
 /** What Node itself starts with: for a script, for `-p`, and on the way to the report of an error. */
 const START = [

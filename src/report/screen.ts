@@ -12,7 +12,7 @@ const ENDLESS = 100_000
  * locale as in locale(7).
  */
 export function lookAtScreen(environment: NodeJS.ProcessEnv): Screen {
-  const terminal = findTerminal()
+  const terminal = findTerminal(environment)
   const isTerminal = terminal !== undefined
   const columns = Number(environment.COLUMNS) || terminal?.columns || 0
   const locale = environment.LC_ALL || environment.LC_CTYPE || environment.LANG || ''
@@ -25,15 +25,17 @@ export function lookAtScreen(environment: NodeJS.ProcessEnv): Screen {
 
 /**
  * Standard output, if it is a terminal. That module of Node costs a third of a small command, so it is only
- * loaded for a character device; /dev/null is one, too.
+ * loaded for a character device; /dev/null is one, too. generators/command asks the terminal without it, and
+ * says what it has found: the width, 0 where the terminal does not know, as on a serial line.
  */
-function findTerminal(): { columns: number } | undefined {
+function findTerminal({ HOSTEXT_COLUMNS: asked }: NodeJS.ProcessEnv): { columns: number } | undefined {
   try {
     if (!fstatSync(1).isCharacterDevice()) return undefined
   } catch {
     // It is closed.
     return undefined
   }
+  if (asked !== undefined && /^\d{1,4}$/.test(asked)) return { columns: Number(asked) }
   const { isatty, WriteStream } = process.getBuiltinModule('node:tty')
   if (!isatty(1)) return undefined
   const stream = new WriteStream(1)

@@ -1,11 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { PROJECT } from '../support/paths.js'
-import { boot, install, machine, NODE, OFFICIAL, prepareImages, work } from './machines.js'
+import { boot, install, machine, OFFICIAL, prepareImages, work } from './machines.js'
 import { type Comparison, compare, type Side } from './measure.js'
-
-const COMMANDS = join(PROJECT, 'dist/commands.cjs')
 
 /** The size of an archive: what people send to a device at most. */
 const LARGE = 500 << 20
@@ -18,10 +15,11 @@ export function commands(): Comparison[] {
   boot(root)
   const empty = join(work, 'empty-command.js')
   writeFileSync(empty, '')
-  // As from a terminal or a script, without flags; the answer is read.
+  const command = join(root, 'usr/lib/hostext/command')
+  // As from a script, which reads the answer.
   const answer = (words: string): Side => ({
     name: `hostext ${words}`,
-    script: `HOSTEXT_ROOT=${root} ${NODE} ${COMMANDS} ${words} | cat`,
+    script: `HOSTEXT_ROOT=${root} ${command} ${words} | cat`,
   })
   const bare = (name: string, node: string): Side => ({ name, script: `${node} ${empty} | cat` })
   const rows = ['version', 'status', 'list', 'which /usr/share/extension-3'].map((words) =>
@@ -33,7 +31,7 @@ export function commands(): Comparison[] {
   const archive = archiveOf(LARGE)
   const check = (compress: string): Side => ({
     name: `hostext check, 500 MiB${compress && ', gzip'}, from a pipe`,
-    script: `cat ${archive}${compress} | ${NODE} ${COMMANDS} check --no-root - >/dev/null`,
+    script: `cat ${archive}${compress} | ${command} check --no-root - >/dev/null`,
     runs: 1,
   })
   const list = (compress: string): Side => ({

@@ -13,9 +13,20 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { FLAGS } from '../../packaging/code/code.mjs'
+import {
+  containerLike,
+  HOST_CONFIG,
+  MOUNTS,
+  makeMachine,
+  mountsOf,
+  outputs,
+  write,
+} from '../../packaging/code/machine.mjs'
 import { fetchOfficial } from '../../packaging/runtime/official.mjs'
 import { prepareAnew } from '../support/case.js'
-import { DATA_ROOTS, GENERATORS, PROJECT, STEPS } from '../support/paths.js'
+import { installLibrary } from '../support/library.js'
+import { GENERATORS, PROJECT, STEPS } from '../support/paths.js'
 import { runtimeDirectory, TESTED } from '../support/runtime.js'
 
 /** On the disk, and what a machine has in memory: /run, where the units and the decision are written. */
@@ -31,118 +42,25 @@ export const OFFICIAL = join(fetchOfficial(process.arch, join(PROJECT, 'build'))
 export const BUNDLE = join(PROJECT, 'dist/hostext.cjs')
 export const STUB = join(GENERATORS, 'hostext-generator')
 
-const STANDARD = join(DATA_ROOTS, 'standard')
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-
-/**
- * What a Debian machine has mounted when generators run, most of it with no meaning for hostext: the stub
- * reads all of it.
- */
-const MOUNTS = `22 27 0:20 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw
-23 27 0:21 / /proc rw,nosuid,nodev,noexec,relatime shared:12 - proc proc rw
-24 27 0:5 / /dev rw,nosuid,relatime shared:2 - devtmpfs udev rw,size=988432k,nr_inodes=247108,mode=755
-25 24 0:22 / /dev/pts rw,nosuid,noexec,relatime shared:3 - devpts devpts rw,gid=5,mode=620,ptmxmode=000
-26 27 0:23 / /run rw,nosuid,nodev,noexec,relatime shared:5 - tmpfs tmpfs rw,size=201796k,mode=755
-27 1 254:1 / / ro,relatime shared:1 - ext4 /dev/vda1 ro
-28 22 0:6 / /sys/kernel/security rw,nosuid,nodev,noexec,relatime shared:8 - securityfs securityfs rw
-29 24 0:24 / /dev/shm rw,nosuid,nodev shared:4 - tmpfs tmpfs rw
-30 26 0:25 / /run/lock rw,nosuid,nodev,noexec,relatime shared:6 - tmpfs tmpfs rw,size=5120k
-31 22 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate
-32 22 0:27 / /sys/fs/pstore rw,nosuid,nodev,noexec,relatime shared:10 - pstore pstore rw
-33 22 0:28 / /sys/fs/bpf rw,nosuid,nodev,noexec,relatime shared:11 - bpf bpf rw,mode=700
-`
-
-/** The same as /proc/self/mounts has it. */
-const mountsOf = (mountinfo: string): string =>
-  mountinfo.replaceAll(/^\S+ \S+ \S+ \S+ (\S+) (\S+) .*- (\S+) (\S+) .*$/gm, '$4 $1 $3 $2 0 0')
 
 /** After the switch, as far as the stub looks at it. */
 const OVERLAY = '99 1 0:55 / / ro,relatime shared:1 - overlay hostext ro,lowerdir=0:1:2:/\n'
 
-function write(root: string, path: string, text: string): void {
-  mkdirSync(dirname(join(root, path)), { recursive: true })
-  writeFileSync(join(root, path), text)
-}
-
-/** What Docker writes beside each container; the data roots of the tests are without it. */
-const HOST_CONFIG = JSON.stringify({
-  Binds: null,
-  ContainerIDFile: '',
-  LogConfig: { Type: 'json-file', Config: {} },
-  NetworkMode: 'bridge',
-  PortBindings: {},
-  RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
-  AutoRemove: false,
-  VolumeDriver: '',
-  CgroupnsMode: 'private',
-  IpcMode: 'private',
-  Privileged: false,
-  ShmSize: 67108864,
-  Runtime: 'runc',
-  MaskedPaths: ['/proc/acpi', '/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],
-  ReadonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
-})
-
-/** The ID and the metadata of the container of that name in the standard data root. */
-function containerNamed(name: string): { id: string; config: string } {
-  for (const id of readdirSync(join(STANDARD, 'containers'))) {
-    const config = readFileSync(join(STANDARD, 'containers', id, 'config.v2.json'), 'utf8')
-    if (config.includes(`"Name":"/${name}"`)) return { id, config }
-  }
-  throw new Error(name)
-}
-
 /** A machine whose engine has `count` extension containers, each with a layer of its own. */
 export function machine(name: string, count: number): string {
   const root = join(work, name)
-  write(
-    root,
-    'proc/cmdline',
-    'BOOT_IMAGE=/boot/vmlinuz-6.1.0-28-amd64 root=/dev/vda1 ro quiet console=ttyS0\n',
-  )
-  write(root, 'proc/self/mountinfo', MOUNTS)
-  write(root, 'proc/self/mounts', mountsOf(MOUNTS))
-  write(root, 'proc/sys/kernel/osrelease', '6.1.0-28-amd64\n')
-  write(root, 'proc/sys/kernel/version', '#1 SMP\n')
-  write(root, 'etc/os-release', 'ID=debian\nVERSION_ID="12"\n')
-  write(root, 'etc/fstab', '/dev/vda1 / ext4 rw 0 1\n')
-  write(root, 'usr/lib/systemd/system/soft-reboot.target', '')
-  const like = containerNamed('one-layer')
-  const data = join(root, 'var/lib/docker')
-  for (let index = 0; index < count; index++) {
-    const hex = (kind: string): string => `${kind}${String(index)}`.padStart(64, '0')
-    const short = (kind: string): string => `${kind}${String(index)}`.padStart(26, 'A')
-    write(
-      data,
-      `containers/${hex('c')}/config.v2.json`,
-      like.config.replaceAll(like.id, hex('c')).replaceAll('one-layer', `extension-${index}`),
-    )
-    write(data, `containers/${hex('c')}/hostconfig.json`, HOST_CONFIG)
-    write(data, `image/overlay2/layerdb/mounts/${hex('c')}/mount-id`, hex('e'))
-    write(data, `image/overlay2/layerdb/mounts/${hex('c')}/init-id`, `${hex('e')}-init`)
-    mkdirSync(join(data, 'overlay2/l'), { recursive: true })
-    write(data, `overlay2/${hex('e')}/lower`, `l/${short('I')}:l/${short('L')}`)
-    write(data, `overlay2/${hex('e')}-init/diff/.dockerenv`, '')
-    write(data, `overlay2/${hex('d')}/diff/usr/share/extension-${index}`, '')
-    symlinkSync(`../${hex('e')}-init/diff`, join(data, 'overlay2/l', short('I')))
-    symlinkSync(`../${hex('d')}/diff`, join(data, 'overlay2/l', short('L')))
-  }
-  if (existsSync(join(data, 'overlay2'))) chmodSync(join(data, 'overlay2'), 0o710)
+  makeMachine(root, count)
   return root
 }
 
 /** Adds containers that are none of our business, as Docker has them: most of what an engine has. */
 export function addOrdinary(root: string, count: number): void {
-  const like = containerNamed('one-layer')
-  const config = like.config.replace(/"Labels":\{.*?\}/, '"Labels":{}')
   const data = join(root, 'var/lib/docker')
   for (let index = 0; index < count; index++) {
     const id = index.toString(16).padStart(64, 'b')
-    write(
-      data,
-      `containers/${id}/config.v2.json`,
-      config.replaceAll(like.id, id).replaceAll('one-layer', `ordinary-${index}`),
-    )
+    const config = containerLike(id, `ordinary-${index}`).replace(/"Labels":\{.*?\}/, '"Labels":{}')
+    write(data, `containers/${id}/config.v2.json`, config)
     write(data, `containers/${id}/hostconfig.json`, HOST_CONFIG)
     chmodSync(join(data, 'containers', id), 0o710)
   }
@@ -180,9 +98,8 @@ export async function machineOfCase(name: string, suffix = ''): Promise<string> 
 export function install(root: string, isWhole = false): void {
   const lib = join(root, 'usr/lib/hostext')
   mkdirSync(lib, { recursive: true })
-  if (isWhole) cpSync(NODE, join(lib, 'node'))
-  else symlinkSync(NODE, join(lib, 'node'))
-  for (const file of [BUNDLE, ...readdirSync(STEPS).map((name) => join(STEPS, name))])
+  installLibrary(lib, isWhole)
+  for (const file of readdirSync(STEPS).map((name) => join(STEPS, name)))
     cpSync(file, join(lib, file.slice(file.lastIndexOf('/') + 1)))
 }
 
@@ -194,10 +111,6 @@ export function prepareImages(root: string): void {
   })
   if (status !== 0) throw new Error(`${root}: ${stderr}`)
 }
-
-/** The directories that PID 1 gives a generator. */
-export const outputs = (root: string): string[] =>
-  ['', '.early', '.late'].map((suffix) => `${root}/run/systemd/generator${suffix}`)
 
 export function startBoot(root: string): void {
   rmSync(join(root, 'run'), { recursive: true, force: true })
@@ -269,8 +182,14 @@ const generators = (suffix = ''): string =>
 
 /** A run of the stub, in the first pass of a boot. */
 export const FIRST = `HOSTEXT_ROOT=${view()} /bin/sh ${STUB} ${generators()}`
-/** A run of the runtime with the flags that the stub gives it. */
-export const runtimeRun = (node: string, flags: readonly string[]): string =>
-  `HOSTEXT_ROOT=${view()} ${[node, ...flags].join(' ')} ${BUNDLE} ${generators()}`
+const library = '"$VIEWS/$i/usr/lib/hostext"'
+/** A run of the generator's bundle, as the stub starts it. */
+export const GENERATOR = [
+  `HOSTEXT_ROOT=${view()}`,
+  `${library}/node`,
+  ...FLAGS,
+  `${library}/start.cjs ${library}/hostext.cjs`,
+  generators(),
+].join(' ')
 /** Both passes. PID 1 empties its directories in between. */
 export const BOTH = `${FIRST} && [ -e "$VIEWS/$i/run/hostext/replay" ] && HOSTEXT_ROOT=${view('.locked')} /bin/sh ${STUB} ${generators('.locked')}`

@@ -1,19 +1,19 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { RUNTIME_FLAGS } from '../../src/units/trial.js'
+import { FLAGS } from '../../packaging/code/code.mjs'
 import { PROJECT } from '../support/paths.js'
 import { TESTED } from '../support/runtime.js'
 import {
   BOTH,
   FIRST,
+  GENERATOR,
   install,
   machine,
   makeKnown,
   NODE,
   OFFICIAL,
   prepareImages,
-  runtimeRun,
   views,
   work,
 } from './machines.js'
@@ -34,7 +34,7 @@ const OFFICIAL_BARE = bare('the official Node, an empty script', OFFICIAL)
 export function start(): Comparison[] {
   return [
     compare('start', bare('our runtime, an empty script', NODE), OFFICIAL_BARE, { pairs: 21 }),
-    compare('start', bare('with the flags of the stub', NODE, RUNTIME_FLAGS), OFFICIAL_BARE, { pairs: 21 }),
+    compare('start', bare('with the flags of the stub', NODE, FLAGS), OFFICIAL_BARE, { pairs: 21 }),
   ]
 }
 
@@ -52,7 +52,7 @@ export function changed(): Comparison[] {
     const runs = count > 100 ? 4 : 10
     const ours = {
       name: `the generator, ${count} extensions`,
-      script: runtimeRun(NODE, RUNTIME_FLAGS),
+      script: GENERATOR,
       runs,
       ...views(root, runs),
     }
@@ -85,7 +85,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)`
   return [
     of('the official Node', OFFICIAL),
     of('our runtime', NODE),
-    of('with the flags of the stub', NODE, RUNTIME_FLAGS),
+    of('with the flags of the stub', NODE, FLAGS),
   ]
 }
 
@@ -115,7 +115,7 @@ export function cold(): Amount[] {
     // Each has other sizes and another order of directories, so what is kept is made on it.
     execFileSync('sh', ['-c', 'rm -rf "$1"/*', 'sh', kept])
     build()
-    const generator = onImage(image, runtimeRun('"$VIEWS/$i/usr/lib/hostext/node"', RUNTIME_FLAGS))
+    const generator = onImage(image, GENERATOR)
     onImage(image, `${FIRST} && cp "$VIEWS/$i"/run/hostext/known/* "$KEPT/"`, { KEPT: kept })
     build()
     for (const [what, bytes, bound] of [

@@ -21,6 +21,7 @@ t.test('dist is what src makes, here and in another place', async (t) => {
     'completion/zsh',
     'hostext.cjs',
     'licenses.txt',
+    'start.cjs',
   ])
   t.same(here, readTree(join(PROJECT, 'dist')), 'dist is stale: run npm run build')
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { FLAGS } from '../../../packaging/code/code.mjs'
 import { DAEMONS } from '../../../src/engine/daemon.js'
 import { CONTAINER_LISTS, DEFAULT_DATA_ROOTS } from '../../../src/engine/places.js'
 import { GRAPHROOT } from '../../../src/engine/storage-conf.js'
@@ -116,7 +117,13 @@ t.test('the words that turn everything off', async (t) => {
 })
 
 t.test('how the runtime is started', async (t) => {
-  t.match(stub, `"$runtime" ${RUNTIME_FLAGS.join(' ')} "$library/hostext.cjs"`)
+  const flags = FLAGS.join(' ')
+  t.match(
+    stub.replaceAll(/\s*\\\n\s*/g, ' '),
+    `"$runtime" ${flags} "$library/start.cjs" "$library/hostext.cjs"`,
+  )
+  t.match(readFileSync(join(GENERATORS, 'command'), 'utf8'), `flags='${flags}'`)
+  t.same(FLAGS.slice(0, RUNTIME_FLAGS.length), RUNTIME_FLAGS, 'and what watches a trial')
 })
 
 t.test('the run directory', async (t) => {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { codeName } from '../../../packaging/code/code.mjs'
 import { readBuiltins } from '../../../packaging/runtime/builtin-texts.mjs'
 import { keptBuiltins, USED } from '../../../packaging/runtime/builtins.mjs'
 import { findFaults, MOST_HEADERS } from '../../../packaging/runtime/checks.mjs'
@@ -10,7 +11,7 @@ import { readElf } from '../../../packaging/runtime/elf.mjs'
 import { neededLibraries } from '../../../packaging/runtime/libraries.mjs'
 import { TARGETS, trimNode } from '../../../packaging/runtime/trim.mjs'
 import { RUNTIME_FLAGS } from '../../../src/units/trial.js'
-import { BUNDLE, DATA_ROOTS, PROJECT } from '../../support/paths.js'
+import { BUNDLE, COMMANDS_BUNDLE, DATA_ROOTS, PROJECT } from '../../support/paths.js'
 import { cannotFetch, officialNode, runtimeDirectory, TESTED } from '../../support/runtime.js'
 import { copyTree, makeTree } from '../../support/tree.js'
 
@@ -29,7 +30,16 @@ t.test('both architectures', { skip: cannotFetch ?? false }, async (t) => {
   const texts = readBuiltins(officialNode(process.arch))
   for (const arch of ['x64', 'arm64'] as const) {
     const directory = runtimeDirectory(arch)
-    t.same(readdirSync(directory).sort(), ['LICENSE', 'libraries.txt', 'node'], arch)
+    const isCode = (name: string): boolean => name.endsWith('.code')
+    const names = readdirSync(directory).sort()
+    t.same(
+      names.filter((name) => !isCode(name)),
+      ['LICENSE', 'libraries.txt', 'node'],
+      arch,
+    )
+    // Code of bundles of an earlier state may be there, too.
+    for (const bundle of [BUNDLE, COMMANDS_BUNDLE])
+      t.equal(names.includes(codeName(bundle)), arch === process.arch, `${arch}: ${bundle}`)
     const node = readFileSync(join(directory, 'node'))
     const official = readFileSync(officialNode(arch))
     t.ok(trimNode(official, texts, arch).equals(node), `${arch}: made once more, it has the same bytes`)

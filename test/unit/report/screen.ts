@@ -40,7 +40,12 @@ t.test('colours are for a terminal', async (t) => {
       env: { PATH: process.env.PATH, TERM: 'xterm', HOSTEXT_ROOT: makeTree(t), ...environment },
     }).stdout
   t.match(run(status), '\u001b[1mThe next boot\u001b[0m')
+  // What has started it has asked the terminal, and only then.
+  const asked = { HOSTEXT_COLUMNS: '0' }
+  t.match(run(status, asked), '\u001b[1mThe next boot\u001b[0m')
+  t.match(run(status, { HOSTEXT_COLUMNS: '-1' }), '\u001b[1mThe next boot\u001b[0m')
   for (const text of [
+    run(`${status} | cat`, asked),
     run(status, { NO_COLOR: '1' }),
     run(status, { TERM: 'dumb' }),
     run(`${status} | cat`),

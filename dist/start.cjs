@@ -1,0 +1,1 @@
+"use strict";var n=require("node:fs"),t=require("node:vm"),[,,e=""]=process.argv;process.argv.splice(1,1);var r=(0,n.readFileSync)(e,"latin1");Object.assign(globalThis,{require,module,__dirname});new t.Script(r,{filename:e,...s(e,r)}).runInThisContext();function s(c,i){try{return{cachedData:(0,n.readFileSync)(`${c.slice(0,-4)}-${i.slice(-13,-1)}.code`)}}catch{return}}

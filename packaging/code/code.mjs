@@ -1,0 +1,108 @@
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { moveInto } from '../runtime/official.mjs'
+import { makeMachine, outputs } from './machine.mjs'
+
+/** The flags with which the stub and `hostext` start a bundle. V8 takes compiled code only with the same. */
+export const FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1', '--verify-snapshot-checksum']
+
+/** Each bundle, and what is run of it: what a boot with a changed stack does, and what people ask for. */
+const RUNS = {
+  'hostext.cjs': ({ trial, good }) =>
+    [trial, good].map((root) => ({ root, words: outputs(root), status: 0 })),
+  'commands.cjs': ({ stacked }) =>
+    [
+      ['status'],
+      ['list'],
+      ['which', '/usr/share/extension-1'],
+      ['show', 'extension-1'],
+      ['diff'],
+      ['log'],
+      ['plan'],
+      ['version'],
+    ].map((words) => ({ root: stacked, words, status: words[0] === 'status' ? ON_TRIAL : 0 })),
+}
+
+/** The bundles that are compiled. */
+export const BUNDLES = Object.keys(RUNS)
+
+/** The exit status of `hostext status` where a stack is on trial. */
+const ON_TRIAL = 5
+
+/**
+ * The name of the file with the compiled code of a bundle: src/start.ts.
+ * @param {string} bundle Its path.
+ */
+export function codeName(bundle) {
+  const id = readFileSync(bundle, 'latin1').slice(-13, -1)
+  return `${bundle.slice(bundle.lastIndexOf('/') + 1, -'.cjs'.length)}-${id}.code`
+}
+
+/**
+ * Compiles the bundles for the runtime in `runtime`, and puts their code there; what is there already is not
+ * made again. The same bundles and the same runtime give the same bytes. Throws an Error if that fails.
+ * @param {string} dist Where the bundles are.
+ * @param {string} runtime A directory of `build.mjs runtime`, for the architecture of this machine.
+ */
+export function compileBundles(dist, runtime) {
+  const missing = BUNDLES.filter((name) => !existsSync(join(runtime, codeName(join(dist, name)))))
+  if (missing.length === 0) return
+  const work = mkdtempSync(join(dirname(runtime), '.code-'))
+  try {
+    const node = join(runtime, 'node')
+    const machines = makeMachines(work, node, join(dist, 'hostext.cjs'))
+    for (const name of missing) {
+      const bundle = join(dist, name)
+      const out = join(work, codeName(bundle))
+      const words = [
+        join(import.meta.dirname, 'compile.cjs'),
+        bundle,
+        out,
+        JSON.stringify(RUNS[name](machines)),
+      ]
+      run(node, [...FLAGS, '--hash-seed=1', ...words])
+      moveInto(out, join(runtime, codeName(bundle)))
+    }
+  } finally {
+    rmSync(work, { recursive: true })
+  }
+}
+
+/**
+ * Machines with two extensions: in the first boot of this stack, in a later one, after it has proved good,
+ * and one that is stacked.
+ */
+function makeMachines(work, node, bundle) {
+  const machine = join(work, 'machine')
+  makeMachine(machine, 2)
+  for (const place of ['nextroot', 'base'])
+    mkdirSync(join(machine, 'usr/lib/hostext', place), { recursive: true })
+  run(node, [bundle, 'prepare'], machine)
+  const copy = (name, from) => {
+    const root = join(work, name)
+    execFileSync('cp', ['-a', from, root])
+    return root
+  }
+  const boot = (root) => {
+    for (const directory of outputs(root)) mkdirSync(directory, { recursive: true })
+    return root
+  }
+  const trial = boot(copy('trial', machine))
+  const stacked = boot(copy('stacked', machine))
+  run(node, [bundle, ...outputs(stacked)], stacked)
+  const good = copy('good', machine)
+  cpSync(join(stacked, 'run/hostext/trial'), join(good, 'var/lib/docker/hostext/good'))
+  return { trial, good: boot(good), stacked }
+}
+
+function run(node, words, root = '') {
+  try {
+    execFileSync(node, words, {
+      env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+  } catch (error) {
+    throw new Error(`the bundles cannot be compiled: ${error.stderr || error.message}`)
+  }
+}

@@ -1,0 +1,46 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { FLAGS } from '../../../packaging/code/code.mjs'
+import { GENERATORS } from '../../support/paths.js'
+import { makeTree } from '../../support/tree.js'
+
+/** Runs the command with a runtime that prints how it was started. `isTerminal`: script(1) gives it one. */
+function run(words: string[], { isTerminal = false, setUp = '' } = {}): string[] {
+  const lib = join(makeTree(t), 'lib')
+  mkdirSync(lib)
+  const text = readFileSync(join(GENERATORS, 'command'), 'utf8')
+  writeFileSync(join(lib, 'command'), text.replace('library=/usr/lib/hostext', `library='${lib}'`))
+  const print = `#!/bin/sh\necho "columns=\${HOSTEXT_COLUMNS-none}"; for word; do echo "<$word>"; done\n`
+  writeFileSync(join(lib, 'node'), print)
+  for (const name of ['command', 'node']) chmodSync(join(lib, name), 0o755)
+  const quoted = [join(lib, 'command'), ...words].map((word) => `'${word}'`).join(' ')
+  const [program, ...rest] = isTerminal
+    ? (['script', '-qec', `${setUp}${quoted}`, '/dev/null'] as const)
+    : (['sh', '-c', quoted] as const)
+  const { stdout, status } = spawnSync(program, rest, { encoding: 'utf8', env: { PATH: process.env.PATH } })
+  t.equal(status, 0)
+  return stdout.replaceAll(lib, '').trim().split(/\r?\n/)
+}
+
+const BUNDLE = ['</start.cjs>', '</commands.cjs>']
+const OWN = FLAGS.map((flag) => `<${flag}>`)
+
+t.test('how what people type is started', async (t) => {
+  t.same(run(['status', '--json']), ['columns=none', ...OWN, ...BUNDLE, '<status>', '<--json>'])
+  t.same(run([]), ['columns=none', ...OWN, ...BUNDLE])
+  t.same(run(['which', '/a b/*']), ['columns=none', ...OWN, ...BUNDLE, '<which>', '</a b/*>'])
+  t.same(run(['check', 'x.tar']), ['columns=none', ...BUNDLE, '<check>', '<x.tar>'], 'machine code pays off')
+  t.same(run(['--json', 'prepare']), ['columns=none', ...BUNDLE, '<--json>', '<prepare>'])
+})
+
+t.test('the width of the terminal', async (t) => {
+  for (const [setUp, columns] of [
+    ['stty cols 123; ', '123'],
+    ['stty cols 0; ', '0'],
+    // Without stty, Node asks the terminal.
+    ['PATH=/nowhere; ', 'none'],
+  ] as const)
+    t.equal(run(['list'], { isTerminal: true, setUp })[0], `columns=${columns}`, setUp)
+})
