@@ -1,5 +1,5 @@
-import { chmodSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isClean, isStacked, MARKED, said } from '../checks.js'
 import { standardDataRoot } from '../extensions.js'
@@ -163,6 +163,26 @@ export function cases(): Case[] {
       },
     },
     {
+      name: 'known: stacked in the initrd, with the data in a place that a setting names',
+      boot: 'uml',
+      fullOnly: true,
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare(root) {
+          countStarts(root)
+          moveToNamedPlace(root, 'srv/engine')
+        },
+        initrd: 'stacks',
+        boots: [{}, {}, {}],
+        files: SETTINGS,
+        script: script('/srv/engine', IN_INITRD),
+      },
+      check(t, outcome) {
+        isKnownFrom(t, outcome, 3)
+        isStackedIn(t, outcome, true)
+      },
+    },
+    {
       name: 'known: what fails in the initrd is stacked later',
       boot: 'uml',
       fullOnly: true,
@@ -186,30 +206,60 @@ export function cases(): Case[] {
         t.equal(reported(outcome, 'mounts'), reported(outcome, 'mounts', 2), 'nothing else is left')
       },
     },
-    {
+    onPartition({
       name: 'known: with the data on a partition of its own, nothing is prepared',
-      boot: 'uml',
-      machine: {
-        dataRoot: standardDataRoot(),
-        prepare(root) {
-          countStarts(root)
-          moveToDataPartition(root)
-        },
-        disks: [disk('data', 'mnt/data')],
-        fstab: (root) => `${root} / ext4 defaults 0 1\nLABEL=data /mnt/data ext4 defaults 0 2\n`,
-        boots: [{}, {}, {}],
-        files: SETTINGS,
-        script: script('/mnt/data/docker'),
-      },
-      check(t, outcome) {
-        isKnownFrom(t, outcome, 3)
-        t.equal(reported(outcome, 'starts', 3).trim(), GENERATOR, 'the runtime only says what to mount')
-        t.match(
-          reported(outcome, 'starts', 2),
-          /prepare boot/,
-          'the boot before has looked whether something is',
-        )
-      },
-    },
+      place: 'mnt/data/docker',
+      prepare: moveToDataPartition,
+    }),
+    onPartition({
+      name: 'known: with the data on a partition, in a place that a setting names',
+      place: 'srv/data/engine',
+      prepare: (root) => moveToNamedPlace(root, 'srv/data/engine'),
+    }),
   ]
+}
+
+/** Moves the engine's data to a place that its own settings name. */
+function moveToNamedPlace(root: string, place: string): void {
+  mkdirSync(dirname(join(root, place)), { recursive: true })
+  renameSync(join(root, 'var/lib/docker'), join(root, place))
+  mkdirSync(join(root, 'etc/docker'), { recursive: true })
+  writeFileSync(join(root, 'etc/docker/daemon.json'), `{"data-root": "/${place}"}\n`)
+}
+
+/** The boots of a machine whose data is on a partition, which the first pass has to mount. */
+function onPartition({
+  name,
+  place,
+  prepare,
+}: {
+  name: string
+  place: string
+  prepare: (root: string) => void
+}): Case {
+  return {
+    name,
+    boot: 'uml',
+    machine: {
+      dataRoot: standardDataRoot(),
+      prepare(root) {
+        countStarts(root)
+        prepare(root)
+      },
+      disks: [disk('data', dirname(place))],
+      fstab: (root) => `${root} / ext4 defaults 0 1\nLABEL=data /${dirname(place)} ext4 defaults 0 2\n`,
+      boots: [{}, {}, {}],
+      files: SETTINGS,
+      script: script(`/${place}`),
+    },
+    check(t, outcome) {
+      isKnownFrom(t, outcome, 3)
+      t.equal(reported(outcome, 'starts', 3).trim(), GENERATOR, 'the runtime only says what to mount')
+      t.match(
+        reported(outcome, 'starts', 2),
+        /prepare boot/,
+        'the boot before has looked whether something is',
+      )
+    },
+  }
 }

@@ -36,11 +36,6 @@ t.test('where an engine may have its data', async (t) => {
     DEFAULT_DATA_ROOTS.map((path) => `/proc/1/root${path}/${CONTAINER_LISTS[path === GRAPHROOT ? 1 : 0]}`),
     'what is watched on a running system',
   )
-  const others = words(/^for place in (\/var\/lib\/containerd [^;]*);/m)
-  const collect = readFileSync(join(STEPS, 'collect'), 'utf8')
-  const asked = /^for place in \$named ((?:.|\\\n)*?); do$/m.exec(collect)?.[1]
-  t.equal(others.length, 2)
-  t.same(asked?.split(/[\s\\]+/), [...DEFAULT_DATA_ROOTS, ...others], 'where a decision may be kept')
 })
 
 t.test('all that is above the usual places', async (t) => {

@@ -196,9 +196,13 @@ t.test('with the tools of busybox', async (t) => {
 })
 
 t.test('a data root that a setting names', async (t) => {
+  const daemon = { 'etc/docker/daemon.json': '{"data-root": "/srv/engine"}\n' }
   for (const files of [
     { 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/engine\n' },
-    { 'etc/docker/daemon.json': '{"data-root": "/srv/engine"}\n' },
+    daemon,
+    // Without what is known, the runtime would have to say what these mean.
+    { ...daemon, 'etc/fstab': 'LABEL=root / ext4 rw 0 1\ntmpfs /mnt tmpfs defaults 0 0\n' },
+    { ...daemon, 'proc/cmdline': 'root=/dev/vda1 ro systemd.mount-extra=tmpfs:/tmp/x:tmpfs\n' },
   ] as Tree[]) {
     const { root, own } = await keep(t, undefined, undefined, {}, (root) => {
       renameSync(join(root, DATA), join(root, 'srv/engine'))
@@ -206,6 +210,8 @@ t.test('a data root that a setting names', async (t) => {
     })
     t.equal(own, join(root, 'srv/engine/hostext'))
     t.equal(boot(root).started, false, Object.keys(files).join())
+    const asked = boot(root, undefined, {}, { 'run/hostext/asked': '' })
+    t.ok(asked.run['hostext.decision'], 'asked whether it is known')
     appendFileSync(join(root, 'etc/fstab'), '# a comment\n')
     t.equal(boot(root).started, true)
   }
@@ -223,6 +229,9 @@ t.test('asked whether a boot is known, it only says that', async (t) => {
     [],
   )
   t.notOk(run['hostext.decision'])
+  rmSync(join(root, 'var/lib'), { recursive: true })
+  t.notOk(ask().run['hostext.decision'], 'nor that there is no engine')
+  t.ok(boot(root).run['hostext.decision'])
 })
 
 t.test('mounts', async (t) => {
