@@ -7,13 +7,14 @@ import { GENERATORS } from '../../support/paths.js'
 import { makeTree } from '../../support/tree.js'
 
 /** Runs the command with a runtime that prints how it was started. `isTerminal`: script(1) gives it one. */
-function run(words: string[], { isTerminal = false, setUp = '' } = {}): string[] {
+function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '' } = {}): string[] {
   const lib = join(makeTree(t), 'lib')
   mkdirSync(lib)
   const text = readFileSync(join(GENERATORS, 'command'), 'utf8')
   writeFileSync(join(lib, 'command'), text.replace('library=/usr/lib/hostext', `library='${lib}'`))
   const print = `#!/bin/sh\necho "columns=\${HOSTEXT_COLUMNS-none}"; for word; do echo "<$word>"; done\n`
   writeFileSync(join(lib, 'node'), print)
+  if (isCompiled) writeFileSync(join(lib, 'commands-0123456789ab.code'), '')
   for (const name of ['command', 'node']) chmodSync(join(lib, name), 0o755)
   const quoted = [join(lib, 'command'), ...words].map((word) => `'${word}'`).join(' ')
   const [program, ...rest] = isTerminal
@@ -33,6 +34,8 @@ t.test('how what people type is started', async (t) => {
   t.same(run(['which', '/a b/*']), ['columns=none', ...OWN, ...BUNDLE, '<which>', '</a b/*>'])
   t.same(run(['check', 'x.tar']), ['columns=none', ...BUNDLE, '<check>', '<x.tar>'], 'machine code pays off')
   t.same(run(['--json', 'prepare']), ['columns=none', ...BUNDLE, '<--json>', '<prepare>'])
+  // A distribution's Node warns of these flags.
+  t.same(run(['list'], { isCompiled: false }), ['columns=none', ...BUNDLE, '<list>'])
 })
 
 t.test('the width of the terminal', async (t) => {
