@@ -64,6 +64,11 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
     { from: at('generators/command'), to: `${LIB}/command`, mode: 0o755 },
     { from: at('generators/packages/refuse'), to: `${LIB}/refuse`, mode: 0o755 },
     { from: at('generators/init-bottom'), to: `${LIB}/init-bottom`, mode: 0o755 },
+    ...names(at('generators/dracut')).map((name) => ({
+      from: at(`generators/dracut/${name}`),
+      to: `usr/lib/dracut/modules.d/95hostext/${name}`,
+      mode: name.endsWith('.sh') ? 0o755 : 0o644,
+    })),
     ...[
       ['dpkg.cfg', 'etc/dpkg/dpkg.cfg.d'],
       ['apt.conf', 'etc/apt/apt.conf.d'],

@@ -65,9 +65,12 @@ see() {
 	set +f
 	now="$in_container$mattering$nl"
 	# Some numbers of mounts differ from boot to boot. (Those that PID 1 makes are no business of ours, nor is
-	# the /tmp that only generators see. In the initrd, some are not there yet.)
+	# the /tmp that only generators see. In the initrd, some are not there yet, or not visible; of services that
+	# run on from there, some are still there.)
 	while read -r _ _ device top point _ more; do
-		case "$point" in /proc | /proc/* | /sys | /sys/* | /dev | /dev/* | /run | /run/lock | /tmp) continue ;; esac
+		case "$point" in
+		/proc | /proc/* | /sys | /sys/* | /dev | /dev/* | /run | /run/lock | /run/credentials/* | /tmp) continue ;;
+		esac
 		case "$device" in 0:*) device= ;; esac
 		now="$now$device $top $point ${more#*- }$nl"
 	done <"$root/proc/self/mountinfo"

@@ -1,6 +1,7 @@
 import type { Cut, Ending } from './cut.js'
 import type { DiskOptions, MadeDisk } from './disks.js'
 import type { Release } from './rootfs.js'
+import type { Initrd } from './uml-kernel.js'
 
 /** What a case changes in a root file system that has hostext installed. */
 export type Machine = DiskOptions & {
@@ -41,10 +42,9 @@ export type Machine = DiskOptions & {
   /** How the kernel finds its root: `UUID=…`, `LABEL=root`, `PARTUUID=…`. Default: the name of the device. */
   root?: string
   /**
-   * User-mode Linux boots with an initrd, because its root needs one. QEMU always does. `stacks`: hostext's
-   * script is in it.
+   * User-mode Linux boots with an initrd, because its root needs one, or because it stacks. QEMU always does.
    */
-  initrd?: true | 'stacks'
+  initrd?: Initrd
   /** MiB; default 768, for a device 1536. */
   memory?: number
   /** More devices, as QEMU names them: `edu`, a PCI device that Debian's kernel has no driver for. */

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -12,6 +13,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { GENERATORS } from '../support/paths.js'
 import { cached } from './cache.js'
 import { mmdebstrap } from './mmdebstrap.js'
 import { debian, type Release } from './rootfs.js'
@@ -88,45 +90,79 @@ export function addUmlModules(tree: string): void {
   cpSync(modules, join(to, basename(modules)), { recursive: true })
 }
 
+/** Which initrd: plain, or with hostext's script in it, in those of initramfs-tools or of dracut. */
+export type Initrd = true | 'stacks' | 'dracut'
+
 /** Turns on stacking in the initrd. */
-const INIT_BOTTOM = join(import.meta.dirname, '../../generators/init-bottom')
+const INIT_BOTTOM = join(GENERATORS, 'init-bottom')
+const DRACUT = join(GENERATORS, 'dracut')
 
 /** Its initrd that stacks has the tools of busybox, as on most machines. The others have those of klibc. */
 const WITH_BUSYBOX = 'trixie'
 
-/**
- * The initrd that the tools of `release` make for this kernel, as they do for their own. `stacks`: with
- * hostext's script in it.
- */
-export function umlInitrd(release: Release, kind: true | 'stacks'): string {
+/** The initrd that the tools of `release` make for this kernel, as they do for their own. */
+export function umlInitrd(release: Release, kind: Initrd): string {
   const { modules, config } = umlKernel()
   const { root } = debian(release)
-  const script = kind === 'stacks' ? readFileSync(INIT_BOTTOM, 'utf8') : ''
-  const recipe = [root, modules, readFileSync(import.meta.filename, 'utf8'), script]
-  const name = `uml-initrd${script && '-stacks'}-${release}`
+  const added = {
+    true: [],
+    stacks: [INIT_BOTTOM],
+    dracut: readdirSync(DRACUT).map((name) => join(DRACUT, name)),
+  }[String(kind) as 'true' | 'stacks' | 'dracut']
+  const texts = added.map((path) => readFileSync(path, 'utf8'))
+  const recipe = [root, modules, readFileSync(import.meta.filename, 'utf8'), ...texts]
+  const name = `uml-initrd${kind === true ? '' : `-${kind}`}-${release}`
   const directory = cached(name, recipe.join('\n'), (made) => {
     console.error(`# making an initrd of ${release} for user-mode Linux`)
     const tree = join(made, 'tree')
     execFileSync('cp', ['-al', root, tree])
     addUmlModules(tree)
-    if (script) {
+    const version = basename(modules)
+    cpSync(config, join(tree, 'boot', `config-${version}`))
+    const packed = join(made, 'packed')
+    if (kind === 'stacks') {
       cpSync(INIT_BOTTOM, join(tree, 'etc/initramfs-tools/scripts/init-bottom/hostext'))
       // On a machine of its own, the tools find out what the root is, and include the check of it.
       writeFileSync(join(tree, 'etc/initramfs-tools/conf.d/root'), 'FSTYPE=ext4\n')
-      if (release === WITH_BUSYBOX) addBusybox(release, tree, join(made, 'busybox'))
+      if (release === WITH_BUSYBOX) addBusybox(release, tree, packed)
     }
-    cpSync(config, join(tree, 'boot', `config-${basename(modules)}`))
+    if (kind === 'dracut') {
+      addDracut(release, tree, packed)
+      for (const path of added) {
+        const to = join(tree, 'usr/lib/dracut/modules.d/95hostext', basename(path))
+        cpSync(path, to)
+        chmodSync(to, 0o755)
+      }
+    }
     const make =
-      'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && exec chroot "$1" mkinitramfs -o /initrd "$2"'
+      kind === 'dracut'
+        ? `dracut --force --no-hostonly --no-compress --add hostext --omit '${NOT_NEEDED}' --kver "$0" /initrd`
+        : 'mkinitramfs -o /initrd "$0"'
+    const inside = `mount --rbind /dev "$1/dev"
+mount -t proc proc "$1/proc"
+mount -t tmpfs tmpfs "$1/var/tmp"
+exec chroot "$1" sh -c "$3" "$2"`
     execFileSync(
       'unshare',
-      ['--mount', '--propagation', 'private', 'sh', '-c', make, 'sh', tree, basename(modules)],
+      ['--mount', '--propagation', 'private', 'sh', '-ec', inside, 'sh', tree, version, make],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     )
     renameSync(join(tree, 'initrd'), join(made, 'initrd'))
     rmSync(tree, { recursive: true })
   })
   return join(directory, 'initrd')
+}
+
+/** Modules of dracut for what no test machine has. */
+const NOT_NEEDED =
+  'kernel-modules kernel-modules-extra qemu resume lvm crypt dm mdraid multipath i18n plymouth'
+
+/** Adds Debian's dracut to a tree. */
+function addDracut(release: Release, tree: string, packed: string): void {
+  mmdebstrap(['--variant=extract', '--include=dracut-core', release, packed])
+  for (const path of ['usr/lib/dracut', 'usr/bin/dracut'])
+    cpSync(join(packed, path), join(tree, path), { recursive: true, verbatimSymlinks: true })
+  rmSync(packed, { recursive: true })
 }
 
 /** Adds Debian's busybox and its hooks to a tree: `packed`: a directory for that. */

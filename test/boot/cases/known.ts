@@ -75,10 +75,13 @@ report target-of systemctl list-dependencies --plain hostext.target
 report writes sh -c 'echo x >/var/lib/new && echo x >/etc/new && ! touch /usr/new'
 `
 
-/** Whether a machine with that script was stacked before PID 1 started, once, or in its first pass. */
-function isStackedIn(t: Test, outcome: Outcome, isInitrd: boolean): void {
+/**
+ * Whether a machine with that script was stacked before PID 1 started, once, or in its first pass. `others`:
+ * how often systemd has started in the initrd.
+ */
+function isStackedIn(t: Test, outcome: Outcome, isInitrd: boolean, others = 0): void {
   isStacked(t, outcome)
-  t.equal(reported(outcome, 'passes'), isInitrd ? '1' : '2', 'so often PID 1 starts')
+  t.equal(reported(outcome, 'passes'), String((isInitrd ? 1 : 2) + others), 'so often PID 1 starts')
   t.equal(said(outcome).includes('hostext: stacked in the initrd'), isInitrd, 'the log says where')
   t.equal(outcome.boots[0]?.reports.get('writes.status'), '0', 'what has to be writable is, and nothing else')
 }
@@ -143,6 +146,41 @@ export function cases(): Case[] {
       },
     },
     {
+      name: 'known: stacked in an initrd of dracut, in which systemd runs',
+      boot: 'uml',
+      fullOnly: true,
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare: countStarts,
+        initrd: 'dracut',
+        boots: [{}, {}, {}, {}],
+        files: SETTINGS,
+        script: script('/var/lib/docker', IN_INITRD),
+      },
+      check(t, outcome) {
+        isKnownFrom(t, outcome, 3)
+        for (const [boot, isIn] of [false, false, true, true].entries())
+          isStackedIn(t, bootOf(outcome, boot + 1), isIn, 1)
+        t.equal(reported(outcome, 'starts', 3), '', 'no start')
+        for (const name of ['layers', 'mounts', 'base', 'target-of'])
+          t.equal(reported(outcome, name, 3), reported(outcome, name, 2), `as after a switch: ${name}`)
+      },
+    },
+    {
+      name: 'known: what fails in an initrd of dracut is stacked later',
+      boot: 'uml',
+      fullOnly: true,
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare: failsInInitrd,
+        initrd: 'dracut',
+        boots: [{}, {}, {}],
+        files: SETTINGS,
+        script: script('/var/lib/docker', IN_INITRD),
+      },
+      check: (t, outcome) => isStackedLater(t, outcome, 1),
+    },
+    {
       name: 'known: stacked in the initrd, with the indexes of an earlier boot',
       boot: 'uml',
       fullOnly: true,
@@ -188,23 +226,13 @@ export function cases(): Case[] {
       fullOnly: true,
       machine: {
         dataRoot: standardDataRoot(),
-        prepare(root) {
-          const stack = join(root, 'usr/lib/hostext/stack')
-          renameSync(stack, `${stack}.real`)
-          // All is mounted by then.
-          writeFileSync(stack, '#!/bin/sh\n"$0.real" "$@"\n[ -d /run/systemd/units ]\n')
-          chmodSync(stack, 0o755)
-        },
+        prepare: failsInInitrd,
         initrd: 'stacks',
         boots: [{}, {}, {}],
         files: SETTINGS,
         script: script('/var/lib/docker', IN_INITRD),
       },
-      check(t, outcome) {
-        isStackedIn(t, outcome, false)
-        t.match(said(outcome), 'not stacked in the initrd, but later: the root did not mount')
-        t.equal(reported(outcome, 'mounts'), reported(outcome, 'mounts', 2), 'nothing else is left')
-      },
+      check: (t, outcome) => isStackedLater(t, outcome),
     },
     onPartition({
       name: 'known: with the data on a partition of its own, nothing is prepared',
@@ -217,6 +245,20 @@ export function cases(): Case[] {
       prepare: (root) => moveToNamedPlace(root, 'srv/data/engine'),
     }),
   ]
+}
+
+/** A machine whose mounts fail in the initrd, when all is mounted, and only there. */
+function failsInInitrd(root: string): void {
+  const stack = join(root, 'usr/lib/hostext/stack')
+  renameSync(stack, `${stack}.real`)
+  writeFileSync(stack, '#!/bin/sh\n"$0.real" "$@"\n[ -e /proc/1/root/usr/lib/hostext/stack ]\n')
+  chmodSync(stack, 0o755)
+}
+
+function isStackedLater(t: Test, outcome: Outcome, others = 0): void {
+  isStackedIn(t, outcome, false, others)
+  t.match(said(outcome), 'not stacked in the initrd, but later: the root did not mount')
+  t.equal(reported(outcome, 'mounts'), reported(outcome, 'mounts', 2), 'nothing else is left')
 }
 
 /** Moves the engine's data to a place that its own settings name. */

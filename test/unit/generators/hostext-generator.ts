@@ -614,9 +614,11 @@ exit 1
   })
 }
 
-const scripts = [STUB, REFUSE, ...readdirSync(STEPS).map((name) => join(STEPS, name))].filter(
-  (path) => !/\.(?:service|path)$/.test(path),
-)
+const scripts = [
+  ...[STUB, REFUSE],
+  ...['command', 'init-bottom'].map((name) => join(GENERATORS, name)),
+  ...readdirSync(STEPS).map((name) => join(STEPS, name)),
+].filter((path) => !/\.(?:service|path)$/.test(path))
 
 t.test('no script ends because it cannot write to a file', async (t) => {
   t.ok(scripts.length >= 6, 'all of generators/')
@@ -636,7 +638,13 @@ t.test('no script ends because it cannot write to a file', async (t) => {
 })
 
 t.test('shellcheck has nothing to say', async (t) => {
-  const { stdout, error } = spawnSync('shellcheck', ['--shell=sh', ...scripts], { encoding: 'utf8' })
-  if (error) t.pass('no shellcheck here', { skip: true })
-  else t.equal(stdout, '')
+  const dracut = join(GENERATORS, 'dracut/module-setup.sh')
+  for (const words of [
+    ['--shell=sh', ...scripts],
+    ['--shell=bash', dracut],
+  ]) {
+    const { stdout, error } = spawnSync('shellcheck', words, { encoding: 'utf8' })
+    if (error) t.pass('no shellcheck here', { skip: true })
+    else t.equal(stdout, '')
+  }
 })

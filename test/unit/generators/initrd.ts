@@ -57,6 +57,19 @@ t.test('initrd', { skip: cannotMount }, async (t) => {
     t.notOk('systemd/generator/hostext-switch.service' in run, 'PID 1 starts with empty directories')
   })
 
+  t.test('a systemd in the initrd keeps its units', async (t) => {
+    const own: Tree = {
+      'systemd/generator/sysroot.mount': 'its own\n',
+      'systemd/generator.early/other.service': 'its own\n',
+    }
+    for (const stub of [deciding(unit()), '#!/bin/sh\ntrue\n']) {
+      const { run } = inRoot(t, stub, own)
+      for (const [path, text] of Object.entries(own)) t.equal(run[path], text, path)
+      t.notOk('systemd/generator/hostext-switch.service' in run)
+      t.notOk(Object.keys(run).some((path) => path.includes('.initrd/')))
+    }
+  })
+
   t.test('what the switch needs first', async (t) => {
     const fsck = unit('Wants=systemd-fsck-root.service')
     t.equal(inRoot(t, deciding(fsck)).run.new, '\n', 'the disk was not checked')

@@ -258,6 +258,8 @@ t.test('mounts', async (t) => {
   check('another mount', `${text}90 1 254:7 / /data rw - ext4 /dev/vdb rw\n`, true)
   const sandbox = '91 1 0:7 / /tmp rw - tmpfs tmpfs rw\n92 1 0:8 / /dev/shm rw - tmpfs tmpfs rw\n'
   check('what PID 1 mounts, which the initrd has not yet', text + sandbox, false)
+  const credentials = '93 1 0:9 / /run/credentials/systemd-journald.service ro - tmpfs tmpfs ro\n'
+  check('what a service of the initrd has', text + credentials, false)
   writeFileSync(file, text)
   t.equal(boot(root, undefined, { SYSTEMD_VIRTUALIZATION: 'container:lxc' }).started, true, 'in a container')
 })

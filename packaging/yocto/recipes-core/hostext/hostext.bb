@@ -33,6 +33,7 @@ do_install() {
 # The directories in which the root is mounted are empty.
 FILES:${PN} += " \
     /usr/bin/hostext \
+    /usr/lib/dracut \
     /usr/lib/hostext \
     /usr/lib/systemd \
     /usr/lib/tmpfiles.d \
