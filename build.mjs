@@ -214,13 +214,16 @@ function finishRuntime(result, out, arch) {
 }
 
 /**
- * The same, with the compiled code of the bundles; for whoever started this: what is wrong is one line. For
- * another architecture there is no code, and each start takes longer.
+ * The same, with the compiled code of the bundles if it can be made here; for whoever started this: what is
+ * wrong is one line.
  */
 function runtimeFor(arch) {
   try {
     const runtime = options.minimal ? buildMinimalRuntime(arch) : buildRuntime(arch)
-    if (arch === process.arch) compileBundles(join(HERE, 'dist'), runtime)
+    if (!compileBundles(join(HERE, 'dist'), runtime, arch))
+      console.error(
+        `not compiled: each start of hostext on ${arch} takes longer; qemu-user and libstdc++6-${DEBIAN_ARCHITECTURES[arch]}-cross of Debian would be needed here`,
+      )
     return runtime
   } catch (error) {
     return fail(`the runtime for ${arch}: ${error.stderr || error.message}`)

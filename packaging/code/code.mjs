@@ -39,19 +39,41 @@ export function codeName(bundle) {
   return `${bundle.slice(bundle.lastIndexOf('/') + 1, -'.cjs'.length)}-${id}.code`
 }
 
+/** What qemu-user(1) calls the architectures of Node. */
+const EMULATED = { x64: 'x86_64', arm64: 'aarch64' }
+
+/**
+ * The words before a program of an architecture to run it here: none on a machine of that architecture;
+ * otherwise qemu-user(1), with the libraries of Debian's packages for cross compilers. Undefined if they are
+ * not there.
+ * @param {string} arch
+ * @returns {string[] | undefined}
+ */
+export function emulator(arch) {
+  if (arch === process.arch) return []
+  const name = EMULATED[arch]
+  const program = `/usr/bin/qemu-${name}`
+  const libraries = `/usr/${name}-linux-gnu`
+  return existsSync(program) && existsSync(libraries) ? [program, '-L', libraries] : undefined
+}
+
 /**
  * Compiles the bundles for the runtime in `runtime`, and puts their code there; what is there already is not
- * made again. The same bundles and the same runtime give the same bytes. Throws an Error if that fails.
+ * made again. The same bundles and the same runtime give the same bytes. Returns whether the code is there; it
+ * cannot be made where nothing runs a program of that architecture. Throws an Error if it fails.
  * @param {string} dist Where the bundles are.
- * @param {string} runtime A directory of `build.mjs runtime`, for the architecture of this machine.
+ * @param {string} runtime A directory of `build.mjs runtime`.
+ * @param {string} arch
+ * @returns {boolean}
  */
-export function compileBundles(dist, runtime) {
+export function compileBundles(dist, runtime, arch) {
   const missing = BUNDLES.filter((name) => !existsSync(join(runtime, codeName(join(dist, name)))))
-  if (missing.length === 0) return
+  if (missing.length === 0) return true
+  const before = emulator(arch)
+  if (!before) return false
   const work = mkdtempSync(join(dirname(runtime), '.code-'))
   try {
-    const node = join(runtime, 'node')
-    const machines = makeMachines(work, node, join(dist, 'hostext.cjs'))
+    const machines = makeMachines(work, join(dist, 'hostext.cjs'))
     for (const name of missing) {
       const bundle = join(dist, name)
       const out = join(work, codeName(bundle))
@@ -61,9 +83,10 @@ export function compileBundles(dist, runtime) {
         out,
         JSON.stringify(RUNS[name](machines)),
       ]
-      run(node, [...FLAGS, '--hash-seed=1', ...words])
+      run([...before, join(runtime, 'node'), ...FLAGS, '--hash-seed=1', ...words])
       moveInto(out, join(runtime, codeName(bundle)))
     }
+    return true
   } finally {
     rmSync(work, { recursive: true })
   }
@@ -73,12 +96,12 @@ export function compileBundles(dist, runtime) {
  * Machines with two extensions: in the first boot of this stack, in a later one, after it has proved good,
  * and one that is stacked.
  */
-function makeMachines(work, node, bundle) {
+function makeMachines(work, bundle) {
   const machine = join(work, 'machine')
   makeMachine(machine, 2)
   for (const place of ['nextroot', 'base'])
     mkdirSync(join(machine, 'usr/lib/hostext', place), { recursive: true })
-  run(node, [bundle, 'prepare'], machine)
+  run([process.execPath, bundle, 'prepare'], machine)
   const copy = (name, from) => {
     const root = join(work, name)
     execFileSync('cp', ['-a', from, root])
@@ -90,15 +113,15 @@ function makeMachines(work, node, bundle) {
   }
   const trial = boot(copy('trial', machine))
   const stacked = boot(copy('stacked', machine))
-  run(node, [bundle, ...outputs(stacked)], stacked)
+  run([process.execPath, bundle, ...outputs(stacked)], stacked)
   const good = copy('good', machine)
   cpSync(join(stacked, 'run/hostext/trial'), join(good, 'var/lib/docker/hostext/good'))
   return { trial, good: boot(good), stacked }
 }
 
-function run(node, words, root = '') {
+function run([program, ...words], root = '') {
   try {
-    execFileSync(node, words, {
+    execFileSync(program, words, {
       env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
       stdio: ['ignore', 'ignore', 'pipe'],
     })

@@ -22,6 +22,9 @@ const PACKAGES = [
   'debhelper',
   'lintian',
   'faketime',
+  // They run programs for arm64.
+  'qemu-user',
+  'libstdc++6-arm64-cross',
 ]
 
 /**

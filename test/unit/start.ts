@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { codeName, compileBundles, FLAGS } from '../../packaging/code/code.mjs'
+import { codeName, compileBundles, emulator, FLAGS } from '../../packaging/code/code.mjs'
 import { makeMachine, outputs } from '../../packaging/code/machine.mjs'
 import { OFFICIAL } from '../../packaging/runtime/official.mjs'
 import { installLibrary } from '../support/library.js'
@@ -31,18 +31,21 @@ function start(lib: string, bundle: string, words: readonly string[], root: stri
   return { status, stdout, stderr }
 }
 
+const IS_TAKEN = `
+  const { readFileSync } = require('node:fs')
+  const { Script } = require('node:vm')
+  const [bundle, code] = process.argv.slice(1)
+  const cachedData = readFileSync(code)
+  const { cachedDataRejected } = new Script(readFileSync(bundle, 'latin1'), { filename: bundle, cachedData })
+  process.exit(cachedDataRejected ? 1 : 0)`
+
 /** Whether V8 takes the compiled code of a bundle. */
-function isTaken(lib: string, bundle: string): boolean {
-  const script = `
-    const { readFileSync } = require('node:fs')
-    const { Script } = require('node:vm')
-    const [bundle, code] = process.argv.slice(1)
-    const cachedData = readFileSync(code)
-    const { cachedDataRejected } = new Script(readFileSync(bundle, 'latin1'), { filename: bundle, cachedData })
-    process.exit(cachedDataRejected ? 1 : 0)`
-  const path = join(lib, bundle)
-  return spawnSync(node(), [...FLAGS, '-e', script, path, join(lib, codeName(path))]).status === 0
+function isTaken(lib: string, bundle: string, code = codeName(join(lib, bundle))): boolean {
+  return spawnSync(node(), [...FLAGS, '-e', IS_TAKEN, join(lib, bundle), join(lib, code)]).status === 0
 }
+
+const OTHER = process.arch === 'x64' ? 'arm64' : 'x64'
+const cannotEmulate = emulator(OTHER) ? false : `nothing runs programs for ${OTHER}`
 
 t.test('with compiled code', { skip }, async (t) => {
   const lib = installed(t)
@@ -56,12 +59,25 @@ t.test('with compiled code', { skip }, async (t) => {
     for (const bundle of ['hostext.cjs', 'commands.cjs']) t.ok(isTaken(lib, bundle), bundle)
   })
 
+  t.test('so does that of the other architecture', { skip: cannotEmulate }, async (t) => {
+    const runtime = runtimeDirectory(OTHER)
+    for (const name of ['hostext.cjs', 'commands.cjs'])
+      cpSync(join(runtime, codeName(join(lib, name))), join(lib, `${OTHER}-${codeName(join(lib, name))}`))
+    for (const bundle of ['hostext.cjs', 'commands.cjs']) {
+      const path = join(lib, bundle)
+      const words = [...FLAGS, '-e', IS_TAKEN, path, join(runtime, codeName(path))]
+      const [program = '', ...rest] = [...(emulator(OTHER) ?? []), join(runtime, 'node'), ...words]
+      t.equal(spawnSync(program, rest).status, 0, bundle)
+    }
+    t.notOk(isTaken(lib, 'commands.cjs', `${OTHER}-${codeName(join(lib, 'commands.cjs'))}`), 'but not here')
+  })
+
   t.test('the same bytes are made in another place', async (t) => {
     const other = join(makeTree(t), 'runtime')
     mkdirSync(other)
     cpSync(node(), join(other, 'node'))
     cpSync(join(PROJECT, 'dist'), join(other, '../elsewhere/dist'), { recursive: true })
-    compileBundles(join(other, '../elsewhere/dist'), other)
+    t.ok(compileBundles(join(other, '../elsewhere/dist'), other, process.arch))
     for (const name of readdirSync(other).filter((name) => name.endsWith('.code')))
       t.ok(readFileSync(join(other, name)).equals(readFileSync(join(lib, name))), name)
     t.equal(readdirSync(other).length, 3)

@@ -5,12 +5,14 @@ import { join } from 'node:path'
 import { Version } from '@cyclonedx/cyclonedx-library/Spec'
 import { JsonStrictValidator } from '@cyclonedx/cyclonedx-library/Validation'
 import t from 'tap'
+import { codeName, emulator } from '../../../packaging/code/code.mjs'
+import { DEBIAN_ARCHITECTURES } from '../../../packaging/deb.mjs'
 import { dependsOf } from '../../../packaging/debian/depends.mjs'
 import { hostextFiles } from '../../../packaging/files.mjs'
 import { NAMED, NOT_IN_NODE, OTHER_NAMES, VERSIONED } from '../../../packaging/node-parts.mjs'
 import { readElf } from '../../../packaging/runtime/elf.mjs'
 import { SOURCES } from '../../boot/sources.js'
-import { PROJECT } from '../../support/paths.js'
+import { BUNDLE, COMMANDS_BUNDLE, PROJECT } from '../../support/paths.js'
 import { cannotFetch, officialNode, runtimeDirectory } from '../../support/runtime.js'
 import { makeTree } from '../../support/tree.js'
 
@@ -116,6 +118,16 @@ t.test('a release', { skip }, async (t) => {
       )
     }
     t.notOk(archived.includes('usr/lib/hostext/node'), 'the archive for all has no runtime')
+    for (const [arch, debian] of Object.entries(DEBIAN_ARCHITECTURES)) {
+      if (only.length > 0 && !only.includes(arch)) continue
+      const archive = join(here, `hostext-${version}-${debian}.tar.xz`)
+      const names = execFileSync('tar', ['-tf', archive], { encoding: 'utf8' }).split('\n')
+      t.ok(names.includes('usr/lib/hostext/node'), debian)
+      for (const bundle of [BUNDLE, COMMANDS_BUNDLE]) {
+        const has = names.includes(`usr/lib/hostext/${codeName(bundle)}`)
+        t.equal(has, emulator(arch) !== undefined, `${debian}: the compiled code of ${bundle}`)
+      }
+    }
   })
 
   t.test('its bill of materials', async (t) => {
