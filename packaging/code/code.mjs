@@ -59,8 +59,8 @@ export function emulator(arch) {
 
 /**
  * Compiles the bundles for the runtime in `runtime`, and puts their code there; what is there already is not
- * made again. The same bundles and the same runtime give the same bytes. Returns whether the code is there; it
- * cannot be made where nothing runs a program of that architecture. Throws an Error if it fails.
+ * made again. The same bundles and the same runtime give the same bytes. Returns whether the code is there;
+ * it cannot be made where nothing runs a program of that architecture. Throws an Error if it fails.
  * @param {string} dist Where the bundles are.
  * @param {string} runtime A directory of `build.mjs runtime`.
  * @param {string} arch
