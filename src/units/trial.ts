@@ -51,6 +51,9 @@ StandardError=append:${MOUNT_LOG}
  */
 export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1']
 
+/** The runtime would end if /etc/ssl/openssl.cnf were damaged, or with options that somebody gives to all. */
+const RUNTIME_ENVIRONMENT = 'Environment=OPENSSL_CONF=/dev/null NODE_OPTIONS='
+
 /**
  * Reboots a trial that is not marked good in time. A process and not a timer, because an extension may break
  * PID 1 itself. It starts before the switch and survives it: PID 1 does not kill a process whose name starts
@@ -71,6 +74,7 @@ IgnoreOnIsolate=yes
 Type=exec
 # An extension that uses up the memory must not get the watch killed: systemd.exec(5).
 OOMScoreAdjust=-1000
+${RUNTIME_ENVIRONMENT}
 ExecStart=@/usr/lib/hostext/node @hostext-watch ${RUNTIME_FLAGS.join(' ')} /usr/lib/hostext/hostext.cjs watch ${timeout}${inContainer ? ' container' : ''}
 ${SWITCH_ENDS}
 StandardOutput=null

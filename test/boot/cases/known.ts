@@ -13,7 +13,11 @@ import { disk, moveToDataPartition } from './layout.js'
  */
 
 const GENERATOR = '/run/systemd/generator'
-const SETTINGS = { 'etc/hostext.conf': '[Safety]\nSettle=1s\n' }
+const SETTINGS = {
+  'etc/hostext.conf': '[Safety]\nSettle=1s\n',
+  // With this one, Node.js would not start.
+  'etc/ssl/openssl.cnf': '[damaged\n',
+}
 
 /** `keep`: whether this boot had something to keep; `units`: what the generator has written. */
 const script = (dataRoot: string, more = ''): string => `${BASE_REPORT}${MARKED}

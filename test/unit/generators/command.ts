@@ -12,7 +12,7 @@ function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '
   mkdirSync(lib)
   const text = readFileSync(join(GENERATORS, 'command'), 'utf8')
   writeFileSync(join(lib, 'command'), text.replace('library=/usr/lib/hostext', `library='${lib}'`))
-  const print = `#!/bin/sh\necho "columns=\${HOSTEXT_COLUMNS-none}"; for word; do echo "<$word>"; done\n`
+  const print = `#!/bin/sh\necho "columns=\${HOSTEXT_COLUMNS-none}"; [ "$OPENSSL_CONF\${NODE_OPTIONS-}" = /dev/null ] || echo "$OPENSSL_CONF"; for word; do echo "<$word>"; done\n`
   writeFileSync(join(lib, 'node'), print)
   if (isCompiled) writeFileSync(join(lib, 'commands-0123456789ab.code'), '')
   for (const name of ['command', 'node']) chmodSync(join(lib, name), 0o755)
@@ -20,7 +20,10 @@ function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '
   const [program, ...rest] = isTerminal
     ? (['script', '-qec', `${setUp}${quoted}`, '/dev/null'] as const)
     : (['sh', '-c', quoted] as const)
-  const { stdout, status } = spawnSync(program, rest, { encoding: 'utf8', env: { PATH: process.env.PATH } })
+  const { stdout, status } = spawnSync(program, rest, {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, NODE_OPTIONS: '--none', OPENSSL_CONF: '/none' },
+  })
   t.equal(status, 0)
   return stdout.replaceAll(lib, '').trim().split(/\r?\n/)
 }
