@@ -119,12 +119,11 @@ function makeMachines(work, bundle) {
   return { trial, good: boot(good), stacked }
 }
 
-function run([program, ...words], root = '') {
+function run(words, root = '') {
+  // An empty environment: NODE_OPTIONS and the like of whoever builds must not apply.
+  const environment = ['-i', `PATH=${process.env.PATH}`, `HOSTEXT_ROOT=${root}`]
   try {
-    execFileSync(program, words, {
-      env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
+    execFileSync('env', [...environment, ...words], { stdio: ['ignore', 'ignore', 'pipe'] })
   } catch (error) {
     throw new Error(`the bundles cannot be compiled: ${error.stderr || error.message}`)
   }
