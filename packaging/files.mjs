@@ -8,7 +8,7 @@ import {
   symlinkSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { BUNDLES, codeName } from './code/code.mjs'
+import { BUNDLES, codeDirectory, codeName } from './code/code.mjs'
 import { writeManual } from './manual/manual.mjs'
 
 /** Where hostext is, in every root file system. */
@@ -129,11 +129,9 @@ const COMPLETION = {
  * @returns {Entry[]}
  */
 export function runtimeFiles(runtime, project) {
-  const code = BUNDLES.map((name) => codeName(join(project, 'dist', name)))
+  const code = BUNDLES.map((name) => join(codeDirectory(runtime), codeName(join(project, 'dist', name))))
   return [
-    ...code
-      .filter((name) => existsSync(join(runtime, name)))
-      .map((name) => ({ from: join(runtime, name), to: `${LIB}/${name}`, mode: 0o644 })),
+    ...code.filter(existsSync).map((path) => ({ from: path, to: `${LIB}/${basename(path)}`, mode: 0o644 })),
     { from: join(runtime, 'node'), to: `${LIB}/node`, mode: 0o755 },
     { from: join(runtime, 'LICENSE'), to: `${LIB}/LICENSE.node`, mode: 0o644, kind: 'licence' },
   ]

@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { moveInto } from '../runtime/official.mjs'
 import { makeMachine, outputs } from './machine.mjs'
 
 /** The flags with which the stub and `hostext` start a bundle. V8 takes compiled code only with the same. */
-export const FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1', '--verify-snapshot-checksum']
+export const FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1']
 
 /** Each bundle, and what is run of it: what a boot with a changed stack does, and what people ask for. */
 const RUNS = {
@@ -39,6 +40,17 @@ export function codeName(bundle) {
   return `${bundle.slice(bundle.lastIndexOf('/') + 1, -'.cjs'.length)}-${id}.code`
 }
 
+/**
+ * Where the code for a runtime is, in its directory. Another one if how it is made has changed.
+ * @param {string} runtime
+ */
+export function codeDirectory(runtime) {
+  const hash = createHash('sha256')
+  for (const name of readdirSync(import.meta.dirname).sort())
+    hash.update(`${name}\0`).update(readFileSync(join(import.meta.dirname, name)))
+  return join(runtime, `code-${hash.digest('hex').slice(0, 12)}`)
+}
+
 /** What qemu-user(1) calls the architectures of Node. */
 const EMULATED = { x64: 'x86_64', arm64: 'aarch64' }
 
@@ -58,7 +70,7 @@ export function emulator(arch) {
 }
 
 /**
- * Compiles the bundles for the runtime in `runtime`, and puts their code there; what is there already is not
+ * Compiles the bundles for the runtime in `runtime`, and keeps their code there; what is there already is not
  * made again. The same bundles and the same runtime give the same bytes. Returns whether the code is there;
  * it cannot be made where nothing runs a program of that architecture. Throws an Error if it fails.
  * @param {string} dist Where the bundles are.
@@ -67,7 +79,8 @@ export function emulator(arch) {
  * @returns {boolean}
  */
 export function compileBundles(dist, runtime, arch) {
-  const missing = BUNDLES.filter((name) => !existsSync(join(runtime, codeName(join(dist, name)))))
+  const directory = codeDirectory(runtime)
+  const missing = BUNDLES.filter((name) => !existsSync(join(directory, codeName(join(dist, name)))))
   if (missing.length === 0) return true
   const before = emulator(arch)
   if (!before) return false
@@ -84,7 +97,7 @@ export function compileBundles(dist, runtime, arch) {
         JSON.stringify(RUNS[name](machines)),
       ]
       run([...before, join(runtime, 'node'), ...FLAGS, '--hash-seed=1', ...words])
-      moveInto(out, join(runtime, codeName(bundle)))
+      moveInto(out, join(directory, codeName(bundle)))
     }
     return true
   } finally {

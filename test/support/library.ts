@@ -1,6 +1,6 @@
 import { chmodSync, cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BUNDLES, codeName } from '../../packaging/code/code.mjs'
+import { BUNDLES, codeDirectory, codeName } from '../../packaging/code/code.mjs'
 import { GENERATORS, PROJECT } from './paths.js'
 import { runtimeDirectory, TESTED } from './runtime.js'
 
@@ -16,7 +16,7 @@ export function installLibrary(lib: string, isWhole = false): void {
   for (const name of readdirSync(dist).filter((name) => name.endsWith('.cjs')))
     cpSync(join(dist, name), join(lib, name))
   for (const name of BUNDLES.map((name) => codeName(join(dist, name))))
-    cpSync(join(runtime, name), join(lib, name))
+    cpSync(join(codeDirectory(runtime), name), join(lib, name))
   const text = readFileSync(join(GENERATORS, 'command'), 'utf8')
   writeFileSync(join(lib, 'command'), text.replace('library=/usr/lib/hostext', `library='${lib}'`))
   chmodSync(join(lib, 'command'), 0o755)
