@@ -1,5 +1,7 @@
+import columnify from 'columnify'
 import t from 'tap'
 import { table } from '../../../src/report/table.js'
+import { FIXED_SEED, seeded } from '../../support/seeded.js'
 
 const ROWS = Array.from({ length: 5 }, (_, index) => ({
   name: `name-${index}-${'n'.repeat(20)}`,
@@ -17,6 +19,23 @@ t.test('a table fits the screen', async (t) => {
     'where there is room: one line a row',
   )
   t.same(table([], { width: 80, colour: false, unicode: true }), [])
+})
+
+t.test('where nothing is wrapped, it is what columnify makes', async (t) => {
+  const random = seeded(FIXED_SEED)
+  const cell = (): string =>
+    Array.from({ length: random.number(4) }, () => 'x'.repeat(1 + random.number(6))).join(' ')
+  for (let number = 0; number < 50; number++) {
+    const rows = Array.from({ length: 1 + random.number(5) }, () => ({
+      no: cell(),
+      name: cell(),
+      why: cell(),
+    }))
+    const expected = columnify(rows, { columns: ['no', 'name', 'why'], config: {}, columnSplitter: '  ' })
+      .split('\n')
+      .map((line) => line.trimEnd())
+    t.same(table(rows, { width: 400, colour: false, unicode: true }), expected, JSON.stringify(rows))
+  }
 })
 
 t.test('what is in a cell is printable, and stays in it', async (t) => {
