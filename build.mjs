@@ -57,10 +57,16 @@ const BUILD = join(HERE, 'build')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
 /**
- * The bundles and where they begin: what boots run, and what people type. Two, because each start of a
- * program reads all of its bundle, and no boot has to wait for what only people need.
+ * The bundles and where they begin: what boots run, what people type, and what the latter loads for `check`.
+ * Three, because each start of a program reads all of its bundle.
  */
-const BUNDLES = { 'hostext.cjs': 'src/main.ts', 'commands.cjs': 'src/commands.ts' }
+const BUNDLES = {
+  'hostext.cjs': 'src/main.ts',
+  'commands.cjs': 'src/commands.ts',
+  'check.cjs': 'src/commands/check.ts',
+}
+/** The bundle that is not started, but loaded by another one. */
+const LOADED = 'check.cjs'
 
 /** How esbuild compiles src. */
 const COMPILED = {
@@ -111,6 +117,9 @@ async function buildBundle(name, entry, out) {
       entryPoints: [entry],
       outfile: join(work, name),
       external: EXTERNAL,
+      plugins: [loadCheck],
+      // Where it is a bundle of its own, it is required.
+      supported: { 'dynamic-import': false },
       metafile: true,
       define: { HOSTEXT_VERSION: JSON.stringify(VERSION) },
     })
@@ -122,22 +131,35 @@ async function buildBundle(name, entry, out) {
       // Reading and compiling the bundle is half of what a small run costs on top of the bare runtime.
       minify: true,
       quiet: true,
+      externals: [`./${LOADED}`],
     })
     // With a single other character, V8 would keep two bytes for each, and read and parse them more slowly.
     const ascii = code.replaceAll(
       /[^\0-\x7f]/g,
       (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
     )
-    // The last line is the ID by which compiled code is known: src/start.ts.
-    const whole = `#!/usr/lib/hostext/node\n${ascii}\n//`
-    const id = createHash('sha256').update(whole).digest('hex').slice(0, 12)
-    writeFileSync(join(out, name), `${whole}${id}\n`)
-    chmodSync(join(out, name), 0o755)
+    if (name === LOADED) writeFileSync(join(out, name), ascii)
+    else {
+      // The last line is the ID by which compiled code is known: src/start.ts.
+      const whole = `#!/usr/lib/hostext/node\n${ascii}\n//`
+      const id = createHash('sha256').update(whole).digest('hex').slice(0, 12)
+      writeFileSync(join(out, name), `${whole}${id}\n`)
+      chmodSync(join(out, name), 0o755)
+    }
     return packagesOf(metafile).map((directory) => [directory, licenseOf(directory)])
   } finally {
     process.chdir(HERE)
     rmSync(work, { recursive: true })
   }
+}
+
+/** Has the other bundles load {@link LOADED}, and not contain it. */
+const loadCheck = {
+  name: 'load-check',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\/check\.js$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: `./${LOADED}`, external: true } : undefined,
+    ),
 }
 
 /** What ncc adds. */

@@ -23,4 +23,6 @@ export type Call = {
 }
 
 /** Somebody has called a command in a way that it does not have. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  override name = 'UsageError'
+}

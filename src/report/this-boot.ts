@@ -1,5 +1,5 @@
 import { type Root, readText, statLink } from '../machine/files.js'
-import { type MountPoint, parseMountinfo } from '../machine/mountinfo.js'
+import { parseMountinfo } from '../machine/mountinfo.js'
 import { BOOT_REPORT, DECISION, FALLBACK, MARKED_GOOD, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { parseObject } from '../text/json.js'
 import type { Level } from '../text/log.js'
@@ -60,9 +60,9 @@ function fallenBack(report: BootReport): BootReport {
 /** An extension whose tree could not be mounted was left out by the switch, which has said why. */
 function withoutMissing(root: Root, report: BootReport): BootReport {
   const text = readText(root, '/proc/self/mountinfo')
-  const mounts: MountPoint[] = typeof text === 'string' ? parseMountinfo(text) : []
-  const isThere = ({ unit }: { unit: string }): boolean =>
-    mounts.some(({ mountPoint }) => mountPoint === `${RUN_DIRECTORY}/${numberOf(unit)}`)
+  const mounts = typeof text === 'string' ? parseMountinfo(text) : []
+  const places = new Set(mounts.map(({ mountPoint }) => mountPoint))
+  const isThere = ({ unit }: { unit: string }): boolean => places.has(`${RUN_DIRECTORY}/${numberOf(unit)}`)
   // Somebody who unmounts them all changes nothing in the root.
   if (!report.extensions.some(isThere)) return report
   const missing = report.extensions.filter((extension) => !isThere(extension))

@@ -16,6 +16,7 @@ t.test('dist is what src makes, here and in another place', async (t) => {
   const work = makeTree(t)
   const here = build(PROJECT, join(work, 'here'))
   t.same(Object.keys(here), [
+    'check.cjs',
     'commands.cjs',
     'completion/bash',
     'completion/zsh',
@@ -42,7 +43,7 @@ t.test('the bundle', async (t) => {
   const bundle = readTree(join(PROJECT, 'dist'))
   t.match(bundle['hostext.cjs'], /^#!\/usr\/lib\/hostext\/node\n/)
   t.ok((bundle['hostext.cjs'] as string).length < 200_000, 'stays small')
-  for (const name of ['hostext.cjs', 'commands.cjs']) {
+  for (const name of ['hostext.cjs', 'commands.cjs', 'check.cjs']) {
     const text = bundle[name] as string
     t.equal(
       Buffer.byteLength(text),
