@@ -33,13 +33,14 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import ncc from '@vercel/ncc'
 import { build } from 'esbuild'
 import minimist from 'minimist'
 import { compileBundles } from './packaging/code/code.mjs'
 import { buildDebs, DEBIAN_ARCHITECTURES } from './packaging/deb.mjs'
 import { hostextFiles, LIB, MANUAL, names, runtimeFiles } from './packaging/files.mjs'
+import { hashOf } from './packaging/hash.mjs'
 import { writeManual } from './packaging/manual/manual.mjs'
 import { buildMinimal } from './packaging/minimal/minimal.mjs'
 import { readBuiltins } from './packaging/runtime/builtin-texts.mjs'
@@ -250,20 +251,6 @@ function runtimeFor(arch) {
   } catch (error) {
     return fail(`the runtime for ${arch}: ${error.stderr || error.message}`)
   }
-}
-
-/** A short hash of the files in a directory and of others, their names and contents. */
-function hashOf(directory, ...others) {
-  const hash = createHash('sha256')
-  const paths = readdirSync(directory)
-    .sort()
-    .map((name) => join(directory, name))
-  for (const path of [...paths, ...others])
-    hash
-      .update(`${basename(path)}\0`)
-      .update(readFileSync(path))
-      .update('\0')
-  return hash.digest('hex').slice(0, 12)
 }
 
 /** Runs the runtime and the bundle in a root that contains only them and the listed libraries. */

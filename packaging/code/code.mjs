@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { hashOf } from '../hash.mjs'
 import { moveInto } from '../runtime/official.mjs'
 import { makeMachine, outputs } from './machine.mjs'
 
@@ -39,12 +39,7 @@ export function codeName(bundle) {
  * Where the code for a runtime is, in its directory. Another one if how it is made has changed.
  * @param {string} runtime
  */
-export function codeDirectory(runtime) {
-  const hash = createHash('sha256')
-  for (const name of readdirSync(import.meta.dirname).sort())
-    hash.update(`${name}\0`).update(readFileSync(join(import.meta.dirname, name)))
-  return join(runtime, `code-${hash.digest('hex').slice(0, 12)}`)
-}
+export const codeDirectory = (runtime) => join(runtime, `code-${hashOf(import.meta.dirname)}`)
 
 /** What qemu-user(1) calls the architectures of Node. */
 const EMULATED = { x64: 'x86_64', arm64: 'aarch64' }

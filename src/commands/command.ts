@@ -109,7 +109,7 @@ const RUN: Record<VerbName, (call: Call) => Answer | Promise<Answer>> = {
   show: showExtension,
   which: showWhich,
   log: showLog,
-  // It is a bundle of its own, as large as half of all others, which a start need not read.
+  // It is a bundle of its own, which other verbs need not read.
   check: async (call) => (await import('./check.js')).showCheck(call),
   plan: ({ root, environment }) => showPlan(root, environment),
   async prepare({ root, environment }) {

@@ -90,6 +90,15 @@ function isStackedIn(t: Test, outcome: Outcome, isInitrd: boolean, others = 0): 
   t.equal(outcome.boots[0]?.reports.get('writes.status'), '0', 'what has to be writable is, and nothing else')
 }
 
+/** The boots of a machine that stacks in its initrd; `isIn`: which of them, the third for one. */
+function isStackedEarly(t: Test, outcome: Outcome, isIn: readonly boolean[], others = 0): void {
+  isKnownFrom(t, outcome, 3)
+  for (const [index, isInitrd] of isIn.entries()) isStackedIn(t, bootOf(outcome, index + 1), isInitrd, others)
+  t.equal(reported(outcome, 'starts', 3), '', 'no start')
+  for (const name of ['layers', 'mounts', 'base', 'target-of'])
+    t.equal(reported(outcome, name, 3), reported(outcome, name, 2), `as after a switch: ${name}`)
+}
+
 export function cases(): Case[] {
   return [
     {
@@ -141,12 +150,7 @@ export function cases(): Case[] {
         script: script('/var/lib/docker', IN_INITRD),
       },
       check(t, outcome) {
-        isKnownFrom(t, outcome, 3)
-        for (const [boot, isIn] of [false, false, true, false, true].entries())
-          isStackedIn(t, bootOf(outcome, boot + 1), isIn)
-        t.equal(reported(outcome, 'starts', 3), '', 'no start')
-        for (const name of ['layers', 'mounts', 'base', 'target-of'])
-          t.equal(reported(outcome, name, 3), reported(outcome, name, 2), `as after a switch: ${name}`)
+        isStackedEarly(t, outcome, [false, false, true, false, true])
       },
     },
     {
@@ -162,12 +166,7 @@ export function cases(): Case[] {
         script: script('/var/lib/docker', IN_INITRD),
       },
       check(t, outcome) {
-        isKnownFrom(t, outcome, 3)
-        for (const [boot, isIn] of [false, false, true, true].entries())
-          isStackedIn(t, bootOf(outcome, boot + 1), isIn, 1)
-        t.equal(reported(outcome, 'starts', 3), '', 'no start')
-        for (const name of ['layers', 'mounts', 'base', 'target-of'])
-          t.equal(reported(outcome, name, 3), reported(outcome, name, 2), `as after a switch: ${name}`)
+        isStackedEarly(t, outcome, [false, false, true, true], 1)
       },
     },
     {

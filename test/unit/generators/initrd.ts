@@ -70,6 +70,13 @@ t.test('initrd', { skip: cannotMount }, async (t) => {
     }
   })
 
+  t.test('it keeps them, too, if the root cannot be asked at all', async (t) => {
+    const own: Tree = { 'systemd/generator/sysroot.mount': 'its own\n' }
+    const { status, run } = runPrivately(t, ['sh', '-c', '"$0/initrd" undo', STEPS], own, {})
+    t.equal(status, 0)
+    t.equal(run['systemd/generator/sysroot.mount'], 'its own\n')
+  })
+
   t.test('what the switch needs first', async (t) => {
     const fsck = unit('Wants=systemd-fsck-root.service')
     t.equal(inRoot(t, deciding(fsck)).run.new, '\n', 'the disk was not checked')
