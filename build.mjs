@@ -58,16 +58,17 @@ const BUILD = join(HERE, 'build')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
 /**
- * The bundles and where they begin: what boots run, what people type, and what the latter loads for `check`.
+ * The bundles and where they begin: what boots run, what people type, and what the latter loads for whole
+ * images.
  * Three, because each start of a program reads all of its bundle.
  */
 const BUNDLES = {
   'hostext.cjs': 'src/main.ts',
   'commands.cjs': 'src/commands.ts',
-  'check.cjs': 'src/commands/check.ts',
+  'images.cjs': 'src/commands/images.ts',
 }
 /** The bundle that is not started, but loaded by another one. */
-const LOADED = 'check.cjs'
+const LOADED = 'images.cjs'
 
 /** How esbuild compiles src. */
 const COMPILED = {
@@ -118,7 +119,7 @@ async function buildBundle(name, entry, out) {
       entryPoints: [entry],
       outfile: join(work, name),
       external: EXTERNAL,
-      plugins: [loadCheck],
+      plugins: [loadImages],
       // Where it is a bundle of its own, it is required.
       supported: { 'dynamic-import': false },
       metafile: true,
@@ -155,10 +156,10 @@ async function buildBundle(name, entry, out) {
 }
 
 /** Has the other bundles load {@link LOADED}, and not contain it. */
-const loadCheck = {
-  name: 'load-check',
+const loadImages = {
+  name: 'load-images',
   setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\/check\.js$/ }, ({ kind }) =>
+    onResolve({ filter: /^\.\/images\.js$/ }, ({ kind }) =>
       kind === 'dynamic-import' ? { path: `./${LOADED}`, external: true } : undefined,
     ),
 }

@@ -9,7 +9,7 @@ import { withChanges } from './machine/etc-changes.js'
 import type { Root } from './machine/files.js'
 import { type Machine, readMachine } from './machine/machine.js'
 import { nameOf } from './machine/os-release.js'
-import { decide } from './stack/decide.js'
+import { decide, findEngine } from './stack/decide.js'
 import { keepsEtc } from './stack/etc.js'
 import type { Facts, GoodStack, Reading } from './stack/facts.js'
 import type { Decision } from './stack/plan.js'
@@ -28,7 +28,7 @@ export function readAndDecide(
 ): { facts: Facts; decision: Decision } {
   const machine = readMachine(root, environment)
   let facts: Facts = { machine, dataRoots: readDataRoots(root, machine) }
-  // Each step reads the one thing that the last step found missing; there are at most four.
+  // Each step reads the one thing that the last step found missing; there are at most three.
   for (;;) {
     const decision = decide(facts)
     if (!('read' in decision)) return { facts, decision }
@@ -48,7 +48,6 @@ function readMore(
   reading: Reading,
   isBoot: boolean,
 ): Partial<Facts> {
-  if (reading.what === 'last good record') return { lastGood: readLastGood(root, reading.dataRoot) ?? null }
   if (reading.what === 'unread') return { unread: findUnread(root) }
   if (reading.what === 'indexes') return { indexes: readIndexes(root, reading.dataRoot, machine.release) }
   const look: Look = {
@@ -58,11 +57,13 @@ function readMore(
     base: makeBase(root, nameOf(machine.os), reading.state),
     places: reading.places,
   }
-  if (reading.what === 'engines')
-    return {
-      engines: readEngines(root, reading.engines, dataRoots, look),
-      state: reading.state,
-    }
+  if (reading.what === 'engines') {
+    const engines = readEngines(root, reading.engines, dataRoots, look)
+    const dataRoot = findEngine(engines)?.dataRoot
+    // Almost every decision needs it, and each step takes as long as it does.
+    const lastGood = dataRoot === undefined ? null : (readLastGood(root, dataRoot) ?? null)
+    return { engines, state: reading.state, lastGood }
+  }
   const { good, ...others } = readRecords(root, reading.dataRoot)
   return { records: { ...others, good: good.map((stack) => restore(root, reading.dataRoot, stack, look)) } }
 }

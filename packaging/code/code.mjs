@@ -3,10 +3,14 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from
 import { dirname, join } from 'node:path'
 import { hashOf } from '../hash.mjs'
 import { moveInto } from '../runtime/official.mjs'
-import { makeMachine, outputs } from './machine.mjs'
+import { makeMachine, outputs, stackMachine } from './machine.mjs'
 
 /** The flags with which the stub and `hostext` start a bundle. V8 takes compiled code only with the same. */
-export const FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1']
+export const FLAGS = [
+  ...['--jitless', '--single-threaded', '--v8-pool-size=1'],
+  // Node wants the source positions of all functions, which V8 then searches for in its heap in each start.
+  '--no-enable-lazy-source-positions',
+]
 
 /** Each bundle, and what is run of it: what a boot with a changed stack does, and what people ask for. */
 const RUNS = {
@@ -119,6 +123,7 @@ function makeMachines(work, bundle) {
   run([process.execPath, bundle, ...outputs(stacked)], stacked)
   const good = copy('good', machine)
   cpSync(join(stacked, 'run/hostext/trial'), join(good, 'var/lib/docker/hostext/good'))
+  stackMachine(stacked)
   return { trial, good: boot(good), stacked }
 }
 

@@ -20,6 +20,10 @@ process.exit = (status) => {
   process.exitCode = status
   throw ENDED
 }
+// What people type ends in a promise.
+process.on('unhandledRejection', (error) => {
+  if (error !== ENDED) throw error
+})
 
 async function main() {
   for (const { root, words, status } of JSON.parse(runs)) {
@@ -31,7 +35,7 @@ async function main() {
     } catch (error) {
       if (error !== ENDED) throw error
     }
-    // What people type ends by itself, after its promises.
+    // After its promises.
     await new Promise(setImmediate)
     if ((process.exitCode ?? 0) !== status) throw new Error(`${words.join(' ')}: status ${process.exitCode}`)
   }

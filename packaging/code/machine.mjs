@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /**
@@ -50,10 +59,11 @@ export const HOST_CONFIG = JSON.stringify({
 
 /** A container's metadata, as Docker has written them. */
 export const CONTAINER = readFileSync(join(import.meta.dirname, 'config.v2.json'), 'utf8')
-const { ID, Name } = JSON.parse(CONTAINER)
+const { ID, Name, Image } = JSON.parse(CONTAINER)
 
-/** The same for another ID and another name. */
-export const containerLike = (id, name) => CONTAINER.replaceAll(ID, id).replaceAll(Name.slice(1), name)
+/** The same for another ID, another name and an image of its own. */
+export const containerLike = (id, name) =>
+  CONTAINER.replaceAll(ID, id).replaceAll(Name.slice(1), name).replaceAll(Image, `sha256:${id}`)
 
 /**
  * Makes a machine in the new directory `root`, whose engine has `count` extension containers, each with a
@@ -95,3 +105,27 @@ export function makeMachine(root, count) {
 /** The directories that PID 1 gives a generator. */
 export const outputs = (root) =>
   ['', '.early', '.late'].map((suffix) => `${root}/run/systemd/generator${suffix}`)
+
+/**
+ * Makes a machine that has booted, as far as the generator, into one that is stacked: the same, seen from the
+ * root overlay. The base root is a link to the root here, and a mount on a machine.
+ * @param {string} root
+ */
+export function stackMachine(root) {
+  const base = join(root, 'usr/lib/hostext/base')
+  rmSync(base, { recursive: true, force: true })
+  symlinkSync('../../..', base)
+  const plain = '27 1 254:1 / / ro,relatime shared:1 - ext4 /dev/vda1 ro\n'
+  const stacked = `27 1 0:40 / / ro,relatime shared:1 - overlay hostext ro,lowerdir+=/run/hostext/0,lowerdir+=/,index=off
+40 27 254:1 / /usr/lib/hostext/base ro,relatime shared:20 - ext4 /dev/vda1 rw
+41 27 254:1 /var /var rw,relatime shared:21 - ext4 /dev/vda1 rw
+42 27 0:41 / /etc rw,relatime shared:22 - overlay hostext-etc rw,lowerdir=/etc,upperdir=/var/lib/hostext/etc/upper,workdir=/var/lib/hostext/etc/work
+`
+  const trees = readdirSync(join(root, 'run/hostext'))
+    .filter((name) => /^\d+$/.test(name))
+    .map(
+      (name, index) =>
+        `${50 + index} 26 254:1 /var/lib/docker/hostext/trees/AAAAAAAAAAAAAAAAAAAAAAAAAA.00000000/tree /run/hostext/${name} ro,relatime shared:${30 + index} - ext4 /dev/vda1 rw\n`,
+    )
+  write(root, 'proc/self/mountinfo', MOUNTS.replace(plain, stacked) + trees.join(''))
+}

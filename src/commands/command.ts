@@ -13,7 +13,6 @@ import { showDifference } from './diff.js'
 import { showList } from './list.js'
 import { showLog } from './log.js'
 import { showPlan } from './plan.js'
-import { prepare } from './prepare.js'
 import { retry } from './retry.js'
 import { showRollback } from './rollback.js'
 import { showExtension } from './show.js'
@@ -59,19 +58,16 @@ export async function answer(words: string[], environment: NodeJS.ProcessEnv): P
     const output = options.json ? toJson(whole) : (text ?? renderLines(lines, screen))
     return { output, status }
   } catch (error) {
-    // (Not by its class: `check` is in another bundle, which has its own.)
+    // (Not by its class: images.js is another bundle, which has its own.)
     if ((error as Error).name === 'UsageError') return complain((error as Error).message, name)
     throw error
   }
 }
 
 function parse(words: string[]) {
-  const flags = Object.entries(ALL_OPTIONS).filter(([, { value }]) => value === undefined)
-  const { _: names, ...given } = minimist(words, {
-    boolean: flags.map(([name]) => name),
-    string: [...Object.keys(ALL_OPTIONS).filter((name) => ALL_OPTIONS[name]?.value !== undefined), '_'],
-    alias: { h: 'help' },
-  })
+  const { _: names, ...given } = words.some((word) => word.startsWith('-'))
+    ? parseOptions(words)
+    : { _: words }
   const options = Object.fromEntries(
     Object.entries(given).flatMap(([name, value]): [string, string | boolean][] => {
       if (name === 'h') return []
@@ -84,6 +80,15 @@ function parse(words: string[]) {
   const [first, ...rest] = names
   const name = first ?? (options.version ? 'version' : 'help')
   return { name, verb: findVerb(name), rest, options }
+}
+
+function parseOptions(words: string[]): minimist.ParsedArgs {
+  const flags = Object.entries(ALL_OPTIONS).filter(([, { value }]) => value === undefined)
+  return minimist(words, {
+    boolean: flags.map(([name]) => name),
+    string: [...Object.keys(ALL_OPTIONS).filter((name) => ALL_OPTIONS[name]?.value !== undefined), '_'],
+    alias: { h: 'help' },
+  })
 }
 
 /** The options of all verbs. None means two things. */
@@ -109,10 +114,10 @@ const RUN: Record<VerbName, (call: Call) => Answer | Promise<Answer>> = {
   show: showExtension,
   which: showWhich,
   log: showLog,
-  // It is a bundle of its own, which other verbs need not read.
-  check: async (call) => (await import('./check.js')).showCheck(call),
+  check: async (call) => (await import('./images.js')).showCheck(call),
   plan: ({ root, environment }) => showPlan(root, environment),
   async prepare({ root, environment }) {
+    const { prepare } = await import('./images.js')
     const { lines, done } = await prepare(root, environment, false)
     return { document: { done, lines }, lines, status: done ? 0 : 1 }
   },

@@ -1,6 +1,7 @@
 import { parse } from 'smol-toml'
 import { directoryPath } from '../machine/configuration.js'
 import { listDirectory, type Root, readText } from '../machine/files.js'
+import { unitDirectories } from '../machine/unit-files.js'
 import { matchesGlob } from '../text/glob.js'
 import { isObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
@@ -27,14 +28,15 @@ const MOST_IMPORTS = 100
 /**
  * Where containerd may keep the layers of Docker's containers: the root that its command line or its
  * configuration names (containerd-config.toml(5)), or its default; and below each of `dataRoots`, where
- * dockerd keeps the data of a containerd that it starts itself.
+ * dockerd keeps the data of a containerd that it starts itself. `directories`: where units are.
  */
 export function findContainerdRoots(
   root: Root,
   dataRoots: readonly string[],
+  directories: readonly string[] = unitDirectories(root),
 ): { roots: ContainerdRoot[]; messages: Message[] } {
   const messages: Message[] = []
-  const words = new Map(options(readCommandLine(root, ['containerd.service'])?.words ?? []))
+  const words = new Map(options(readCommandLine(root, ['containerd.service'], directories)?.words ?? []))
   const file = words.get('config') ?? words.get('c') ?? CONFIG
   const found: { root?: string; snapshots?: string } = {}
   for (const table of readTables(root, file, messages)) {

@@ -1,5 +1,5 @@
-import { type Root, readBytes, statLink } from '../machine/files.js'
-import { readAssignments, readUnit, UNIT_DIRECTORIES } from '../machine/unit-files.js'
+import { type Root, readBytes } from '../machine/files.js'
+import { findUnit, readAssignments, readUnit, unitDirectories } from '../machine/unit-files.js'
 import { isObject } from '../text/json.js'
 
 /** A program that keeps containers as Docker does, and where it finds its settings. */
@@ -55,11 +55,15 @@ const FEATURE = 'containerd-snapshotter'
 
 /**
  * Reads what a daemon was told: its command line, and its configuration file. (dockerd does not start if both
- * say the same thing, so it does not matter which one counts.)
+ * say the same thing, so it does not matter which one counts.) `directories`: where units are.
  */
-export function readDaemon(root: Root, { units, config }: Daemon): DaemonSettings {
+export function readDaemon(
+  root: Root,
+  { units, config }: Daemon,
+  directories: readonly string[] = unitDirectories(root),
+): DaemonSettings {
   const settings: DaemonSettings = {}
-  const unit = readCommandLine(root, units)
+  const unit = readCommandLine(root, units, directories)
   const where = unit && `the command line in ${unit.name}`
   let path = config
   for (const [name, value] of unit ? options(unit.words) : []) {
@@ -136,12 +140,11 @@ export function options(words: readonly string[]): [name: string, value: string]
 export function readCommandLine(
   root: Root,
   units: readonly string[],
+  directories: readonly string[] = unitDirectories(root),
 ): { name: string; words: string[] } | undefined {
-  const name = units.find((name) =>
-    UNIT_DIRECTORIES.some((directory) => statLink(root, `${directory}/${name}`)),
-  )
+  const name = units.find((name) => findUnit(root, name, directories))
   if (name === undefined) return undefined
-  const assignments = readUnit(root, name)?.assignments ?? []
+  const assignments = readUnit(root, name, directories)?.assignments ?? []
 
   let command: string[] = []
   const variables = new Map<string, string>()

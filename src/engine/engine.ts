@@ -20,7 +20,8 @@ export type Engine = {
   hostConfig: (container: Container) => HostConfig
   /**
    * The layers of a container's image. Throws an Error that names the file. `isKnown`: whether these are
-   * known to be the layers of that image; otherwise an engine that says twice what they are is asked twice.
+   * known to be the layers of that image, and nobody reads them now; otherwise an engine that says twice what
+   * they are is asked twice, and each layer has to be a directory of root's.
    */
   layers: (container: Container, isKnown?: (layers: Layers) => boolean) => Layers
 }
@@ -35,6 +36,8 @@ export type Container = {
   image: string
   /** `sha256:` and 64 hexadecimal digits: which image that name meant. Undefined if it has another form. */
   imageId: string | undefined
+  /** Whether that ID alone says which layers the container has, so that nobody need ask for them. */
+  imageSaysLayers: boolean
   labels: ReadonlyMap<string, string>
   /** Whether its program has ever run, or an attempt to start it failed. */
   start: 'never' | 'tried' | 'done'

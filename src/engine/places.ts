@@ -1,5 +1,7 @@
+import type { Stats } from 'node:fs'
 import { directoryPath } from '../machine/configuration.js'
 import { listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
+import { unitDirectories } from '../machine/unit-files.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
@@ -63,17 +65,25 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   const messages: Message[] = []
   const warn = (text: string): void => void messages.push({ level: 'warning', text })
   const exposed: Record<string, string> = {}
+  /** What is at each path: most places have their upper directories in common. */
+  const stats = new Map<string, Stats | undefined>()
+  const look = (path: string): Stats | undefined => {
+    if (!stats.has(path)) stats.set(path, statLink(root, path))
+    return stats.get(path)
+  }
   /**
    * Follows the links of a path, and notes whether others could replace it. Undefined: no unit can name it.
    */
   const resolve = (path: string): string | undefined => {
     let problem: string | undefined
     // Sticky directories such as /tmp are no exception: the first user to create a name there owns it.
-    const visit: Parameters<typeof resolveLinks>[2] = (place, stat) => {
+    const visit = (place: string): Stats | undefined => {
+      const stat = look(place)
       const why = stat?.isDirectory() ? findOtherWriter(stat) : undefined
       if (why) problem ??= `${printable(place)} ${why}`
+      return stat
     }
-    visit('/', statLink(root, '/'))
+    visit('/')
     const resolved = resolveLinks(root, path, visit)
     if (!isUnitPath(resolved)) {
       warn(`${printable(path)} leads to ${printable(resolved)}, which no unit can name; ignored`)
@@ -88,7 +98,8 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
     const resolved = resolve(path)
     if (resolved !== undefined && !places.has(resolved)) places.set(resolved, { path: resolved, ...place })
   }
-  const daemons = DAEMONS.map((daemon) => ({ daemon, settings: readDaemon(root, daemon) }))
+  const directories = unitDirectories(root)
+  const daemons = DAEMONS.map((daemon) => ({ daemon, settings: readDaemon(root, daemon, directories) }))
   const named = daemons.map(({ daemon, settings }) => ({ daemon, settings, path: namedRoot(settings, warn) }))
   const storage = readStorageConf(root)
   messages.push(...storage.messages)
@@ -124,6 +135,7 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   const containerd = findContainerdRoots(
     root,
     all.map(({ path }) => path),
+    directories,
   )
   messages.push(...containerd.messages)
   const stores = <Store extends { path: string }>(found: Store[]): Store[] =>

@@ -142,6 +142,8 @@ function readContainer(
     name: [Array.isArray(names) ? names[0] : undefined, about.name].find(isFilled) ?? '',
     image: [about['image-name'], imageId].find(isFilled) ?? 'no image',
     imageId,
+    // With a user namespace, it has layers of its own.
+    imageSaysLayers: false,
     labels: new Map(),
     start: 'never',
     isBuildStep: false,

@@ -143,9 +143,13 @@ function takenOf(ids: Ids['users'], list: () => { name: string; id: number }[]):
 /** A kept tree: its name in {@link TREES}, and its facts. */
 export type KeptTree = { name: string; facts: TreeFacts }
 
-/** Finds kept trees by image. */
+/** Finds kept trees. */
 export type Trees = {
-  /** The tree of an image for this base; or what has changed since the one there is was made, if any. */
+  /**
+   * The tree of an image for this base, by its ID; undefined if there is none that was made of this image.
+   */
+  findImage: (imageId: string) => KeptTree | undefined
+  /** The tree of these layers for this base; or what has changed since the one there is was made, if any. */
   find: (layers: Layers) => KeptTree | { change: string | undefined }
   /** The names of those that have been found. */
   found: string[]
@@ -154,16 +158,36 @@ export type Trees = {
 /** The trees that are kept in a data root. Throws an Error if they cannot be listed. */
 export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
   const byKey = new Map<string, string[]>()
-  for (const name of listDirectory(root, `${dataRoot}/${TREES}`)) {
+  const names = listDirectory(root, `${dataRoot}/${TREES}`)
+  for (const name of names) {
     const key = TREE_NAME.exec(name)?.[1]
     if (key !== undefined) byKey.set(key, [...(byKey.get(key) ?? []), name])
   }
+  const read = new Map<string, TreeFacts | undefined>()
+  const factsOf = (name: string): TreeFacts | undefined => {
+    if (!read.has(name)) read.set(name, readTreeFacts(root, dataRoot, name))
+    return read.get(name)
+  }
+  let images: Map<string, string[]> | undefined
+  /** All trees by the images of which they were made. */
+  const byImage = (): Map<string, string[]> => {
+    if (images) return images
+    images = new Map()
+    for (const name of [...byKey.values()].flat()) {
+      const image = factsOf(name)?.image
+      if (image !== undefined) images.set(image, [...(images.get(image) ?? []), name])
+    }
+    return images
+  }
   const found: string[] = []
-  const look = ({ key, chain }: Layers): KeptTree | { change: string | undefined } => {
+  const choose = (
+    names: readonly string[],
+    isRight: (facts: TreeFacts) => boolean,
+  ): KeptTree | { change: string | undefined } => {
     let change: string | undefined
-    for (const name of byKey.get(key) ?? []) {
-      const facts = readTreeFacts(root, dataRoot, name)
-      if (facts?.layers !== chain) continue
+    for (const name of names) {
+      const facts = factsOf(name)
+      if (!facts || !isRight(facts)) continue
       change = findChange(facts, base)
       if (change !== undefined) continue
       found.push(name)
@@ -172,13 +196,19 @@ export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
     return { change }
   }
   const known = new Map<string, KeptTree | { change: string | undefined }>()
+  const once = (key: string, look: () => KeptTree | { change: string | undefined }) => {
+    const kept = known.get(key) ?? look()
+    known.set(key, kept)
+    return kept
+  }
   return {
     found,
-    find(layers) {
-      const kept = known.get(layers.chain) ?? look(layers)
-      known.set(layers.chain, kept)
-      return kept
+    findImage(imageId) {
+      const kept = once(imageId, () => choose(byImage().get(imageId) ?? [], () => true))
+      return 'facts' in kept ? kept : undefined
     },
+    find: ({ key, chain }) =>
+      once(chain, () => choose(byKey.get(key) ?? [], ({ layers }) => layers === chain)),
   }
 }
 

@@ -83,8 +83,10 @@ export function findEssentialLibraries(root: Root): Libraries {
   /** Adds a file and the links that lead to it, not to its directory. Returns it. */
   const add = once((path: string): string => {
     const found: string[] = []
-    const file = resolveLinks(root, path, (visited, stat) => {
+    const file = resolveLinks(root, path, (visited) => {
+      const stat = statLink(root, visited)
       if (stat?.isSymbolicLink()) found.push(visited)
+      return stat
     })
     for (const link of found) if (resolveLinks(root, link) === file) links.add(link)
     const stat = statLink(root, file)

@@ -29,8 +29,7 @@ export type FindReplaced = (
  * Only directories that are in both the image and the tree are read.
  */
 export function replacedFinder(root: Root, paths: readonly string[]): FindReplaced {
-  const essential = essentialTree(paths)
-  const usr = essential.names.get('usr')
+  let essential: EssentialTree | undefined
   /** What the root has at each path: images have most of their directories in common. */
   const stats = new Map<string, Stats | undefined>()
   const statRoot = (path: string): Stats | undefined => {
@@ -71,6 +70,8 @@ export function replacedFinder(root: Root, paths: readonly string[]): FindReplac
       return tell(here)
     }
 
+    essential ??= essentialTree(paths)
+    const usr = essential.names.get('usr')
     for (const entry of list(tree)) {
       const here = `/${entry.name}`
       const merged = USR_MERGED.includes(entry.name)

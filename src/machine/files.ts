@@ -76,9 +76,15 @@ export function inputRoot(environment: NodeJS.ProcessEnv): Root {
 
 /** Where a path of the root is for the kernel. */
 export function at({ prefix, base, changes }: Root, path: string): string {
-  const isLive = !base || base.live.some((place) => path === place || path.startsWith(`${place}/`))
-  const own = (isLive ? prefix : base.prefix) + path
+  const own = (base && !isLive(base.live, path) ? base.prefix : prefix) + path
   return changes !== undefined && path.startsWith('/etc/') ? changedPlace(changes, path, own) : own
+}
+
+/** Asked for every file that is read: a closure for each place would take a tenth of `hostext status`. */
+function isLive(live: readonly string[], path: string): boolean {
+  for (const place of live)
+    if (path.startsWith(place) && (path.length === place.length || path[place.length] === '/')) return true
+  return false
 }
 
 /** Where a path of /etc is with its changes. `own`: where it is without them. */
@@ -122,14 +128,13 @@ export function readText(
   largest = 1 << 20,
   refuse?: (stat: Stats) => string | undefined,
 ): string | undefined | FileProblem {
-  const found = findFile(root, path, largest, refuse)
+  const place = at(root, path)
+  const found = findFile(root, path, place, largest, refuse)
   if (found === undefined || found instanceof FileProblem) return found
   try {
-    if (found.size > 0) return readFileSync(at(root, path), 'utf8')
-    return (
-      readUpTo(at(root, path), largest)?.toString('utf8') ??
-      new FileProblem(path, `more than ${largest} bytes`)
-    )
+    if (found.size > 0) return readFileSync(place, 'utf8')
+    const bytes = readUpTo(place, largest)
+    return bytes?.toString('utf8') ?? new FileProblem(path, `more than ${largest} bytes`)
   } catch (error) {
     return new FileProblem(path, reason(error))
   }
@@ -142,11 +147,12 @@ export function readBytes(
   largest = 1 << 20,
   refuse?: (stat: Stats) => string | undefined,
 ): Buffer | undefined | FileProblem {
-  const found = findFile(root, path, largest, refuse)
+  const place = at(root, path)
+  const found = findFile(root, path, place, largest, refuse)
   if (found === undefined || found instanceof FileProblem) return found
   try {
-    if (found.size > 0) return readFileSync(at(root, path))
-    return readUpTo(at(root, path), largest) ?? new FileProblem(path, `more than ${largest} bytes`)
+    if (found.size > 0) return readFileSync(place)
+    return readUpTo(place, largest) ?? new FileProblem(path, `more than ${largest} bytes`)
   } catch (error) {
     return new FileProblem(path, reason(error))
   }
@@ -155,6 +161,7 @@ export function readBytes(
 function findFile(
   root: Root,
   path: string,
+  place: string,
   largest: number,
   refuse: ((stat: Stats) => string | undefined) | undefined,
 ): Stats | undefined | FileProblem {
@@ -163,7 +170,7 @@ function findFile(
   try {
     // Stat first: most files that may be absent are, and an exception costs more than a stat. Nobody but root
     // can put another file in its place meanwhile: the engine's directories are checked for that.
-    const stat = (refuse ? lstatSync : statSync)(at(root, path), { throwIfNoEntry: false })
+    const stat = (refuse ? lstatSync : statSync)(place, { throwIfNoEntry: false })
     if (!stat) return undefined
     const problem = stat.isFile() ? refuse?.(stat) : `not a regular file but ${kindOf(stat)}`
     if (problem) return new FileProblem(path, problem)
@@ -207,8 +214,9 @@ export function kindOf(
 export function listDirectory(root: Root, path: string): string[] {
   note(root, 'names', path)
   try {
-    if (!statSync(at(root, path), { throwIfNoEntry: false })?.isDirectory()) return []
-    const names = readdirSync(at(root, path))
+    const place = at(root, path)
+    if (!statSync(place, { throwIfNoEntry: false })?.isDirectory()) return []
+    const names = readdirSync(place)
     if (root.changes === undefined || !path.startsWith('/etc/')) return names.sort()
     // With those that were added, and without those that were deleted.
     const added = listDirectory({ prefix: root.changes }, path.slice('/etc'.length))
@@ -255,19 +263,17 @@ const MOST_STEPS = 400
 
 /**
  * Resolves the symbolic links in a normalized absolute path, below the input root. Components that do not
- * exist are kept. A loop ends in the path at which it was given up. `visit` is called for everything on the
+ * exist are kept. A loop ends in the path at which it was given up. `look`: lstat(2) of everything on the
  * way.
  */
 export function resolveLinks(
   root: Root,
   path: string,
-  visit?: (path: string, stat: Stats | undefined) => void,
+  look: (path: string) => Stats | undefined = (path) => statLink(root, path),
 ): string {
-  return followLinks(path, (place) => {
-    const stat = statLink(root, place)
-    visit?.(place, stat)
-    return stat?.isSymbolicLink() ? readlinkSync(at(root, place)) : undefined
-  })
+  return followLinks(path, (place) =>
+    look(place)?.isSymbolicLink() ? readlinkSync(at(root, place)) : undefined,
+  )
 }
 
 /** The same, wherever the files are. `targetOf`: where the link at a path leads; undefined if it is none. */

@@ -20,7 +20,14 @@ import { readOtherGenerators } from './other-generators.js'
 import { type Packages, readPackages } from './packages.js'
 import { type PlannedMount, readPlanned, readSwaps } from './planned.js'
 import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
-import { readEnabled, readHooked, readMerging, readPulledIn, UNIT_DIRECTORIES } from './unit-files.js'
+import {
+  findUnit,
+  readEnabled,
+  readHooked,
+  readMerging,
+  readPulledIn,
+  unitDirectories,
+} from './unit-files.js'
 import { readUses, type Use } from './uses.js'
 
 /**
@@ -31,7 +38,7 @@ export type Machine = {
   commandLine: KernelCommandLine
   configuration: Configuration
   inContainer: boolean
-  mounts: MountPoint[]
+  mounts: readonly MountPoint[]
   fstab: FstabEntry[]
   os: OsRelease
   /** Whether systemd has soft-reboot.target (254 and later). */
@@ -118,8 +125,9 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   const release = read('/proc/sys/kernel/osrelease').trim()
   const maybeState = state === 'auto' ? AUTOMATIC_STATE : state
   // It came with 254, like systemd.mount-extra=.
-  const softReboot = UNIT_DIRECTORIES.some((directory) => has(`${directory}/soft-reboot.target`))
-  const enabled = readEnabled(root)
+  const directories = unitDirectories(root)
+  const softReboot = findUnit(root, 'soft-reboot.target', directories) !== undefined
+  const enabled = readEnabled(root, directories)
   const planned = readPlanned(
     root,
     fstab,
@@ -143,7 +151,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     collected: !root.base && has(COLLECTED),
     unprepared: root.base ? {} : readUnprepared(read(UNPREPARED)),
     hasBase: statLink(root, BASE)?.isDirectory() ?? false,
-    pulledIn: readPulledIn(root, commandLine.target),
+    pulledIn: readPulledIn(root, commandLine.target, directories),
     // Nobody links units to default.target.
     hooked: commandLine.target === 'default.target' ? [] : readHooked(root),
     planned,

@@ -12,8 +12,16 @@ export type MountPoint = {
   superOptions: string[]
 }
 
+/** What was parsed last. A command reads mountinfo for several purposes, and finds the same. */
+let last: { text: string; mounts: readonly MountPoint[] } | undefined
+
 /** Parses mountinfo. Malformed lines are skipped. */
-export function parseMountinfo(text: string): MountPoint[] {
+export function parseMountinfo(text: string): readonly MountPoint[] {
+  if (last?.text !== text) last = { text, mounts: parseLines(text) }
+  return last.mounts
+}
+
+function parseLines(text: string): MountPoint[] {
   const mounts: MountPoint[] = []
   for (const line of text.split('\n')) {
     const [left, right] = line.split(' - ')

@@ -12,11 +12,13 @@ export function nextBootRoot(environment: NodeJS.ProcessEnv): Root {
   const mounts = parseMountinfo(typeof text === 'string' ? text : '')
   if (mountOf(mounts, '/')?.source !== ROOT_SOURCE) return root
   if (!mounts.some(({ mountPoint }) => mountPoint === BASE)) return root
-  const live = mounts.filter((mount) => !isStack(mount)).map(({ mountPoint }) => mountPoint)
-  return {
-    ...root,
-    base: { prefix: at(root, BASE), live: live.filter((path) => path !== '/' && !isBelow(path, BASE)) },
-  }
+  const live = mounts
+    .filter((mount) => !isStack(mount))
+    .map(({ mountPoint }) => mountPoint)
+    .filter((path) => path !== '/' && !isBelow(path, BASE))
+  // What is mounted below another one is as live as that.
+  const uppermost = live.filter((path) => !live.some((other) => other !== path && isBelow(path, other)))
+  return { ...root, base: { prefix: at(root, BASE), live: [...new Set(uppermost)] } }
 }
 
 /**

@@ -12,12 +12,30 @@ export const UNIT_DIRECTORIES = [
   '/lib/systemd/system',
 ]
 
+/** Those of {@link UNIT_DIRECTORIES} that are there: on most machines three. */
+export function unitDirectories(root: Root): string[] {
+  return UNIT_DIRECTORIES.filter((path) => statLink(root, path))
+}
+
+/** The path of a unit's file; undefined if there is none. `directories`: where to look. */
+export function findUnit(
+  root: Root,
+  name: string,
+  directories: readonly string[] = unitDirectories(root),
+): string | undefined {
+  return directories.map((directory) => `${directory}/${name}`).find((path) => statLink(root, path))
+}
+
 /**
  * The links through which `target` pulls in units, as `<target>.wants/<unit>`, sorted and without duplicates.
  */
-export function readPulledIn(root: Root, target: string): string[] {
+export function readPulledIn(
+  root: Root,
+  target: string,
+  directories: readonly string[] = unitDirectories(root),
+): string[] {
   const links = new Set<string>()
-  for (const directory of UNIT_DIRECTORIES.filter((path) => statLink(root, path)))
+  for (const directory of directories)
     for (const kind of ['wants', 'requires', 'upholds'])
       for (const name of list(root, `${directory}/${target}.${kind}`)) links.add(`${target}.${kind}/${name}`)
   return [...links].sort()
@@ -46,9 +64,9 @@ export function readHooked(root: Root): string[] {
 export function readUnit(
   root: Root,
   name: string,
-  directories: readonly string[] = UNIT_DIRECTORIES,
+  directories: readonly string[] = unitDirectories(root),
 ): { path: string; assignments: [string, string][] } | undefined {
-  const path = directories.map((directory) => `${directory}/${name}`).find((path) => statLink(root, path))
+  const path = findUnit(root, name, directories)
   if (path === undefined || resolveLinks(root, path) === '/dev/null') return undefined
   const dropIns = new Map<string, string>()
   for (const directory of directories.map((path) => `${path}/${name}.d`)) {
@@ -72,8 +90,8 @@ export function readAssignments(root: Root, path: string): [string, string][] {
  * The names of all units that another unit wants or requires through a link, sorted. Not the links that
  * generators make: systemd.unit(5).
  */
-export function readEnabled(root: Root): string[] {
-  const names = UNIT_DIRECTORIES.flatMap((directory) =>
+export function readEnabled(root: Root, directories: readonly string[] = unitDirectories(root)): string[] {
+  const names = directories.flatMap((directory) =>
     list(root, directory)
       .filter((name) => /\.(?:wants|requires|upholds)$/.test(name))
       .flatMap((links) => list(root, `${directory}/${links}`)),

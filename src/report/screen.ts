@@ -25,10 +25,11 @@ export function lookAtScreen(environment: NodeJS.ProcessEnv): Screen {
 
 /**
  * Standard output, if it is a terminal. That module of Node costs a third of a small command, so it is only
- * loaded for a character device; /dev/null is one, too. generators/command asks the terminal without it, and
- * says what it has found: the width, 0 where the terminal does not know, as on a serial line.
+ * loaded for a character device. generators/command asks the terminal without it, and says what it has found:
+ * the width, 0 where the terminal does not know, as on a serial line; nothing if it is none, like /dev/null.
  */
 function findTerminal({ HOSTEXT_COLUMNS: asked }: NodeJS.ProcessEnv): { columns: number } | undefined {
+  if (asked === '') return undefined
   try {
     if (!fstatSync(1).isCharacterDevice()) return undefined
   } catch {

@@ -358,7 +358,6 @@ function chooseSafely(
       ? { stack, safety: { kind: 'known', keep: undefined } }
       : { plain: 'every extension is left out' }
   if (attempts === 0) return { ...chosen, messages }
-  if (facts.lastGood === undefined) return { read: { what: 'last good record', dataRoot } }
   const recorded = recordOn(identity, stack)
   const record = stackText(recorded)
   const kind = isReduced ? 'reduced' : 'trial'

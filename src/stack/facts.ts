@@ -64,7 +64,6 @@ export type GoodStack = RecordedStack & { name: GoodName; restored: Extension[] 
 export type Reading =
   | ({ what: 'engines'; engines: Place[] } & Against)
   | { what: 'unread' }
-  | { what: 'last good record'; dataRoot: string }
   | ({ what: 'records'; dataRoot: string } & Against)
   | { what: 'indexes'; dataRoot: string }
 

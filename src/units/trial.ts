@@ -49,7 +49,10 @@ StandardError=append:${MOUNT_LOG}
  * start, but then the names of labels have the same hashes in every process, and whoever makes an image can
  * give it labels that collide (docs/design.md, "Fast").
  */
-export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1']
+export const RUNTIME_FLAGS = [
+  ...['--jitless', '--single-threaded', '--v8-pool-size=1'],
+  '--no-enable-lazy-source-positions',
+]
 
 /** The runtime would end if /etc/ssl/openssl.cnf were damaged, or with options that somebody gives to all. */
 const RUNTIME_ENVIRONMENT = 'Environment=OPENSSL_CONF=/dev/null NODE_OPTIONS='

@@ -1,18 +1,20 @@
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { stackMachine } from '../../packaging/code/machine.mjs'
 import { boot, install, machine, OFFICIAL, prepareImages, work } from './machines.js'
 import { type Comparison, compare, type Side } from './measure.js'
 
 /** The size of an archive: what people send to a device at most. */
 const LARGE = 500 << 20
 
-/** What people type: on a machine with 20 extensions, and with an archive. */
+/** What people type: on a machine on which 20 extensions are stacked, and with an archive. */
 export function commands(): Comparison[] {
   const root = machine('commands', 20)
   install(root)
   prepareImages(root)
   boot(root)
+  stackMachine(root)
   const empty = join(work, 'empty-command.js')
   writeFileSync(empty, '')
   const command = join(root, 'usr/lib/hostext/command')

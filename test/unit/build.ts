@@ -16,11 +16,11 @@ t.test('dist is what src makes, here and in another place', async (t) => {
   const work = makeTree(t)
   const here = build(PROJECT, join(work, 'here'))
   t.same(Object.keys(here), [
-    'check.cjs',
     'commands.cjs',
     'completion/bash',
     'completion/zsh',
     'hostext.cjs',
+    'images.cjs',
     'licenses.txt',
     'start.cjs',
   ])
@@ -43,7 +43,7 @@ t.test('the bundle', async (t) => {
   const bundle = readTree(join(PROJECT, 'dist'))
   t.match(bundle['hostext.cjs'], /^#!\/usr\/lib\/hostext\/node\n/)
   t.ok((bundle['hostext.cjs'] as string).length < 200_000, 'stays small')
-  for (const name of ['hostext.cjs', 'commands.cjs', 'check.cjs']) {
+  for (const name of ['hostext.cjs', 'commands.cjs', 'images.cjs']) {
     const text = bundle[name] as string
     t.equal(
       Buffer.byteLength(text),

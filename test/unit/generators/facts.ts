@@ -117,7 +117,10 @@ t.test('how the runtime is started', async (t) => {
     stub.replaceAll(/\s*\\\n\s*/g, ' '),
     `"$runtime" ${flags} "$library/start.cjs" "$library/hostext.cjs"`,
   )
-  t.match(readFileSync(join(GENERATORS, 'command'), 'utf8'), `flags='${flags} --min-semi-space-size=4'`)
+  t.match(
+    readFileSync(join(GENERATORS, 'command'), 'utf8').replaceAll(/\n\t+/g, ' '),
+    `flags='${flags} --min-semi-space-size=4`,
+  )
   t.same(FLAGS, RUNTIME_FLAGS, 'and what watches a trial')
 })
 

@@ -229,6 +229,29 @@ t.test('trees are found by the image, all of it', async (t) => {
   t.same(trees.found, [])
 })
 
+t.test('trees are found by the ID of their image', async (t) => {
+  const of = (image?: string, rules = RULES) => JSON.stringify({ ...FACTS, rules, image })
+  const { prefix } = withTree(t, of('sha256:a'))
+  const add = (name: string, facts: string) =>
+    writeTree(prefix, {
+      [`data/hostext/trees/${name}/facts`]: facts,
+      [`data/hostext/trees/${name}/tree/x`]: '',
+    })
+  const trees = () => readTrees({ prefix }, '/data', makeBase({ prefix }, 'debian 12', ['/home', '/var']))
+  t.match(trees().findImage('sha256:a'), { name: NAME, facts: { image: 'sha256:a' } })
+  t.equal(trees().findImage('sha256:b'), undefined)
+  add('OTHER.00000000', of('sha256:b', 0))
+  t.equal(trees().findImage('sha256:b'), undefined, 'made for another base')
+  add('OTHER.ffffffff', of('sha256:b'))
+  add('ANY.00000000', of())
+  add('DAMAGED.00000000', '{')
+  const found = trees()
+  t.match(found.findImage('sha256:b'), { name: 'OTHER.ffffffff' })
+  found.findImage('sha256:b')
+  found.findImage('sha256:a')
+  t.same(found.found, ['OTHER.ffffffff', NAME], 'once')
+})
+
 t.test('damaged facts are none', async (t) => {
   const { lookedAt } = FACTS
   for (const facts of [

@@ -48,6 +48,7 @@ t.test('colours are for a terminal', async (t) => {
     run(`${status} | cat`, asked),
     run(status, { NO_COLOR: '1' }),
     run(status, { TERM: 'dumb' }),
+    run(status, { HOSTEXT_COLUMNS: '' }),
     run(`${status} | cat`),
   ]) {
     t.match(text, 'The next boot')

@@ -5,7 +5,7 @@ import { describeLost, findLowers, isDispensable, planOverlays } from '../../../
 import { makeExtension } from '../../support/plan.js'
 
 const ROOT = '1 0 8:1 / / ro - ext4 /dev/sda1 ro\n'
-const machine = (fstab: string, mounts: MountPoint[] = parseMountinfo(ROOT)) => ({
+const machine = (fstab: string, mounts: readonly MountPoint[] = parseMountinfo(ROOT)) => ({
   mounts,
   hasBase: true,
   planned: parseFstab(fstab)
