@@ -10,6 +10,8 @@ export const FLAGS = [
   ...['--jitless', '--single-threaded', '--v8-pool-size=1'],
   // Node wants the source positions of all functions, which V8 then searches for in its heap in each start.
   '--no-enable-lazy-source-positions',
+  // More than what is allocated for a few extensions, so that nothing has to be collected.
+  '--min-semi-space-size=4',
 ]
 
 /** Each bundle, and what is run of it: what a boot with a changed stack does, and what people ask for. */

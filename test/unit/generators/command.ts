@@ -29,7 +29,7 @@ function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '
 }
 
 const BUNDLE = ['</start.cjs>', '</commands.cjs>']
-const OWN = [...FLAGS, '--min-semi-space-size=4', '--disable-sigusr1'].map((flag) => `<${flag}>`)
+const OWN = [...FLAGS, '--disable-sigusr1'].map((flag) => `<${flag}>`)
 
 t.test('how what people type is started', async (t) => {
   t.same(run(['status', '--json']), ['columns=', ...OWN, ...BUNDLE, '<status>', '<--json>'])
