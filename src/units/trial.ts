@@ -45,9 +45,10 @@ StandardError=append:${MOUNT_LOG}
 
 /**
  * How the runtime is started if its run is too short for compiled code, and threads that compile it, to pay
- * off. The stub starts it in the same way, with more that makes a start faster. Without `--no-rehash-snapshot`: that would save a seventh of the
- * start, but then the names of labels have the same hashes in every process, and whoever makes an image can
- * give it labels that collide (docs/design.md, "Fast").
+ * off. The stub starts it in the same way, with more that makes a start faster. Without
+ * `--no-rehash-snapshot`: that would save a seventh of the start, but then the names of labels have the same
+ * hashes in every process, and whoever makes an image can give it labels that collide (docs/design.md,
+ * "Fast").
  */
 export const RUNTIME_FLAGS = ['--jitless', '--single-threaded', '--v8-pool-size=1']
 
