@@ -59,8 +59,7 @@ const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).ver
 
 /**
  * The bundles and where they begin: what boots run, what people type, and what the latter loads for whole
- * images.
- * Three, because each start of a program reads all of its bundle.
+ * images. Three, because each start of a program reads all of its bundle.
  */
 const BUNDLES = {
   'hostext.cjs': 'src/main.ts',

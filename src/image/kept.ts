@@ -190,7 +190,8 @@ export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
       if (!facts || !isRight(facts)) continue
       change = findChange(facts, base)
       if (change !== undefined) continue
-      found.push(name)
+      // Another image with the same layers has the same tree.
+      if (!found.includes(name)) found.push(name)
       return { name, facts }
     }
     return { change }

@@ -249,6 +249,7 @@ t.test('trees are found by the ID of their image', async (t) => {
   t.match(found.findImage('sha256:b'), { name: 'OTHER.ffffffff' })
   found.findImage('sha256:b')
   found.findImage('sha256:a')
+  found.find({ directory: '/', lower: ['l/A', 'l/B'], key: 'KEY', chain: 'l/A:l/B' })
   t.same(found.found, ['OTHER.ffffffff', NAME], 'once')
 })
 
