@@ -26,7 +26,7 @@ const RUNS = {
     })),
 }
 
-/** The bundles that are compiled: not that of `check`, which runs without these flags. */
+/** The bundles that are compiled: not that for whole images, which runs without these flags. */
 export const BUNDLES = Object.keys(RUNS)
 
 /** The exit status of `hostext status` where a stack is on trial. */

@@ -30,7 +30,7 @@ const SCHEMA_VERSION = 1
 export async function command(words: string[]): Promise<number> {
   const { output, complaint = '', status } = await answer(words, process.env)
   print(output)
-  if (complaint !== '') process.stderr.write(complaint)
+  if (complaint !== '') print(complaint, 2)
   return status
 }
 

@@ -2,7 +2,6 @@ import { listDirectory, type Root, readText, seeContainer, unseen } from '../mac
 import { isObject, parseObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
 import { type Container, type HostConfig, isImageId, type UnreadableContainer } from './engine.js'
-import { CONTAINERD } from './store.js'
 import { findOtherWriter, findUnfitDirectory } from './trust.js'
 
 /** A container of Docker, and what only Docker says about it. */
@@ -86,8 +85,6 @@ function readContainer(root: Root, dataRoot: string, id: string): DockerContaine
         (image): image is string => typeof image === 'string' && image !== '',
       ) ?? 'no image',
     imageId: isImageId(json.Image) ? json.Image : undefined,
-    // In containerd's store it may be that of an index, which has an image for each platform.
-    imageSaysLayers: json.Driver !== CONTAINERD,
     driver: json.Driver,
     labels: new Map(pairs),
     start: startOf(json, state),

@@ -24,8 +24,7 @@ export type Snapshots = {
   /**
    * The layers of a container's image. `manifest`: the digest of the image's manifest; `imageId`: of that or
    * of its index; both as the engine's metadata have them. That these are its layers is looked up in the
-   * image itself, unless it `isKnown`; nor are the directories of known layers looked at. Throws an Error
-   * that names the file.
+   * image itself, unless it `isKnown`. Throws an Error that names the file.
    */
   layers: (
     container: { id: string; manifest: string | undefined; imageId: string | undefined },
@@ -104,8 +103,8 @@ export function openSnapshots(
       if (!isKnown(found)) {
         const names = chain.map(({ name }) => name)
         checkImage(database.path, content, names, [manifest, imageId])
-        check(chain)
       }
+      check(chain)
       return found
     },
     layersOf(diffs) {

@@ -20,10 +20,15 @@ export type Engine = {
   hostConfig: (container: Container) => HostConfig
   /**
    * The layers of a container's image. Throws an Error that names the file. `isKnown`: whether these are
-   * known to be the layers of that image, and nobody reads them now; otherwise an engine that says twice what
-   * they are is asked twice, and each layer has to be a directory of root's.
+   * known to be the layers of that image,; otherwise an engine that says twice what they are is asked twice.
    */
   layers: (container: Container, isKnown?: (layers: Layers) => boolean) => Layers
+  /**
+   * Whether these are the layers of a container's image as the engine has it now, as far as the image's ID
+   * alone tells: then they need not be looked up. `key`: {@link Layers}. False if the ID does not tell, or if
+   * the engine has other files for it, because it has pulled the image once more.
+   */
+  hasLayers: (container: Container, key: string) => boolean
 }
 
 /** What an engine says about one container, as far as it matters here. */
@@ -36,8 +41,6 @@ export type Container = {
   image: string
   /** `sha256:` and 64 hexadecimal digits: which image that name meant. Undefined if it has another form. */
   imageId: string | undefined
-  /** Whether that ID alone says which layers the container has, so that nobody need ask for them. */
-  imageSaysLayers: boolean
   labels: ReadonlyMap<string, string>
   /** Whether its program has ever run, or an attempt to start it failed. */
   start: 'never' | 'tried' | 'done'

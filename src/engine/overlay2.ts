@@ -64,6 +64,11 @@ export function readLayers(
   return { directory, lower: image, key: (image[0] as string).slice('l/'.length), chain: image.join(':') }
 }
 
+/** Whether there still is a layer with this {@link Layers} key. If it is pulled again, it has another one. */
+export function hasLayer(root: Root, dataRoot: string, key: string): boolean {
+  return statLink(root, `${dataRoot}/overlay2/l/${key}`) !== undefined
+}
+
 /** Reads the link `l/X` -> `../<layer>/diff` and returns the name of the layer's directory. */
 function resolveLayer(root: Root, directory: string, shortName: string): string {
   const link = `${directory}/${shortName}`

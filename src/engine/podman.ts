@@ -97,6 +97,8 @@ export function readPodman(
       isTemporary: own(container).isTemporary,
       isUnlogged: false,
     }),
+    // A container with a user namespace has layers of its own.
+    hasLayers: () => false,
     layers(container) {
       const { layer, image } = own(container)
       if (image === '') throw new Error('it has no image (--rootfs)')
@@ -142,8 +144,6 @@ function readContainer(
     name: [Array.isArray(names) ? names[0] : undefined, about.name].find(isFilled) ?? '',
     image: [about['image-name'], imageId].find(isFilled) ?? 'no image',
     imageId,
-    // With a user namespace, it has layers of its own.
-    imageSaysLayers: false,
     labels: new Map(),
     start: 'never',
     isBuildStep: false,

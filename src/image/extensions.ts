@@ -122,8 +122,8 @@ function readExtension(
 ): Read {
   const { id, name, image, imageId, labels, source } = container
   const identity = { id, name, image, imageId, source }
-  // Of an image that is known, nothing more is asked of the engine: half of what an extension costs.
-  const own = container.imageSaysLayers && imageId !== undefined ? trees.findImage(imageId) : undefined
+  // The layers are not looked up if their tree is there: a third of what an extension costs.
+  const own = trees.findImage(imageId, (key) => engine.hasLayers(container, key))
   const kept = own ?? findByLayers(container, engine, trees, look)
   if (!('facts' in kept)) {
     // What is for another kernel or system is not worth preparing.

@@ -20,7 +20,8 @@ import { describePlace, type RootAccounts, readAccounts } from './base.js'
 export const TREES = `${OWN_DIRECTORY}/trees`
 
 /** `<key>.<hash>`; the key of an image is the engine's name for its uppermost layer. */
-const TREE_NAME = /^([0-9A-Za-z]{1,64})\.[0-9a-f]{8}$/
+const TREE_NAME = /^[0-9A-Za-z]{1,64}\.[0-9a-f]{8}$/
+const keyOf = (name: string): string => name.slice(0, name.indexOf('.'))
 
 /** Where the files of a kept tree are. */
 export function treePath(dataRoot: string, name: string): string {
@@ -147,8 +148,9 @@ export type KeptTree = { name: string; facts: TreeFacts }
 export type Trees = {
   /**
    * The tree of an image for this base, by its ID; undefined if there is none that was made of this image.
+   * `isThere`: whether the engine still has the layers with this key, of which a tree was made.
    */
-  findImage: (imageId: string) => KeptTree | undefined
+  findImage: (imageId: string | undefined, isThere: (key: string) => boolean) => KeptTree | undefined
   /** The tree of these layers for this base; or what has changed since the one there is was made, if any. */
   find: (layers: Layers) => KeptTree | { change: string | undefined }
   /** The names of those that have been found. */
@@ -158,11 +160,8 @@ export type Trees = {
 /** The trees that are kept in a data root. Throws an Error if they cannot be listed. */
 export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
   const byKey = new Map<string, string[]>()
-  const names = listDirectory(root, `${dataRoot}/${TREES}`)
-  for (const name of names) {
-    const key = TREE_NAME.exec(name)?.[1]
-    if (key !== undefined) byKey.set(key, [...(byKey.get(key) ?? []), name])
-  }
+  for (const name of listDirectory(root, `${dataRoot}/${TREES}`).filter(isTreeName))
+    byKey.set(keyOf(name), [...(byKey.get(keyOf(name)) ?? []), name])
   const read = new Map<string, TreeFacts | undefined>()
   const factsOf = (name: string): TreeFacts | undefined => {
     if (!read.has(name)) read.set(name, readTreeFacts(root, dataRoot, name))
@@ -182,12 +181,12 @@ export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
   const found: string[] = []
   const choose = (
     names: readonly string[],
-    isRight: (facts: TreeFacts) => boolean,
+    isRight: (facts: TreeFacts, name: string) => boolean,
   ): KeptTree | { change: string | undefined } => {
     let change: string | undefined
     for (const name of names) {
       const facts = factsOf(name)
-      if (!facts || !isRight(facts)) continue
+      if (!facts || !isRight(facts, name)) continue
       change = findChange(facts, base)
       if (change !== undefined) continue
       // Another image with the same layers has the same tree.
@@ -197,19 +196,18 @@ export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
     return { change }
   }
   const known = new Map<string, KeptTree | { change: string | undefined }>()
-  const once = (key: string, look: () => KeptTree | { change: string | undefined }) => {
-    const kept = known.get(key) ?? look()
-    known.set(key, kept)
-    return kept
-  }
   return {
     found,
-    findImage(imageId) {
-      const kept = once(imageId, () => choose(byImage().get(imageId) ?? [], () => true))
+    findImage(imageId, isThere) {
+      const names = imageId === undefined ? [] : (byImage().get(imageId) ?? [])
+      const kept = choose(names, (_, name) => isThere(keyOf(name)))
       return 'facts' in kept ? kept : undefined
     },
-    find: ({ key, chain }) =>
-      once(chain, () => choose(byKey.get(key) ?? [], ({ layers }) => layers === chain)),
+    find({ key, chain }) {
+      const kept = known.get(chain) ?? choose(byKey.get(key) ?? [], ({ layers }) => layers === chain)
+      known.set(chain, kept)
+      return kept
+    },
   }
 }
 

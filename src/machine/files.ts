@@ -20,8 +20,8 @@ export type Root = {
   prefix: string
   /**
    * On a stacked machine: where the base root can be read, and the mount points that are the same with and
-   * without extensions. Everything else is read from the base root, so that the answer is about the next
-   * boot.
+   * without extensions, each with a slash at the end. Everything else is read from the base root, so that the
+   * answer is about the next boot.
    */
   base?: { prefix: string; live: string[] }
   /**
@@ -82,8 +82,8 @@ export function at({ prefix, base, changes }: Root, path: string): string {
 
 /** Asked for every file that is read: a closure for each place would take a tenth of `hostext status`. */
 function isLive(live: readonly string[], path: string): boolean {
-  for (const place of live)
-    if (path.startsWith(place) && (path.length === place.length || path[place.length] === '/')) return true
+  const below = `${path}/`
+  for (const place of live) if (below.startsWith(place)) return true
   return false
 }
 

@@ -12,13 +12,12 @@ export function nextBootRoot(environment: NodeJS.ProcessEnv): Root {
   const mounts = parseMountinfo(typeof text === 'string' ? text : '')
   if (mountOf(mounts, '/')?.source !== ROOT_SOURCE) return root
   if (!mounts.some(({ mountPoint }) => mountPoint === BASE)) return root
-  const live = mounts
-    .filter((mount) => !isStack(mount))
-    .map(({ mountPoint }) => mountPoint)
-    .filter((path) => path !== '/' && !isBelow(path, BASE))
-  // What is mounted below another one is as live as that.
-  const uppermost = live.filter((path) => !live.some((other) => other !== path && isBelow(path, other)))
-  return { ...root, base: { prefix: at(root, BASE), live: [...new Set(uppermost)] } }
+  const live = mounts.filter((mount) => !isStack(mount)).map(({ mountPoint }) => mountPoint)
+  const places = live.filter((path) => path !== '/' && !isBelow(path, BASE)).map((path) => `${path}/`)
+  // What is mounted below another one is as live as that, and comes right after it.
+  const uppermost: string[] = []
+  for (const place of places.sort()) if (!place.startsWith(uppermost.at(-1) ?? '//')) uppermost.push(place)
+  return { ...root, base: { prefix: at(root, BASE), live: uppermost } }
 }
 
 /**

@@ -8,6 +8,7 @@ import type { RecordedStack } from './record.js'
 /**
  * Everything that a decision is made from. Plain values only, so that the facts can be kept as JSON and
  * decided on again. A fact that is undefined has not been read yet; decide() asks for it when it needs it.
+ * The last good record is read with the engines.
  */
 export type Facts = {
   machine: Machine

@@ -15,14 +15,14 @@ export function clean(line: string): string {
 }
 
 /**
- * Prints a text to standard output. Not by process.stdout: creating the stream takes as long as the rest of a
- * small run. A reader that has ended, as `head` does, is no failure.
+ * Prints a text to standard output, or to another descriptor. Not by process.stdout: creating the stream
+ * takes as long as the rest of a small run. A reader that has ended, as `head` does, is no failure.
  */
-export function print(text: string): void {
+export function print(text: string, descriptor = 1): void {
   let rest = Buffer.from(text)
   while (rest.length > 0) {
     try {
-      rest = rest.subarray(writeSync(1, rest))
+      rest = rest.subarray(writeSync(descriptor, rest))
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EPIPE') return

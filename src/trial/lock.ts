@@ -37,5 +37,7 @@ export async function withLock<Result>(
   } finally {
     clearTimeout(timer)
     child.stdin.destroy()
+    // Somebody may want to unmount the file system, as soon as this program has ended.
+    await ended.catch(() => {})
   }
 }

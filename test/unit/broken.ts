@@ -41,6 +41,14 @@ copyTree(join(CASES, 'soft-reboot/root'), root)
 copyTree(join(DATA_ROOTS, 'standard'), data)
 await prepare({ prefix: root }, {}, false)
 
+// Half of the trees know of which image they were made; for the others, the layers are looked up.
+for (const [index, name] of readdirSync(join(data, 'hostext/trees')).sort().entries()) {
+  const file = join(data, 'hostext/trees', name, 'facts')
+  const { image, ...facts } = JSON.parse(readFileSync(file, 'utf8'))
+  t.match(image, /^sha256:/)
+  if (index % 2 === 0) writeFileSync(file, JSON.stringify(facts))
+}
+
 /** The data root as it should be, but the files in the layers: those in the kept trees are what counts. */
 const sound = entriesOf(data).filter(({ path }) => !/^overlay2\/[^/]+\/diff\//.test(path))
 rmSync(data, { recursive: true })

@@ -116,6 +116,16 @@ t.test('with compiled code', { skip }, async (t) => {
   t.match(expected.units, 'generator/run-hostext-1.mount')
   t.equal(expected.wrong.status, 2)
 
+  t.test('as people start it', async (t) => {
+    const { status, stdout, stderr } = spawnSync(join(lib, 'command'), ['status'], {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
+    })
+    // Nothing has booted there: the runtime knows all the flags.
+    t.same({ status, stderr }, { status: 0, stderr: '' })
+    t.match(stdout, 'has not run in this boot')
+  })
+
   t.test('without it, everything is the same', async (t) => {
     const lib = makeTree(t)
     for (const name of ['start.cjs', 'hostext.cjs', 'commands.cjs'])

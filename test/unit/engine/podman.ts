@@ -63,7 +63,6 @@ t.test('what a real Podman wrote', async (t) => {
       name: 'app',
       image: 'localhost/app:1',
       imageId: `sha256:${image}`,
-      imageSaysLayers: false,
       labels: [FEATURE, 'io.balena.image.override', 'io.buildah.version'],
       start: 'never',
       isBuildStep: false,

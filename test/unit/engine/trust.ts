@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, renameSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { findUnfitDocker } from '../../../src/engine/docker.js'
@@ -85,13 +85,12 @@ t.test('a layer that others can write to leaves its extensions out', async (t) =
   t.match(leftOut, [{ why: /\/lower: can be written by users other than root \(mode 0666\)/ }])
 })
 
-t.test('of an image that is prepared, nothing in the layers matters any more', async (t) => {
+t.test('of an image that is prepared, nobody asks for the layers', async (t) => {
   const { root, data } = copyDataRoot(t)
   const { mountId } = find(data, 'one-layer')
   await prepareAll(root)
   const before = read(root)
   chmodSync(join(data, 'overlay2', mountId, 'lower'), 0o666)
-  rmSync(join(data, 'overlay2/l'), { recursive: true })
   t.same(read(root), before)
 })
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readDocker } from '../../../src/engine/docker.js'
@@ -105,16 +105,16 @@ t.test('what is wrong with a container that is no extension is nobody’s busine
 t.test('what is known to be the image of a container is not looked up again', async (t) => {
   const { root, data } = copyDataRoot(t)
   /** What is known of the layers of each extension, by its name. */
-  const known = (look: Partial<Look> = {}, imageSaysLayers = true) => {
+  const known = (look: Partial<Look> = {}, isTold = true) => {
     const engine = readDocker(root, placeAt(DATA), onlyPlaces([]))
-    const containers = engine.containers.map((container) => ({ ...container, imageSaysLayers }))
+    const hasLayers = isTold ? engine.hasLayers : () => false
     const answers = new Map<string, boolean | undefined>()
     const layers: Engine['layers'] = (container, isKnown) => {
       const layers = engine.layers(container)
       answers.set(container.name, isKnown?.(layers))
       return layers
     }
-    readExtensions(root, { ...engine, containers, layers }, makeLook(root, look))
+    readExtensions(root, { ...engine, hasLayers, layers }, makeLook(root, look))
     return answers
   }
   const all = (answer: boolean) =>
@@ -124,6 +124,18 @@ t.test('what is known to be the image of a container is not looked up again', as
   await prepareAll(root)
   t.same([...known()], [], 'it was, when the trees were made')
   t.same([...known({}, false)].sort(), all(true), 'and so it was if an ID may stand for several images')
+  // The image was pulled once more: its files are others, even if they should be the same.
+  const { mountId } = find(data, 'one-layer')
+  const lower = join(data, 'overlay2', mountId, 'lower')
+  const [init, top = ''] = readFileSync(lower, 'utf8').split(':')
+  const again = `l/${'Z'.repeat(26)}`
+  renameSync(join(data, 'overlay2', top), join(data, 'overlay2', again))
+  writeFileSync(lower, `${init}:${again}`)
+  t.same(known().get('one-layer'), false)
+  const { unprepared } = readExtensions(root, readDocker(root, placeAt(DATA), onlyPlaces([])), makeLook(root))
+  t.match(unprepared, [{ container: { name: 'one-layer' }, layers: { key: 'Z'.repeat(26) } }])
+  renameSync(join(data, 'overlay2', again), join(data, 'overlay2', top))
+  writeFileSync(lower, `${init}:${top}`)
   const { config } = find(data, 'one-layer')
   const text = readFileSync(config, 'utf8')
   writeFileSync(config, text.replace(/"Image":"sha256:[0-9a-f]{4}/, '"Image":"sha256:0000'))

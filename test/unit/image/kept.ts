@@ -237,18 +237,22 @@ t.test('trees are found by the ID of their image', async (t) => {
       [`data/hostext/trees/${name}/facts`]: facts,
       [`data/hostext/trees/${name}/tree/x`]: '',
     })
+  const all = () => true
   const trees = () => readTrees({ prefix }, '/data', makeBase({ prefix }, 'debian 12', ['/home', '/var']))
-  t.match(trees().findImage('sha256:a'), { name: NAME, facts: { image: 'sha256:a' } })
-  t.equal(trees().findImage('sha256:b'), undefined)
+  t.match(trees().findImage('sha256:a', all), { name: NAME, facts: { image: 'sha256:a' } })
+  t.equal(trees().findImage('sha256:b', all), undefined)
+  t.equal(trees().findImage(undefined, all), undefined)
+  const others = (key: string) => key !== 'KEY'
+  t.equal(trees().findImage('sha256:a', others), undefined, 'the engine has pulled it again')
   add('OTHER.00000000', of('sha256:b', 0))
-  t.equal(trees().findImage('sha256:b'), undefined, 'made for another base')
+  t.equal(trees().findImage('sha256:b', all), undefined, 'made for another base')
   add('OTHER.ffffffff', of('sha256:b'))
   add('ANY.00000000', of())
   add('DAMAGED.00000000', '{')
   const found = trees()
-  t.match(found.findImage('sha256:b'), { name: 'OTHER.ffffffff' })
-  found.findImage('sha256:b')
-  found.findImage('sha256:a')
+  t.match(found.findImage('sha256:b', all), { name: 'OTHER.ffffffff' })
+  found.findImage('sha256:b', all)
+  found.findImage('sha256:a', all)
   found.find({ directory: '/', lower: ['l/A', 'l/B'], key: 'KEY', chain: 'l/A:l/B' })
   t.same(found.found, ['OTHER.ffffffff', NAME], 'once')
 })
