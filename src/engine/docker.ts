@@ -4,7 +4,7 @@ import { readContainers, readHostConfig } from './container.js'
 import { openSnapshots, type Snapshots } from './containerd.js'
 import { OWN_CONTAINERD } from './containerd-conf.js'
 import type { Engine } from './engine.js'
-import { hasLayer, readLayers } from './overlay2.js'
+import { hasLayer, hasOwn, readLayers } from './overlay2.js'
 import { type DataRoots, OWN_DIRECTORY, type Place } from './places.js'
 import { CONTAINERD, chooseStore, findStale, OVERLAY2 } from './store.js'
 import { findUnfitDirectory, isOpen } from './trust.js'
@@ -113,7 +113,8 @@ export function readDocker(root: Root, place: Place, { containerd: all, exposed 
     },
     // The ID is the hash of a configuration that names the layers, and the store has each chain of layers
     // once. (In containerd's store, it may be that of an index, which has an image for each platform.)
-    hasLayers: ({ id }, key) => byId.get(id)?.driver === OVERLAY2 && hasLayer(root, place.path, key),
+    hasLayers: ({ id }, key) =>
+      byId.get(id)?.driver === OVERLAY2 && hasOwn(root, place.path, id) && hasLayer(root, place.path, key),
   }
 }
 

@@ -25,8 +25,9 @@ export type Engine = {
   layers: (container: Container, isKnown?: (layers: Layers) => boolean) => Layers
   /**
    * Whether these are the layers of a container's image as the engine has it now, as far as the image's ID
-   * alone tells: then they need not be looked up. `key`: {@link Layers}. False if the ID does not tell, or if
-   * the engine has other files for it, because it has pulled the image once more.
+   * alone tells: then they need not be looked up. `key`: {@link Layers}. False if the ID does not tell, if
+   * the engine has other files for it, because it has pulled the image once more, or if it has lost the
+   * container.
    */
   hasLayers: (container: Container, key: string) => boolean
 }

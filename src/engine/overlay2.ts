@@ -34,7 +34,7 @@ export function readLayers(
   checked = new Map<string, string>(),
 ): Layers {
   const directory = `${dataRoot}/overlay2`
-  const mount = `${dataRoot}/image/overlay2/layerdb/mounts/${id}`
+  const mount = mountOf(dataRoot, id)
   checkDirectory(root, mount)
   const mountIdFile = `${mount}/mount-id`
   const mountId = readRequired(root, mountIdFile)
@@ -62,6 +62,16 @@ export function readLayers(
   if (image.length === lower.length) throw new Error(`${lowerFile}: the -init layer is not among the layers`)
   if (image.length === 0) throw new Error('its image has no layers')
   return { directory, lower: image, key: (image[0] as string).slice('l/'.length), chain: image.join(':') }
+}
+
+/** Whether a container has a layer of its own. The engine neither lists nor removes one that has none. */
+export function hasOwn(root: Root, dataRoot: string, id: string): boolean {
+  return statLink(root, mountOf(dataRoot, id))?.isDirectory() ?? false
+}
+
+/** What the engine keeps about a container's own layer. */
+function mountOf(dataRoot: string, id: string): string {
+  return `${dataRoot}/image/overlay2/layerdb/mounts/${id}`
 }
 
 /** Whether there still is a layer with this {@link Layers} key. If it is pulled again, it has another one. */
