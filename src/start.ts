@@ -9,6 +9,7 @@ import { Script } from 'node:vm'
 
 /** Bytes of the code that are compared at once. */
 const PIECE = 1 << 16
+
 const [, , bundle = ''] = process.argv
 // As if the bundle had been started.
 process.argv.splice(1, 1)

@@ -140,7 +140,7 @@ export function options(words: readonly string[]): [name: string, value: string]
 export function readCommandLine(
   root: Root,
   units: readonly string[],
-  directories: readonly string[] = unitDirectories(root),
+  directories: readonly string[],
 ): { name: string; words: string[] } | undefined {
   const name = units.find((name) => findUnit(root, name, directories))
   if (name === undefined) return undefined

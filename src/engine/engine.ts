@@ -20,7 +20,7 @@ export type Engine = {
   hostConfig: (container: Container) => HostConfig
   /**
    * The layers of a container's image. Throws an Error that names the file. `isKnown`: whether these are
-   * known to be the layers of that image,; otherwise an engine that says twice what they are is asked twice.
+   * known to be the layers of that image; otherwise an engine that says twice what they are is asked twice.
    */
   layers: (container: Container, isKnown?: (layers: Layers) => boolean) => Layers
   /**

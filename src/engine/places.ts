@@ -3,6 +3,7 @@ import { directoryPath } from '../machine/configuration.js'
 import { listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { unitDirectories } from '../machine/unit-files.js'
 import type { Message } from '../text/log.js'
+import { once } from '../text/once.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 import { type ContainerdRoot, findContainerdRoots } from './containerd-conf.js'
@@ -66,11 +67,7 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
   const warn = (text: string): void => void messages.push({ level: 'warning', text })
   const exposed: Record<string, string> = {}
   /** What is at each path: most places have their upper directories in common. */
-  const stats = new Map<string, Stats | undefined>()
-  const look = (path: string): Stats | undefined => {
-    if (!stats.has(path)) stats.set(path, statLink(root, path))
-    return stats.get(path)
-  }
+  const look = once((path) => statLink(root, path))
   /**
    * Follows the links of a path, and notes whether others could replace it. Undefined: no unit can name it.
    */

@@ -3,6 +3,7 @@ import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter, findUnfitDirectory } from '../engine/trust.js'
 import { listDirectory, type Root, readText, statLink, statTimes, unseen } from '../machine/files.js'
 import { isObject, parseObject } from '../text/json.js'
+import { once } from '../text/once.js'
 import { printable } from '../text/printable.js'
 import type { Ids } from './accounts.js'
 import { describePlace, type RootAccounts, readAccounts } from './base.js'
@@ -82,23 +83,12 @@ export type Base = {
 }
 
 export function makeBase(root: Root, os: string, state: readonly string[]): Base {
-  const places = new Map<string, string>()
-  const sizes = new Map<string, number | undefined>()
   let accounts: RootAccounts | undefined
   return {
     os,
     state,
-    place(path) {
-      const known = places.get(path)
-      if (known !== undefined) return known
-      const what = describePlace(root, path)
-      places.set(path, what)
-      return what
-    },
-    size(path) {
-      if (!sizes.has(path)) sizes.set(path, statTimes(root, path)?.size)
-      return sizes.get(path)
-    },
+    place: once((path) => describePlace(root, path)),
+    size: once((path) => statTimes(root, path)?.size),
     accounts() {
       accounts ??= readAccounts(root)
       return accounts
@@ -162,11 +152,7 @@ export function readTrees(root: Root, dataRoot: string, base: Base): Trees {
   const byKey = new Map<string, string[]>()
   for (const name of listDirectory(root, `${dataRoot}/${TREES}`).filter(isTreeName))
     byKey.set(keyOf(name), [...(byKey.get(keyOf(name)) ?? []), name])
-  const read = new Map<string, TreeFacts | undefined>()
-  const factsOf = (name: string): TreeFacts | undefined => {
-    if (!read.has(name)) read.set(name, readTreeFacts(root, dataRoot, name))
-    return read.get(name)
-  }
+  const factsOf = once((name) => readTreeFacts(root, dataRoot, name))
   let images: Map<string, string[]> | undefined
   /** All trees by the images of which they were made. */
   const byImage = (): Map<string, string[]> => {

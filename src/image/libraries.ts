@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path/posix'
 import { at, listDirectory, type Root, readText, resolveLinks, statLink } from '../machine/files.js'
 import { matchesGlob } from '../text/glob.js'
+import { once } from '../text/once.js'
 import { type Elf, readElf } from './elf.js'
 import { COMMANDS } from './essential.js'
 
@@ -143,15 +144,6 @@ export function findEssentialLibraries(root: Root): Libraries {
     files: [...files].sort(([a], [b]) => (a < b ? -1 : 1)),
     links: [...links].sort(),
     shadows: [...shadows].sort(),
-  }
-}
-
-/** The function, which is called only once with each text. */
-function once<T>(compute: (text: string) => T): (text: string) => T {
-  const known = new Map<string, T>()
-  return (text) => {
-    if (!known.has(text)) known.set(text, compute(text))
-    return known.get(text) as T
   }
 }
 

@@ -1,6 +1,7 @@
-import { readlinkSync, type Stats } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { at, type Root, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
+import { once } from '../text/once.js'
 import { onDisk } from './disk.js'
 import { type EssentialTree, essentialBelow, essentialTree } from './essential.js'
 import type { Entry, List, TreeFiles } from './files.js'
@@ -31,11 +32,7 @@ export type FindReplaced = (
 export function replacedFinder(root: Root, paths: readonly string[]): FindReplaced {
   let essential: EssentialTree | undefined
   /** What the root has at each path: images have most of their directories in common. */
-  const stats = new Map<string, Stats | undefined>()
-  const statRoot = (path: string): Stats | undefined => {
-    if (!stats.has(path)) stats.set(path, statLink(root, path))
-    return stats.get(path)
-  }
+  const statRoot = once((path) => statLink(root, path))
 
   return (tree, list, files = onDisk, each) => {
     /** What to return for a file that was found: nothing, if the others are wanted, too. */
