@@ -13,7 +13,6 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { FLAGS } from '../../packaging/code/code.mjs'
 import {
   containerLike,
   HOST_CONFIG,
@@ -183,11 +182,12 @@ const generators = (suffix = ''): string =>
 /** A run of the stub, in the first pass of a boot. */
 export const FIRST = `HOSTEXT_ROOT=${view()} /bin/sh ${STUB} ${generators()}`
 const library = '"$VIEWS/$i/usr/lib/hostext"'
+/** Says how the runtime is started: sets $flags. */
+export const HOW = `. ${join(STEPS, 'runtime.sh')}`
 /** A run of the generator's bundle, as the stub starts it. */
 export const GENERATOR = [
-  `HOSTEXT_ROOT=${view()}`,
-  `${library}/node`,
-  ...FLAGS,
+  `${HOW} && HOSTEXT_ROOT=${view()}`,
+  `${library}/node $flags`,
   `${library}/start.cjs ${library}/hostext.cjs`,
   generators(),
 ].join(' ')

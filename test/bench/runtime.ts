@@ -1,13 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { FLAGS } from '../../packaging/code/code.mjs'
 import { PROJECT } from '../support/paths.js'
 import { TESTED } from '../support/runtime.js'
 import {
   BOTH,
   FIRST,
   GENERATOR,
+  HOW,
   install,
   machine,
   makeKnown,
@@ -23,18 +23,21 @@ const empty = join(work, 'empty.js')
 writeFileSync(empty, '')
 
 /** A start of a runtime that has nothing to do. */
-const bare = (name: string, node: string, flags: readonly string[] = []): Side => ({
-  name,
-  script: [node, ...flags, empty].join(' '),
-})
+const bare = (name: string, node: string): Side => ({ name, script: `${node} ${empty}` })
 
 const OFFICIAL_BARE = bare('the official Node, an empty script', OFFICIAL)
+
+/** The same as the stub starts it. */
+const asStarted: Side = {
+  name: 'with the flags of the stub',
+  script: `${HOW} && ${NODE} $flags ${empty}`,
+}
 
 /** The start of the runtime. */
 export function start(): Comparison[] {
   return [
     compare('start', bare('our runtime, an empty script', NODE), OFFICIAL_BARE, { pairs: 21 }),
-    compare('start', bare('with the flags of the stub', NODE, FLAGS), OFFICIAL_BARE, { pairs: 21 }),
+    compare('start', asStarted, OFFICIAL_BARE, { pairs: 21 }),
   ]
 }
 
@@ -70,23 +73,18 @@ export type Amount = { section: string; what: string; value: number; unit: strin
 
 /** The most memory that a run has at once. */
 export function memory(): Amount[] {
-  const peak = (words: readonly string[]): number => {
-    const script = `import resource,subprocess,sys
-subprocess.run(sys.argv[1:],check=True)
+  const peak = ({ script }: Side): number => {
+    const measure = `import resource,subprocess,sys
+subprocess.run(['sh','-c',sys.argv[1]],check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)`
-    return Number(execFileSync('python3', ['-c', script, ...words], { encoding: 'utf8' })) / 1024
+    return Number(execFileSync('python3', ['-c', measure, script], { encoding: 'utf8' })) / 1024
   }
-  const of = (what: string, node: string, flags: readonly string[] = []): Amount => ({
+  return [bare('the official Node', OFFICIAL), bare('our runtime', NODE), asStarted].map((side) => ({
     section: 'memory',
-    what: `${what}: peak memory`,
-    value: peak([node, ...flags, empty]),
+    what: `${side.name}: peak memory`,
+    value: peak(side),
     unit: 'MiB',
-  })
-  return [
-    of('the official Node', OFFICIAL),
-    of('our runtime', NODE),
-    of('with the flags of the stub', NODE, FLAGS),
-  ]
+  }))
 }
 
 /**

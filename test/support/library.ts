@@ -1,7 +1,7 @@
 import { chmodSync, cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BUNDLES, codeDirectory, codeName } from '../../packaging/code/code.mjs'
-import { GENERATORS, PROJECT } from './paths.js'
+import { GENERATORS, PROJECT, STEPS } from './paths.js'
 import { runtimeDirectory, TESTED } from './runtime.js'
 
 /**
@@ -17,6 +17,7 @@ export function installLibrary(lib: string, isWhole = false): void {
     cpSync(join(dist, name), join(lib, name))
   for (const name of BUNDLES.map((name) => codeName(join(dist, name))))
     cpSync(join(codeDirectory(runtime), name), join(lib, name))
+  cpSync(join(STEPS, 'runtime.sh'), join(lib, 'runtime.sh'))
   const text = readFileSync(join(GENERATORS, 'command'), 'utf8')
   writeFileSync(join(lib, 'command'), text.replace('library=/usr/lib/hostext', `library='${lib}'`))
   chmodSync(join(lib, 'command'), 0o755)

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { FLAGS } from '../../../packaging/code/code.mjs'
-import { GENERATORS } from '../../support/paths.js'
+import { GENERATORS, STEPS } from '../../support/paths.js'
 import { makeTree } from '../../support/tree.js'
 
 /** Runs the command with a runtime that prints how it was started. `isTerminal`: script(1) gives it one. */
@@ -12,6 +12,7 @@ function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '
   mkdirSync(lib)
   const text = readFileSync(join(GENERATORS, 'command'), 'utf8')
   writeFileSync(join(lib, 'command'), text.replace('library=/usr/lib/hostext', `library='${lib}'`))
+  cpSync(join(STEPS, 'runtime.sh'), join(lib, 'runtime.sh'))
   const print = `#!/bin/sh\necho "columns=\${HOSTEXT_COLUMNS-none}"; [ "$OPENSSL_CONF\${NODE_OPTIONS-}" = /dev/null ] || echo "$OPENSSL_CONF"; for word; do echo "<$word>"; done\n`
   writeFileSync(join(lib, 'node'), print)
   if (isCompiled) writeFileSync(join(lib, 'commands-0123456789ab.code'), '')
@@ -25,11 +26,15 @@ function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '
     env: { PATH: process.env.PATH, NODE_OPTIONS: '--none', OPENSSL_CONF: '/none' },
   })
   t.equal(status, 0)
-  return stdout.replaceAll(lib, '').trim().split(/\r?\n/)
+  return stdout
+    .replaceAll(lib, '')
+    .replace(/(?<=<--random-seed=)\d+(?=>)/, 'N')
+    .trim()
+    .split(/\r?\n/)
 }
 
 const BUNDLE = ['</start.cjs>', '</commands.cjs>']
-const OWN = [...FLAGS, '--disable-sigusr1'].map((flag) => `<${flag}>`)
+const OWN = [...FLAGS, '--random-seed=N', '--disable-sigusr1'].map((flag) => `<${flag}>`)
 
 t.test('how what people type is started', async (t) => {
   t.same(run(['status', '--json']), ['columns=', ...OWN, ...BUNDLE, '<status>', '<--json>'])

@@ -26,6 +26,8 @@ const DECIDED: Tree = {
   'run/hostext/locked/early/hostext-good.timer': 'locked\n',
 }
 
+const HOW = readFileSync(join(STEPS, 'runtime.sh'), 'utf8')
+
 type Result = { files: Tree; stderr: string; status: number | null; started: boolean; decision: string }
 
 /** Runs the stub with `shell` on a machine of these files; its runtime is a script that leaves a trace. */
@@ -51,7 +53,7 @@ function run(
   const runtime =
     options.runtime === undefined ? '#!/bin/sh\necho "$@" >"$HOSTEXT_ROOT/started"\n' : options.runtime
   if (runtime !== null) {
-    writeTree(root, { 'usr/lib/hostext/node': runtime })
+    writeTree(root, { 'usr/lib/hostext/node': runtime, 'usr/lib/hostext/runtime.sh': HOW })
     chmodSync(join(root, 'usr/lib/hostext/node'), 0o755)
   }
   const [command, ...words] = [...shell, STUB, join(work, 'normal'), join(work, 'early'), join(work, 'late')]
