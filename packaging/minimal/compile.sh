@@ -42,7 +42,8 @@ cd /build/nodejs
 # A package of Debian 12 has it elsewhere, and without OpenSSL nothing reads it.
 mkdir -p deps/openssl
 touch deps/openssl/nodejs-openssl.cnf
-# Node's own warnings are not for us. The last option: a symbol by which GCC 13 and later make sure that the
+# Node's own warnings are not for us. Without NDEBUG, Abseil would look for deadlocks at each lock
+# (packaging/runtime/deadlock-checks.mjs). The last option: a symbol by which GCC 13 and later make sure that the
 # streams of the C++ library are initialised. libsimdjson refers to it, and does not use them.
 if [ ! -e out/Release/build.ninja ]; then
 	shared() {
@@ -51,7 +52,8 @@ if [ ! -e out/Release/build.ninja ]; then
 		done
 	}
 	# shellcheck disable=SC2046 # These are words.
-	CFLAGS="$flags -Wno-everything -I/deps/include" CXXFLAGS="$flags -Wno-everything -I/deps/include" \
+	CFLAGS="$flags -DNDEBUG -Wno-everything -I/deps/include" \
+		CXXFLAGS="$flags -DNDEBUG -Wno-everything -I/deps/include" \
 		LDFLAGS="--ld-path=/usr/bin/ld.lld-19 -no-pie -static-libstdc++ -static-libgcc -L/deps/lib -lmd \
 -Wl,--gc-sections,--icf=safe,-O2,--as-needed,--strip-all,--build-id=none,--defsym=_ZSt21ios_base_library_initv=0" \
 		./configure --ninja --dest-os=linux --prefix=/usr \

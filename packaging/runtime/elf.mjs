@@ -120,6 +120,24 @@ export function sectionNamed({ sections }, name) {
 }
 
 /**
+ * The symbol whose name matches, in a table of symbols and its strings. Throws an Error if it is not one.
+ * @param {Elf} elf
+ * @param {[string, string]} sections
+ * @param {RegExp} name
+ * @returns {{ address: number, size: number }}
+ */
+export function symbolNamed(elf, sections, name) {
+  const { bytes } = elf
+  const [symbols, strings] = sections.map((name) => sectionNamed(elf, name))
+  const found = table(bytes, symbols.offset, symbols.size / SIZES.symbol, SIZES.symbol, (at) => at).filter(
+    (at) => name.test(text(bytes, strings.offset + bytes.readUInt32LE(at))),
+  )
+  if (found.length !== 1) throw new Error(`it has ${found.length} symbols like ${name}, not one`)
+  const [at] = found
+  return { address: word(bytes, at + 8), size: word(bytes, at + 16) }
+}
+
+/**
  * Where in the file the byte is that is loaded to `address`. Throws an Error if it is not from the file.
  * @param {Elf} elf
  * @param {number} address

@@ -1,4 +1,4 @@
-import { offsetOf, SIZES, sectionNamed, table, text, word } from './elf.mjs'
+import { offsetOf, symbolNamed } from './elf.mjs'
 
 /** Where the format of ICU's data says what it is: struct MappedData in ICU's ucmndata.h. */
 const MAGIC = { at: 2, value: 0x27da }
@@ -16,14 +16,7 @@ const HEADER = 32
  */
 export function emptyIcuData(elf) {
   const { bytes } = elf
-  const [symbols, strings] = ['.dynsym', '.dynstr'].map((name) => sectionNamed(elf, name))
-  const found = table(bytes, symbols.offset, symbols.size / SIZES.symbol, SIZES.symbol, (at) => ({
-    name: bytes.readUInt32LE(at),
-    address: word(bytes, at + 8),
-    size: word(bytes, at + 16),
-  })).filter(({ name }) => /^icudt\d+_dat$/.test(text(bytes, strings.offset + name)))
-  if (found.length !== 1) throw new Error(`it has ${found.length} symbols for the data of ICU, not one`)
-  const [{ address, size }] = found
+  const { address, size } = symbolNamed(elf, ['.dynsym', '.dynstr'], /^icudt\d+_dat$/)
   const start = offsetOf(elf, address)
   if (bytes.readUInt16LE(start + MAGIC.at) !== MAGIC.value)
     throw new Error('the data of ICU does not begin with its header')

@@ -2,6 +2,7 @@ import { dropBuiltins } from './builtin-texts.mjs'
 import { keptBuiltins } from './builtins.mjs'
 import { findFaults, MOST_HEADERS } from './checks.mjs'
 import { dropCodeCaches } from './code-caches.mjs'
+import { ignoreDeadlocks } from './deadlock-checks.mjs'
 import { compactDynamicSymbols } from './dynamic-symbols.mjs'
 import { readElf } from './elf.mjs'
 import { emptyIcuData } from './icu-data.mjs'
@@ -18,7 +19,7 @@ export const TARGETS = {
 
 /**
  * Takes out of an official build of Node what hostext does not need: the data of ICU, unwind tables, symbols,
- * sections, and the built-in modules that builtins.mjs does not keep. Throws an Error if something is not
+ * sections, checks for deadlocks, and the built-in modules that builtins.mjs does not keep. Throws an Error if something is not
  * where it is expected, or if the result breaks a rule of checks.mjs.
  * @param {Buffer} official the executable file
  * @param {Record<string, string>} texts the JavaScript of its built-in modules, by name
@@ -29,6 +30,7 @@ export function trimNode(official, texts, arch) {
   const elf = readElf(Buffer.from(official))
   const { page, size } = TARGETS[arch]
   const kept = keptBuiltins(texts)
+  ignoreDeadlocks(elf)
   const holes = [
     // Before its symbol is gone.
     ...emptyIcuData(elf),
