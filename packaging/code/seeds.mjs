@@ -2,12 +2,12 @@
  * Seeds for V8 with which the runtime starts fast: those that generators/steps/runtime.sh has.
  *
  * V8 makes the secret of its hashes anew in each process, from a random number, so that nobody can prepare
- * names that all have one hash. The secret is three primes, which it searches for in numbers that follow from
- * the first one, and for each of these that is none it computes for some 30 µs: 2 ms of a start, but nearly
- * none with a lucky first number. `--random-seed` names that. It is not among the flags that V8 compares when
- * it takes compiled code.
+ * names that all have one hash. The secret is three primes. V8 looks for them in numbers that follow from the
+ * first one, and takes some 20 µs for each of these that is no prime: mostly a millisecond and more, but with
+ * a lucky first number nearly nothing. `--random-seed` chooses that number, and is not among the flags that
+ * V8 compares before it takes compiled code.
  *
- * This is the search of V8 13.6 to 14, without the secret: RandomNumberGenerator in
+ * This is the search of the V8 in the runtime: RandomNumberGenerator in
  * src/base/utils/random-number-generator.cc, rapidhash_make_secret() in third_party/rapidhash-v8/secret.h.
  */
 
@@ -86,7 +86,7 @@ export function vainTries(seed, most = Number.POSITIVE_INFINITY) {
 
 /** How many seeds there are, as many as two hexadecimal digits can tell. */
 const COUNT = 256
-/** A third of a start's search is left: the proof that three numbers are primes takes longer than five tries. */
+/** To prove that three numbers are primes takes as long as 36 of these. */
 const MOST_VAIN_TRIES = 5
 
 /** The seeds, from 1: about one in 200. */

@@ -43,8 +43,8 @@ cd /build/nodejs
 mkdir -p deps/openssl
 touch deps/openssl/nodejs-openssl.cnf
 # Node's own warnings are not for us. Without NDEBUG, Abseil would look for deadlocks at each lock
-# (packaging/runtime/deadlock-checks.mjs). The last option: a symbol by which GCC 13 and later make sure that the
-# streams of the C++ library are initialised. libsimdjson refers to it, and does not use them.
+# (packaging/runtime/deadlock-checks.mjs). The last option: a symbol by which GCC 13 and later make sure that
+# the streams of the C++ library are initialised. libsimdjson refers to it, and does not use them.
 if [ ! -e out/Release/build.ninja ]; then
 	shared() {
 		for name; do
