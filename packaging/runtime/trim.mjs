@@ -19,8 +19,8 @@ export const TARGETS = {
 
 /**
  * Takes out of an official build of Node what hostext does not need: the data of ICU, unwind tables, symbols,
- * sections, checks for deadlocks, and the built-in modules that builtins.mjs does not keep. Throws an Error if
- * something is not where it is expected, or if the result breaks a rule of checks.mjs.
+ * sections, checks for deadlocks, and the built-in modules that builtins.mjs does not keep. Throws an Error
+ * if something is not where it is expected, or if the result breaks a rule of checks.mjs.
  * @param {Buffer} official the executable file
  * @param {Record<string, string>} texts the JavaScript of its built-in modules, by name
  * @param {'x64' | 'arm64'} arch
