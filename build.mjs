@@ -58,15 +58,15 @@ const BUILD = join(HERE, 'build')
 const VERSION = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8')).version
 
 /**
- * The bundles and where they begin: what boots run, what people type, and what the latter loads for whole
- * images. Three, because each start of a program reads all of its bundle.
+ * The bundles and where they begin: what boots run, what people type, and what both load for whole images.
+ * Three, because each start of a program reads all of its bundle.
  */
 const BUNDLES = {
   'hostext.cjs': 'src/main.ts',
   'commands.cjs': 'src/commands.ts',
   'images.cjs': 'src/commands/images.ts',
 }
-/** The bundle that is not started, but loaded by another one. */
+/** The bundle that is not started, but loaded by the others. */
 const LOADED = 'images.cjs'
 
 /** How esbuild compiles src. */
@@ -158,7 +158,7 @@ async function buildBundle(name, entry, out) {
 const loadImages = {
   name: 'load-images',
   setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\/images\.js$/ }, ({ kind }) =>
+    onResolve({ filter: /\/images\.js$/ }, ({ kind }) =>
       kind === 'dynamic-import' ? { path: `./${LOADED}`, external: true } : undefined,
     ),
 }

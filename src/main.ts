@@ -1,4 +1,3 @@
-import { prepare } from './commands/prepare.js'
 import { generate } from './generator.js'
 import { inputRoot } from './machine/files.js'
 import { nextBootRoot } from './machine/next-boot.js'
@@ -35,6 +34,7 @@ function runGenerator(directories: [string, string, string]): number {
 /** Returns the exit status. Throws an Error if something is not done. */
 async function run([name, first, second]: string[]): Promise<number> {
   if (name === 'prepare') {
+    const { prepare } = await import('./commands/images.js')
     const { lines, done } = await prepare(nextBootRoot(process.env), process.env, first === 'boot')
     printLines(lines)
     return done ? 0 : 1
