@@ -139,14 +139,17 @@ async function buildBundle(name, entry, out) {
       /[^\0-\x7f]/g,
       (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
     )
-    if (name === LOADED) writeFileSync(join(out, name), ascii)
+    // What starts one meanwhile (tests, at the same time) finds all of it.
+    const unfinished = join(out, `.${name}`)
+    if (name === LOADED) writeFileSync(unfinished, ascii)
     else {
       // The last line is the ID by which compiled code is known: src/start.ts.
       const whole = `#!/usr/lib/hostext/node\n${ascii}\n//`
       const id = createHash('sha256').update(whole).digest('hex').slice(0, 12)
-      writeFileSync(join(out, name), `${whole}${id}\n`)
-      chmodSync(join(out, name), 0o755)
+      writeFileSync(unfinished, `${whole}${id}\n`)
+      chmodSync(unfinished, 0o755)
     }
+    renameSync(unfinished, join(out, name))
     return packagesOf(metafile).map((directory) => [directory, licenseOf(directory)])
   } finally {
     process.chdir(HERE)

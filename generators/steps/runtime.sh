@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034 # $flags: for what starts the runtime
-# Sourced where the runtime is started to end soon. Sets its environment, and $flags.
+# shellcheck disable=SC2034 # $flags, $seed: for what starts the runtime
+# Sourced where the runtime is started to end soon. Sets its environment, $flags and $seed.
 
 unset NODE_OPTIONS
 # The runtime would end if /etc/ssl/openssl.cnf were damaged.
@@ -8,19 +8,23 @@ export OPENSSL_CONF=/dev/null
 # A run this short ends before machine code, and threads that make it, would pay off. V8 takes the compiled
 # code of a bundle only with the flags with which it was made (packaging/code/code.mjs).
 flags='--jitless --single-threaded --v8-pool-size=1 --no-enable-lazy-source-positions --min-semi-space-size=4'
+seed=
 
-# add_seed SEED...: adds one of 256 seeds with which V8 starts fast (packaging/code/seeds.mjs). Nobody can say
-# which one it will be, so nobody can prepare names for it that all have one hash; names for each of the
-# seeds are too few of each to take long.
-add_seed() {
+# choose_seed SEED...: chooses one of 256 with which V8 starts fast (packaging/code/seeds.mjs says why, and
+# docs/design.md why no more than that is given away). In a distribution's Node, which is another version,
+# they are numbers like others.
+choose_seed() {
 	{ read -r random </proc/sys/kernel/random/uuid; } 2>/dev/null || return 0
 	case "$random" in
-	[0-9a-f][0-9a-f]*) shift $((0x${random%"${random#??}"})) ;;
+	[0-9a-f][0-9a-f]*) random=$((0x${random%"${random#??}"})) ;;
 	*) return 0 ;;
 	esac
-	flags="$flags --random-seed=$1"
+	# (A shell may end if it cannot shift as far.)
+	[ "$random" -lt $# ] || return 0
+	shift "$random"
+	seed=--random-seed=$1
 }
-add_seed \
+choose_seed \
 	32 136 154 167 227 237 385 463 917 1279 1375 1476 1540 2611 2699 3054 3214 3653 4106 4273 4600 4673 \
 	5216 5383 5666 5878 6197 6409 6463 6593 7442 7473 7519 7671 7774 7848 8243 8315 8571 8944 9038 9246 \
 	9505 9688 9729 9809 9821 9914 10002 10267 10287 10331 10334 10348 10685 10769 10988 11181 11551 12100 \

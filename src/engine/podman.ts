@@ -67,14 +67,19 @@ export function readPodman(
 
   const read = new Map<string, Read>()
   const unreadable: UnreadableContainer[] = []
-  for (const entry of readLists(root, graphroot)) {
+  const entries = readLists(root, graphroot)
+  const listed = new Set<unknown>()
+  const twice = new Set(
+    entries.map(({ record }) => record.id).filter((id) => listed.size === listed.add(id).size),
+  )
+  for (const entry of entries) {
+    const { id } = entry.record
     try {
       const found = readContainer(root, graphroot, entry, imageOf, asks)
-      const { id } = found.container
-      if (read.has(id)) throw new Error('it is listed twice')
-      read.set(id, found)
+      // Nobody knows which of them it is.
+      if (twice.has(id)) throw new Error('it is listed twice')
+      read.set(found.container.id, found)
     } catch (error) {
-      const { id } = entry.record
       const who = isStoreId(id) ? `container ${id.slice(0, 12)}: ` : ''
       unreadable.push({ source: printable(entry.source), problem: who + (error as Error).message })
     }

@@ -182,12 +182,12 @@ const generators = (suffix = ''): string =>
 /** A run of the stub, in the first pass of a boot. */
 export const FIRST = `HOSTEXT_ROOT=${view()} /bin/sh ${STUB} ${generators()}`
 const library = '"$VIEWS/$i/usr/lib/hostext"'
-/** Says how the runtime is started: sets $flags. */
+/** Says how the runtime is started: sets $flags and $seed. */
 export const HOW = `. ${join(STEPS, 'runtime.sh')}`
 /** A run of the generator's bundle, as the stub starts it. */
 export const GENERATOR = [
   `${HOW} && HOSTEXT_ROOT=${view()}`,
-  `${library}/node $flags`,
+  `${library}/node $flags $seed`,
   `${library}/start.cjs ${library}/hostext.cjs`,
   generators(),
 ].join(' ')

@@ -30,7 +30,7 @@ const OFFICIAL_BARE = bare('the official Node, an empty script', OFFICIAL)
 /** The same as the stub starts it. */
 const asStarted: Side = {
   name: 'with the flags of the stub',
-  script: `${HOW} && ${NODE} $flags ${empty}`,
+  script: `${HOW} && ${NODE} $flags $seed ${empty}`,
 }
 
 /** The start of the runtime. */

@@ -191,19 +191,27 @@ t.test('a container that cannot be read does not touch the others', async (t) =>
   }
 })
 
-t.test('one that is listed twice', async (t) => {
+t.test('of two that are listed with one ID, nobody knows which it is', async (t) => {
   const podman = copyPodman(t)
   const { id } = podman.record('app')
-  podman.edit('overlay-containers/volatile-containers.json', (records) => records.push(podman.record('app')))
+  const before = podman.read().containers.filter((container) => !('problem' in container))
+  // The first one is another container, with another layer.
+  podman.edit('overlay-containers/containers.json', (records) => {
+    const other = records.find((record) => record.id !== id)
+    records.unshift({ ...other, id })
+  })
   const { containers } = podman.read()
+  const problem = {
+    source: `${GRAPHROOT}/overlay-containers/containers.json`,
+    problem: `container ${id.slice(0, 12)}: it is listed twice`,
+  }
   t.strictSame(
     containers.filter((container) => 'problem' in container),
-    [
-      {
-        source: `${GRAPHROOT}/overlay-containers/volatile-containers.json`,
-        problem: `container ${id.slice(0, 12)}: it is listed twice`,
-      },
-    ],
+    [problem, problem],
+  )
+  t.strictSame(
+    containers.filter((container) => !('problem' in container)),
+    before.filter((container) => !('problem' in container) && container.id !== id),
   )
 })
 

@@ -1,18 +1,23 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { FLAGS } from '../../../packaging/code/code.mjs'
 import { GENERATORS, STEPS } from '../../support/paths.js'
 import { makeTree } from '../../support/tree.js'
 
+const HOW: string | undefined = readFileSync(join(STEPS, 'runtime.sh'), 'utf8')
+
 /** Runs the command with a runtime that prints how it was started. `isTerminal`: script(1) gives it one. */
-function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '' } = {}): string[] {
+function run(
+  words: string[],
+  { isTerminal = false, isCompiled = true, setUp = '', how = HOW } = {},
+): string[] {
   const lib = join(makeTree(t), 'lib')
   mkdirSync(lib)
   const text = readFileSync(join(GENERATORS, 'command'), 'utf8')
   writeFileSync(join(lib, 'command'), text.replace('library=/usr/lib/hostext', `library='${lib}'`))
-  cpSync(join(STEPS, 'runtime.sh'), join(lib, 'runtime.sh'))
+  if (how !== undefined) writeFileSync(join(lib, 'runtime.sh'), how)
   const print = `#!/bin/sh\necho "columns=\${HOSTEXT_COLUMNS-none}"; [ "$OPENSSL_CONF\${NODE_OPTIONS-}" = /dev/null ] || echo "$OPENSSL_CONF"; for word; do echo "<$word>"; done\n`
   writeFileSync(join(lib, 'node'), print)
   if (isCompiled) writeFileSync(join(lib, 'commands-0123456789ab.code'), '')
@@ -34,7 +39,7 @@ function run(words: string[], { isTerminal = false, isCompiled = true, setUp = '
 }
 
 const BUNDLE = ['</start.cjs>', '</commands.cjs>']
-const OWN = [...FLAGS, '--random-seed=N', '--disable-sigusr1'].map((flag) => `<${flag}>`)
+const OWN = [...FLAGS, '--disable-sigusr1', '--random-seed=N'].map((flag) => `<${flag}>`)
 
 t.test('how what people type is started', async (t) => {
   t.same(run(['status', '--json']), ['columns=', ...OWN, ...BUNDLE, '<status>', '<--json>'])
@@ -44,6 +49,21 @@ t.test('how what people type is started', async (t) => {
   t.same(run(['--json', 'prepare']), ['columns=', ...BUNDLE, '<--json>', '<prepare>'])
   // A distribution's Node warns of these flags.
   t.same(run(['list'], { isCompiled: false }), ['columns=', ...BUNDLE, '<list>'])
+})
+
+t.test('what is damaged may be why somebody asks', async (t) => {
+  const whole = HOW ?? ''
+  for (const how of [
+    undefined,
+    '',
+    whole.slice(0, 700),
+    whole.slice(0, 1500),
+    '\0'.repeat(whole.length),
+    'if',
+  ]) {
+    const lines = run(['status'], { how })
+    t.same(lines.slice(-3), [...BUNDLE, '<status>'], `${how?.length}`)
+  }
 })
 
 t.test('the width of the terminal', async (t) => {

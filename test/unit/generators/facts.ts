@@ -113,7 +113,7 @@ t.test('the words that turn everything off', async (t) => {
 
 t.test('how the runtime is started', async (t) => {
   t.match(readFileSync(join(STEPS, 'runtime.sh'), 'utf8'), `flags='${FLAGS.join(' ')}'\n`)
-  t.match(stub, '"$runtime" $flags "$library/start.cjs" "$library/hostext.cjs"')
+  t.match(stub, '"$runtime" $flags $seed "$library/start.cjs" "$library/hostext.cjs"')
   t.same(FLAGS.slice(0, RUNTIME_FLAGS.length), RUNTIME_FLAGS, 'and what watches a trial, which runs for long')
 })
 

@@ -40,6 +40,10 @@ function run(
     prepare?: (root: string) => void
     environment?: Tree
     runtime?: string | null
+    /** Files beside the runtime. */
+    library?: Tree
+    /** Whether the directories are those of PID 1. */
+    isPid1?: boolean
   } = {},
 ): Result {
   const work = makeTree(t)
@@ -53,10 +57,18 @@ function run(
   const runtime =
     options.runtime === undefined ? '#!/bin/sh\necho "$@" >"$HOSTEXT_ROOT/started"\n' : options.runtime
   if (runtime !== null) {
-    writeTree(root, { 'usr/lib/hostext/node': runtime, 'usr/lib/hostext/runtime.sh': HOW })
+    writeTree(root, {
+      'usr/lib/hostext/runtime.sh': HOW,
+      ...options.library,
+      'usr/lib/hostext/node': runtime,
+    })
     chmodSync(join(root, 'usr/lib/hostext/node'), 0o755)
   }
-  const [command, ...words] = [...shell, STUB, join(work, 'normal'), join(work, 'early'), join(work, 'late')]
+  const places = options.isPid1
+    ? ['', '.early', '.late'].map((name) => join(root, `run/systemd/generator${name}`))
+    : ['normal', 'early', 'late'].map((name) => join(work, name))
+  for (const place of places) mkdirSync(place, { recursive: true })
+  const [command, ...words] = [...shell, STUB, ...places]
   const { stderr, status } = spawnSync(command as string, words, {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...options.environment },
@@ -588,6 +600,51 @@ for (const shell of shells) {
         t.match(result.decision, why)
         t.match(result.stderr, why)
       }
+    })
+
+    t.test('scripts that are damaged', async (t) => {
+      const engine = 'var/lib/docker'
+      const known = readFileSync(join(STEPS, 'known.sh'), 'utf8')
+      for (const damage of ['', 'if', "x='", '\0'.repeat(2000), HOW.slice(0, 700), HOW.slice(0, 1500)]) {
+        const library = { 'usr/lib/hostext/runtime.sh': damage }
+        t.match(run(t, shell, {}, { engine, library }), { started: true, status: 0 }, damage.slice(0, 9))
+      }
+      // Where a decision seems to be kept, only the usual directories count: those of PID 1.
+      for (const damage of ['', 'if', known.slice(0, 3000), known.slice(0, 5000)]) {
+        const library = { 'usr/lib/hostext/known.sh': damage }
+        const files = { 'var/lib/docker/hostext/good': '', 'var/lib/docker/hostext/known/sums': '' }
+        const result = run(t, shell, files, { engine, library, isPid1: true })
+        t.match(result, { started: true, status: 0 }, `known.sh: ${damage.length}`)
+      }
+    })
+
+    t.test('a seed with which the runtime takes too long', async (t) => {
+      const runtime = `#!/bin/sh
+echo "$*" >>"$HOSTEXT_ROOT/started"
+case "$*" in *--random-seed=*) exit 124 ;; esac
+`
+      let root = ''
+      const result = run(
+        t,
+        shell,
+        {},
+        {
+          engine: 'var/lib/docker',
+          runtime,
+          prepare: (path) => {
+            root = path
+          },
+        },
+      )
+      t.equal(result.status, 0)
+      t.equal(result.decision, '', 'not plain: the second one was good')
+      t.match(result.stderr, /once more, with a seed of its own/)
+      const [first = '', second = '', ...more] = readFileSync(join(root, 'started'), 'utf8')
+        .trim()
+        .split('\n')
+      t.same(more, [])
+      t.match(first, / --random-seed=\d+ /)
+      t.equal(first.replace(/--random-seed=\d+ /, ''), second)
     })
 
     t.test('what a runtime left behind that failed half-way does not start anything', async (t) => {

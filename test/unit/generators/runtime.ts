@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { FLAGS } from '../../../packaging/code/code.mjs'
 import { findSeeds } from '../../../packaging/code/seeds.mjs'
 import { STEPS } from '../../support/paths.js'
+import { makeTree } from '../../support/tree.js'
 
 const SEEDS = findSeeds()
 const SCRIPT = join(STEPS, 'runtime.sh')
@@ -13,7 +14,7 @@ const shells = [['dash'], ['busybox', 'sh'], ['bash', '--posix']]
 /** What the script says, after these commands. */
 function run(shell: readonly string[], before = ''): { flags: string[]; rest: string; stderr: string } {
   const [program = '', ...words] = shell
-  const script = `${before}\n. "$0"\nfor word in $flags; do echo "$word"; done\necho "$OPENSSL_CONF \${NODE_OPTIONS-none} $# $1"`
+  const script = `${before}\n. "$0"\nfor word in $flags $seed; do echo "$word"; done\necho "$OPENSSL_CONF \${NODE_OPTIONS-none} $# $1"`
   const { stdout, stderr, status } = spawnSync(program, [...words, '-c', script, SCRIPT, 'its', 'own'], {
     encoding: 'utf8',
     // bash would take a socket for a login over the network.
@@ -42,7 +43,7 @@ for (const shell of shells)
   })
 
 t.test('every seed can be had, and no other', async (t) => {
-  const numbers = /^add_seed \\\n((?:\t[\d ]+(?: \\)?\n)+)$/m.exec(readFileSync(SCRIPT, 'utf8'))?.[1]
+  const numbers = /^choose_seed \\\n((?:\t[\d ]+(?: \\)?\n)+)$/m.exec(readFileSync(SCRIPT, 'utf8'))?.[1]
   t.same(numbers?.match(/\d+/g)?.map(Number), SEEDS)
   for (const [random, index] of [
     ['00000000-0000-4000-8000-000000000000', 0],
@@ -53,6 +54,22 @@ t.test('every seed can be had, and no other', async (t) => {
       const { flags } = run(shell, `read() { random=${random}; }`)
       t.equal(flags.at(-1), `--random-seed=${SEEDS[index]}`, `${shell[0]} ${random}`)
     }
+})
+
+t.test('cut off anywhere, it ends no shell', async (t) => {
+  const text = readFileSync(SCRIPT, 'utf8')
+  const cut = join(makeTree(t), 'runtime.sh')
+  for (let length = 0; length < text.length; length += 61) {
+    writeFileSync(cut, text.slice(0, length))
+    for (const [program = '', ...words] of shells) {
+      const script = 'read() { random=ff; }; command . "$0"; echo "end $# $1"'
+      const { stdout } = spawnSync(program, [...words, '-c', script, cut, 'its', 'own'], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      t.match(stdout, /end 2 its\n$/, `${program}, ${length} bytes`)
+    }
+  }
 })
 
 t.test('without random numbers of the kernel, V8 has its own', async (t) => {
