@@ -27,6 +27,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   readlinkSync,
   rmSync,
   symlinkSync,
