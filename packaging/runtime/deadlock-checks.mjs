@@ -6,7 +6,7 @@ const [IGNORE, ABORT] = [0, 2]
 /**
  * Turns off Abseil's search for deadlocks. V8's mutexes are Abseil's, and the official build of Node is
  * compiled as if it were to be debugged (without NDEBUG), so it keeps a graph of all locks in a megabyte of
- * memory, and looks for cycles in it each time that one is locked: an eighth of the start. This is the value
+ * memory, and looks for cycles in it each time that one is locked: a tenth of the start. This is the value
  * that the variable would have otherwise. Throws an Error if it is not where its symbol is.
  * @param {import('./elf.mjs').Elf} elf
  */
