@@ -31,8 +31,8 @@ const PACKAGES = [
 
 /**
  * Compiles a small Node for glibc 2.36 from Debian's source package, in a root file system of Debian 12. It
- * takes a quarter of an hour, gigabytes in `work`, and the package mirrors. `work` is kept after an error, and
- * what it has is not made again. Throws an Error that says where the output is.
+ * takes a quarter of an hour, gigabytes in `work`, and the package mirrors. `work` is kept after an error,
+ * and what it has is not made again. Throws an Error that says where the output is.
  * @param {string} work the directory for it
  * @param {string} out an empty directory, which gets `node` and `LICENSE`
  * @param {string} arch must be that of this machine
