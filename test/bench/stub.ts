@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { installFiles } from '../support/installed.js'
 import {
   addOrdinary,
@@ -9,6 +11,7 @@ import {
   machineOfCase,
   makeKnown,
   views,
+  work,
 } from './machines.js'
 import { type Comparison, compare, type Side } from './measure.js'
 
@@ -23,13 +26,26 @@ export function nothing(): Comparison[] {
     runs,
     ...views(root, runs),
   })
+  const empty = machineWith('none', 0)
   return [
-    compare('nothing', stub('the stub, no engine', machineWith('none', 0)), TRUE, { pairs: 21, bound: 1.4 }),
+    compare('nothing', stub('the stub, no engine', empty), TRUE, { pairs: 21, bound: 1.4 }),
+    compare('nothing', questions(empty), TRUE, { pairs: 21 }),
     compare('nothing', stub('the stub, 5 ordinary containers', machineWith('five', 5)), TRUE, { pairs: 21 }),
     compare('nothing', stub('the stub, 2,000 ordinary containers', machineWith('many', 2000), 2), TRUE, {
       pairs: 5,
     }),
   ]
+}
+
+/** As often as the stub asks there whether something is there: strace counts it. */
+const QUESTIONS = 72
+
+/** A script that asks as much as the stub, and knows no rule: no shell can find out the same for less. */
+function questions(root: string): Side {
+  const script = join(work, 'questions')
+  const lines = Array.from({ length: QUESTIONS }, (_, index) => `[ -e ${root}/var/lib/${index} ]\n`)
+  writeFileSync(script, `${lines.join('')}:\n`)
+  return { name: `dash, ${QUESTIONS} times [ -e PATH ]`, script: `/bin/sh ${script}`, runs: 50 }
 }
 
 function machineWith(name: string, count: number): string {

@@ -4,8 +4,8 @@ import type { Boot } from './machine.js'
 const MARK = '!! '
 /** The reports that say what went wrong, whatever the case is about. */
 const KEYS = ['root', 'state', 'failed', 'jobs', 'decision', 'why']
-/** Limits: lines of one report, lines of the end of a console, characters of a line. */
-const [MOST_LINES, MOST_CONSOLE, MOST_CHARACTERS] = [30, 12, 180]
+/** Limits: lines of one report, of the end of a console, of a difference; characters of a line. */
+const [MOST_LINES, MOST_CONSOLE, MOST_DIFF, MOST_CHARACTERS] = [30, 12, 12, 180]
 
 /** The end of a console, without colours, reports and empty lines. */
 function consoleEnd(console: string): string[] {
@@ -55,13 +55,27 @@ export function countsOf(tap: string): { pass: number; fail: number; skip: numbe
   return { pass, fail, skip }
 }
 
-/** Each failed test of a tier with the names of its parents, and the briefs in it, from its output (TAP). */
+/**
+ * Each failed test of a tier with the names of its parents, how what it compared differs, and the briefs in
+ * it, from its output (TAP).
+ */
 export function failures(tap: string): string[] {
   const path: string[] = []
   const found: string[] = []
+  let diff: { indent: number; lines: number } | undefined
   for (const line of tap.split('\n')) {
     const [, indent = '', text = ''] = /^( *)(.*)$/.exec(line) ?? []
     const depth = Math.floor(indent.length / 4)
+    if (/^diff: [|>]$/.test(text)) {
+      diff = { indent: indent.length, lines: 0 }
+      continue
+    }
+    if (diff && indent.length > diff.indent) {
+      if (/^[-+](?!-- expected$|\+\+ actual$)/.test(text) && diff.lines++ < MOST_DIFF)
+        found.push(`  ${text}`.slice(0, MOST_CHARACTERS))
+      continue
+    }
+    diff = undefined
     const [, subtest] = /^# Subtest: (.*)$/.exec(text) ?? []
     const [, failed] = /^not ok \d+ - (.*?)(?: # time=.*)?$/.exec(text) ?? []
     if (subtest !== undefined) path.splice(depth, path.length, subtest)

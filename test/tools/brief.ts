@@ -55,7 +55,13 @@ t.test('what failed in a tier', async (t) => {
         not ok 2 - no unit failed
           ---
           diff: |
-            not ok
+            --- expected
+            +++ actual
+            @@ -1,0 +1,14 @@
+            -Array []
+            +Array [
+            not ok 8 - what is compared
+${Array.from({ length: 99 }, (_, index) => `            +  ${index}\n`).join('')}
           ...
         # console:
         # not ok 7 - what a machine says
@@ -70,6 +76,9 @@ not ok 2 - test/crashed.ts # time=3ms
 `
   t.same(failures(tap), [
     'not ok: test/boot/tiers/container.ts > bookworm: b > no unit failed',
+    '  -Array []',
+    '  +Array [',
+    ...Array.from({ length: 10 }, (_, index) => `  +  ${index}`),
     'bookworm: b',
     '  boot 1 state: degraded',
     '  boot 1 console:',

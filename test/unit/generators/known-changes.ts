@@ -255,12 +255,13 @@ const HARMLESS = [
   'the time of a file',
 ]
 
-/** What is in /run. Of several words of the command line that end in a plain root each side names one. */
+/** What is in /run. Of several reasons for a plain root each side names the one that it comes to first. */
 function entries(root: string): Record<string, string> {
   const entries = runEntries(root)
   const decision = entries['hostext.decision'] ?? ''
-  const word = / plain root: \S+ on the kernel command line\n$/
-  return { ...entries, 'hostext.decision': decision.replace(word, ' plain root: turned off\n') }
+  const reason =
+    / plain root: (?:\S+ on the kernel command line|no directory \S+ to switch to|no container is a host extension: .*)\n$/
+  return { ...entries, 'hostext.decision': decision.replace(reason, ' plain root\n') }
 }
 
 /** How many changes are made, one after the other, before the machine is made anew. */
