@@ -160,6 +160,8 @@ are_ordinary() {
 	driver=$2
 	cd "$root/$1" || return
 	shift 2
+	# (Of no files, grep would read standard input.)
+	[ $# -gt 0 ] || return 0
 	[ $# -le 2000 ] || return
 	count=$# directories="$*"
 	for id; do

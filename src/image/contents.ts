@@ -74,7 +74,8 @@ export function makeList(read: List = readEntries): List {
   }
 }
 
-function readEntries(path: string): Entry[] {
+/** What is in a directory; nothing if it is none. Throws an Error that names it if it cannot be read. */
+export function readEntries(path: string): Entry[] {
   try {
     return readdirSync(path, { withFileTypes: true })
   } catch (error) {

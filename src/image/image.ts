@@ -1,6 +1,6 @@
 import { at, listDirectory, type Root, unseen } from '../machine/files.js'
 import { type Host, judgeFit } from './compatibility.js'
-import { type Contents, makeList, readContents } from './contents.js'
+import { type Contents, makeList, readContents, readEntries } from './contents.js'
 import type { Base } from './kept.js'
 import { hasKernel } from './kernel.js'
 import type { FindReplaced } from './replaced.js'
@@ -42,8 +42,12 @@ export function readImage(
   canReplace: boolean,
   { host, findReplaced, places }: Look,
 ): Image {
-  const list = makeList()
   const top = at(root, tree)
+  // A later boot reads these directories again, too: see readContents().
+  const list = makeList((path) => {
+    root.seen?.names.add(tree + path.slice(top.length))
+    return readEntries(path)
+  })
   const contents = readContents(top, host.release, list)
   const isCovered = (place: string): boolean =>
     contents.top.includes(place.split('/', 2)[1] as string) && hasEntries(root, tree + place)

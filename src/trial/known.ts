@@ -1,4 +1,5 @@
-import { lstatSync, type Stats, statSync } from 'node:fs'
+import { lstatSync, readlinkSync, type Stats, statSync } from 'node:fs'
+import { followLinks } from '../machine/files.js'
 import type { Seen } from '../machine/seen.js'
 
 /**
@@ -89,8 +90,12 @@ function spell(seen: Seen, prefix: string, place: string): string[] {
   for (const path of paths(seen.names)) if (exists(path)) spelled.add(`././${relative(path)}/.`)
   for (const path of seen.containers.keys()) if (exists(path)) spelled.add(`././/${relative(path)}/.`)
   for (const path of paths(seen.times)) if (exists(path)) spelled.add(`./${path}`)
-  const texts = new Set(paths(seen.texts).filter((path) => exists(path) && isFile(prefix + path)))
+  const there = paths(seen.texts).filter(exists)
+  const texts = new Set(there.filter((path) => isFile(prefix + path)))
   for (const path of texts) spelled.add(`.${path}`)
+  // Where a link leads that does not lead to a file, there may be one later.
+  for (const path of there)
+    if (!texts.has(path)) for (const step of wayOf(prefix, path)) spelled.add(relative(step))
   for (const path of paths(new Set([...seen.stats, ...seen.texts])))
     if (!texts.has(path) && exists(path)) spelled.add(relative(path))
   return [...spelled]
@@ -103,6 +108,17 @@ function lstat(place: string): Stats | undefined {
     // A file is on the way to it, or its name is too long.
     return undefined
   }
+}
+
+/** The links by which a path leads elsewhere, and what the last one leads to. */
+function wayOf(prefix: string, path: string): string[] {
+  const links: string[] = []
+  const end = followLinks(path, (place) => {
+    if (!lstat(prefix + place)?.isSymbolicLink()) return undefined
+    links.push(place)
+    return readlinkSync(prefix + place)
+  })
+  return [...links, end]
 }
 
 /** Whether there is a regular file, or a link to one. */

@@ -651,23 +651,52 @@ case "$*" in *--random-seed=*) exit 124 ;; esac
       const runtime = `#!/bin/sh
 while [ "\${1#--}" != "$1" ]; do shift; done # the runtime's own options
 shift # what starts the bundle
+run=$HOSTEXT_ROOT/run/hostext
+mkdir -p "$run/first/early/default.target.wants" "$run/locked" "$run/plain" "$run/waiting/early" "$run/journal"
+echo >"$run/boot.json"
+echo >"$run/journal/00"
 mkdir "$3/default.target.wants"
-ln -s /dev/null "$3/default.target.wants/a.service"
+for link in default.target.wants/a.service masked.service sysinit.target foo.service; do
+	ln -s /dev/null "$run/first/early/$link"
+	ln -s /dev/null "$3/$link"
+done
+ln -s /dev/null "$3/of-others.service"
 ln -s ../b.service "$3/default.target.wants/b.service"
 ln -s "$2/hostext.target" "$3/default.target"
 echo >"$3/hostext-watch.service"
-mkdir "$3/mount.d"
+mkdir "$3/mount.d" "$3/dev-vdb.device.d"
 echo >"$3/mount.d/50-hostext.conf"
+echo >"$3/dev-vdb.device.d/60-hostext.conf"
 echo >"$3/other.service"
-mkdir -p "$HOSTEXT_ROOT/run/hostext/first" "$HOSTEXT_ROOT/run/hostext/locked" "$HOSTEXT_ROOT/run/hostext/plain"
+mkdir "$2/basic.target.wants"
+ln -s ../hostext-taken.service "$2/basic.target.wants/hostext-taken.service"
 exit 1
 `
-      const result = run(t, shell, {}, { engine: 'var/lib/docker', runtime })
+      let root = ''
+      const result = run(
+        t,
+        shell,
+        { 'proc/cmdline': 'ro systemd.mask=masked.service systemd.mask=foo\n' },
+        {
+          engine: 'var/lib/docker',
+          runtime,
+          prepare: (path) => {
+            root = path
+          },
+        },
+      )
       t.same(
         result.files,
-        { 'early/default.target.wants/b.service': '-> ../b.service', 'early/other.service': '\n' },
+        {
+          'early/default.target.wants/b.service': '-> ../b.service',
+          'early/foo.service': '-> /dev/null',
+          'early/masked.service': '-> /dev/null',
+          'early/of-others.service': '-> /dev/null',
+          'early/other.service': '\n',
+        },
         'what others wrote stays',
       )
+      t.same(readdirSync(join(root, 'run/hostext')), [], 'nothing says that something is stacked')
       t.match(result.decision, 'plain root')
     })
   })

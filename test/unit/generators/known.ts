@@ -1,9 +1,12 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
+  existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -22,6 +25,7 @@ import {
   DATA,
   keep,
   lookedAt,
+  outputs,
   STUB,
   startBoot,
   starts,
@@ -59,6 +63,18 @@ for (const shell of shells) {
       t.equal(boot(root, shell).started, false, 'ordinary ones')
       rmSync(add(0), { recursive: true })
       t.equal(boot(root, shell).started, false, 'one is gone')
+      // In an initrd, standard input is the console: whatever reads it hangs.
+      const input = join(root, 'fifo')
+      execFileSync('mkfifo', [input])
+      const descriptor = openSync(input, 'r+')
+      startBoot(root)
+      const gone = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
+        env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
+        stdio: [descriptor, 'ignore', 'ignore'],
+        timeout: 30_000,
+      })
+      closeSync(descriptor)
+      t.equal(gone.status, 0, 'and nothing waits at the console')
       const changes: [string, (text: string) => string][] = [
         ['an extension', (text) => text.replace('"Labels":{', `"Labels":{"${LABEL}":"1"`)],
         ['truncated', (text) => text.slice(0, 40)],
@@ -214,6 +230,33 @@ t.test('a data root that a setting names', async (t) => {
     t.ok(asked.run['hostext.decision'], 'asked whether it is known')
     appendFileSync(join(root, 'etc/fstab'), '# a comment\n')
     t.equal(boot(root).started, true)
+  }
+})
+
+t.test('a file appears where a link has led nowhere', async (t) => {
+  for (const path of ['etc/docker/daemon.json', 'etc/crypttab', 'etc/systemd/system/docker.service']) {
+    const { root } = await keep(t, undefined, undefined, {}, (root) => {
+      rmSync(join(root, path), { force: true })
+      const up = '../'.repeat(path.split('/').length - 1)
+      writeTree(root, { [path]: `-> ${up}srv/first`, 'srv/first': '-> second/file' })
+    })
+    t.equal(boot(root).started, false, path)
+    const undo = create(join(root, 'srv/second/file'), '{}\n')
+    t.equal(boot(root).started, true, `${path}: there now`)
+    undo()
+    t.equal(boot(root).started, false, `${path}: gone again`)
+  }
+})
+
+t.test('the directories of trees are looked at: the root cannot do without them', async (t) => {
+  const { root } = await keep(t)
+  const trees = `${DATA}/hostext/trees`
+  const { names } = lookedAt(root)
+  const kept = readdirSync(join(root, trees))
+  t.ok(kept.length > 0)
+  for (const name of kept) {
+    t.ok(names.has(`/${trees}/${name}/tree`), name)
+    t.equal(names.has(`/${trees}/${name}/tree/usr`), existsSync(join(root, trees, name, 'tree/usr')))
   }
 })
 

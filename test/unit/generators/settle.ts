@@ -41,3 +41,15 @@ t.test('only what is not there is given up, when all devices are known', { skip:
     ].join('\n'),
   )
 })
+
+t.test('not in a boot that goes on without us', { skip: cannotMount }, async (t) => {
+  const words = [join(STEPS, 'settle'), '60', 'mnt-data.mount', '/run/missing', 'missing.device']
+  const { status, run } = runPrivately(
+    t,
+    words,
+    { 'hostext/fallback': '' },
+    { udevadm: CALLS, systemctl: CALLS },
+  )
+  t.equal(status, 0)
+  t.equal(run.calls, 'udevadm settle --timeout=60\n')
+})

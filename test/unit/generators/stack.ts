@@ -62,6 +62,13 @@ t.test('stack', { skip: cannotMount }, async (t) => {
     t.match(run.seen, 'from-2')
   })
 
+  t.test('a layer that does not mount in a chroot, where systemctl says that all is well', async (t) => {
+    const broken = { 'hostext/layers.fstab': layer(0).replace('trees/0', 'nowhere') + layer(1) }
+    const words = [join(STEPS, 'stack'), ...ALL, ...becomes(LOOK)]
+    const { run } = runPrivately(t, words, { ...LISTS, ...broken }, { systemctl: '#!/bin/sh\nexit 0\n' })
+    t.equal(run['hostext/missing'], '0\n')
+  })
+
   t.test('without the root, or a part of it, there is no command', async (t) => {
     const root = LISTS['hostext/root.fstab'] as string
     for (const text of [root.replace('base', 'nowhere'), root.replace('/run/state', '/run/nowhere')]) {

@@ -69,13 +69,17 @@ t.test('a link counts as a link, and has the text of its file', async (t) => {
   mkdirSync(join(root, 'etc'))
   symlinkSync('../usr/lib/os-release', join(root, 'etc/os-release'))
   symlinkSync('../usr/lib/d', join(root, 'etc/d'))
-  symlinkSync('/nowhere', join(root, 'etc/dangling'))
+  symlinkSync('other', join(root, 'etc/dangling'))
+  symlinkSync('../srv/nowhere', join(root, 'etc/other'))
   const seen = seeNothing()
   for (const name of ['os-release', 'd', 'dangling']) seen.texts.add(`/etc/${name}`)
   t.same(whatWasSeen(seen, root, PLACE)?.paths.split('\0').slice(OWN.length), [
     './etc/os-release',
     'etc/d',
+    'usr/lib/d',
     'etc/dangling',
+    'etc/other',
+    'srv/nowhere',
     '',
   ])
 })
