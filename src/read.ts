@@ -56,6 +56,7 @@ function readMore(
     findReplaced: replacedFinder(root, reading.essential),
     base: makeBase(root, nameOf(machine.os), reading.state),
     places: reading.places,
+    absent: machine.absent,
   }
   if (reading.what === 'engines') {
     const engines = readEngines(root, reading.engines, dataRoots, look)

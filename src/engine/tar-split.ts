@@ -33,8 +33,11 @@ function sizesIn(text: string): Map<string, number> {
     // The other entries are the headers of the archive.
     if (!line.startsWith('{"type":1,')) continue
     const { name, size } = JSON.parse(line) as { name?: unknown; size?: unknown }
-    if (typeof name !== 'string' || typeof size !== 'number' || size === 0) continue
-    sizes.set(`/${name.replace(/^(?:\.?\/)+/, '')}`, size)
+    if (typeof name !== 'string') continue
+    const path = `/${name.replace(/^(?:\.?\/)+/, '')}`
+    // An archive may have a name twice: the last one is what was unpacked.
+    if (typeof size === 'number' && size > 0) sizes.set(path, size)
+    else sizes.delete(path)
   }
   return sizes
 }

@@ -106,7 +106,7 @@ export function fillTree(filling: Filling): Filled {
       state: [...base.state],
       places: made.looked,
       libraries: libraries?.files ?? [],
-      ids: idsOf(accounts, new Map(uids), new Map(gids), base),
+      ids: idsOf(accounts, assignment, base),
     },
     ...(replaced !== undefined && { replaced }),
     ...(foreign !== undefined && { foreign }),
@@ -128,23 +128,23 @@ function readImageAccounts(files: ImageFiles, view: string): Accounts {
 }
 
 /**
- * The IDs that the users and groups of the image have in the root. Those that cannot have theirs are not
- * among them: nothing would come of looking at them in each boot.
+ * The IDs that the users and groups of the image have in the root. Those that cannot have theirs, or cannot
+ * be created, are not among them: nothing would come of looking at them in each boot.
  */
 function idsOf(
   { users, groups }: Accounts,
-  uids: ReadonlyMap<number, number>,
-  gids: ReadonlyMap<number, number>,
+  { uids, gids, leftOut }: Assignment,
   base: Base,
 ): TreeFacts['lookedAt']['ids'] {
+  const [uidOf, gidOf] = [new Map(uids), new Map(gids)]
   const all = {
-    users: Object.fromEntries(users.map(({ name, uid }) => [name, uids.get(uid) ?? uid])),
-    groups: Object.fromEntries(groups.map(({ name, gid }) => [name, gids.get(gid) ?? gid])),
+    users: Object.fromEntries(users.map(({ name, uid }) => [name, uidOf.get(uid) ?? uid])),
+    groups: Object.fromEntries(groups.map(({ name, gid }) => [name, gidOf.get(gid) ?? gid])),
   }
   const taken = new Set(findTaken(all, base))
-  const free = (ids: Ids['users']): Ids['users'] =>
-    Object.fromEntries(Object.entries(ids).filter(([name]) => !taken.has(name)))
-  return { users: free(all.users), groups: free(all.groups) }
+  const free = (ids: Ids['users'], leftOut: readonly string[]): Ids['users'] =>
+    Object.fromEntries(Object.entries(ids).filter(([name]) => !taken.has(name) && !leftOut.includes(name)))
+  return { users: free(all.users, leftOut.users), groups: free(all.groups, leftOut.groups) }
 }
 
 function namedIds({ users, groups }: Accounts): Ids {

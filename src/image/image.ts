@@ -1,6 +1,8 @@
 import { at, listDirectory, type Root, unseen } from '../machine/files.js'
+import { printable } from '../text/printable.js'
 import { type Host, judgeFit } from './compatibility.js'
 import { type Contents, makeList, readContents, readEntries } from './contents.js'
+import type { List } from './files.js'
 import type { Base } from './kept.js'
 import { hasKernel } from './kernel.js'
 import type { FindReplaced } from './replaced.js'
@@ -16,6 +18,8 @@ export type Look = {
   base: Base
   /** Directories of the root that something may cover, so that an image's files there are not visible. */
   places: readonly string[]
+  /** Mount points that the root lacks. */
+  absent: readonly string[]
 }
 
 /** What an image has, as far as it matters for the root. */
@@ -40,7 +44,7 @@ export function readImage(
   tree: string,
   labels: ReadonlyMap<string, string>,
   canReplace: boolean,
-  { host, findReplaced, places }: Look,
+  { host, findReplaced, places, absent }: Look,
 ): Image {
   const top = at(root, tree)
   // A later boot reads these directories again, too: see readContents().
@@ -53,13 +57,32 @@ export function readImage(
     contents.top.includes(place.split('/', 2)[1] as string) && hasEntries(root, tree + place)
   const modules = contents.indexes.includes('modules')
   const fit = judgeFit(labels, { modules, kernel: (id) => hasKernel(top, list, id) }, host)
+  const blocked = absent.find((place) => isBlocked(list, top, place))
   return {
     contents,
-    unfit: 'unfit' in fit ? fit.unfit : undefined,
+    unfit:
+      'unfit' in fit
+        ? fit.unfit
+        : blocked &&
+          `a file system is to be mounted on ${printable(blocked)}, and it has no directory there but something else`,
     warnings: 'unfit' in fit ? [] : fit.warnings,
     replaced: canReplace ? findReplaced(top, list) : undefined,
     covered: places.filter(isCovered),
   }
+}
+
+/**
+ * Whether a tree has something else than a directory at this path, or on the way to it. Where the root has
+ * nothing there, that would be seen wherever the tree is in the stack, and nothing could be mounted on it.
+ */
+function isBlocked(list: List, tree: string, place: string): boolean {
+  let above = tree
+  for (const name of place.split('/').slice(1)) {
+    const entry = list(above).find((entry) => entry.name === name)
+    if (!entry?.isDirectory()) return entry !== undefined
+    above += `/${name}`
+  }
+  return false
 }
 
 function hasEntries(root: Root, path: string): boolean {

@@ -66,7 +66,7 @@ export function failures(tap: string): string[] {
   for (const line of tap.split('\n')) {
     const [, indent = '', text = ''] = /^( *)(.*)$/.exec(line) ?? []
     const depth = Math.floor(indent.length / 4)
-    if (/^diff: [|>]$/.test(text)) {
+    if (/^diff: [|>]/.test(text)) {
       diff = { indent: indent.length, lines: 0 }
       continue
     }

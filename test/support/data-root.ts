@@ -37,6 +37,7 @@ export function makeLook(
     findReplaced: replacedFinder(root, essential),
     base: makeBase(root, '', ['/var']),
     places: [],
+    absent: [],
     ...more,
   }
 }

@@ -38,6 +38,13 @@ t.test('the sizes of the files of a layer', async (t) => {
   t.same(found(join(podman, 'overlay/abc/diff')), FILES)
 })
 
+t.test('of a name that is there twice, the last one counts', async (t) => {
+  const entry = (name: string, size?: number) =>
+    JSON.stringify({ type: 1, name, size, payload: 'AA', position: 5 })
+  const lines = [entry('a', 5), entry('./a'), entry('b'), entry('b', 6), entry('c', 7), entry('c', 8)]
+  t.same(found(docker(t, gzipSync(lines.join('\n')))), { '/b': 6, '/c': 8 })
+})
+
 t.test('a damaged record says nothing', async (t) => {
   for (const [what, record] of Object.entries({
     'no archive': Buffer.from('x'),

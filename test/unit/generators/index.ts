@@ -63,7 +63,7 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
       { status, stderr, kernelLog, decision, log: run['hostext/index.log'] },
       { status: 0, stderr: '', kernelLog: '', decision: 'stacking\n', log: '' },
     )
-    t.same(calls, [`depmod ${release()}`, 'ldconfig ', 'systemd-hwdb --usr update'])
+    t.same(calls, [`depmod ${release()}`, 'ldconfig -X', 'systemd-hwdb --usr update'])
     t.equal(run['hostext/index/root/seen'], 'extension\nroot\n')
     t.equal(run['hostext/index/root/usr/lib/modules/modules.dep'], 'new\n')
     t.equal(run['hostext/index/etc/ld.so.cache'], 'new\n', 'that of /etc is a layer of /etc')
@@ -84,6 +84,21 @@ t.test('indexes', { skip: cannotMount }, async (t) => {
       t.match(calls, [new RegExp(`^${tool} `)])
       t.equal(calls.length, 1, kind)
     }
+  })
+
+  t.test('libraries with which the root cannot run what it needs are not found', async (t) => {
+    const mount = '#!/bin/sh\nread -r cache </etc/ld.so.cache && [ "$cache" != new ]\n'
+    const ldconfig = `#!/bin/sh
+echo "ldconfig $*" >>/calls
+case "$*" in *-f*) echo default ;; *) echo new ;; esac >/etc/ld.so.cache
+`
+    const { status, calls, run, decision } = index(t, 'libraries', { tools: { mount, ldconfig } })
+    t.equal(status, 1)
+    t.same(calls, ['ldconfig -X', 'ldconfig -X -f /run/hostext/none'])
+    t.equal(run['hostext/index/etc/ld.so.cache'], 'default\n')
+    t.match(decision, /^stacking\nwarning: the root cannot run mount\b.* with the libraries of extensions: /)
+    const broken = '#!/bin/sh\nexit 1\n'
+    t.equal(index(t, 'libraries', { tools: { ...TOOLS, mount: broken } }).status, 0, 'it never ran')
   })
 
   t.test('an index of hardware in /etc is the one that is read, so it is the one that is made', async (t) => {

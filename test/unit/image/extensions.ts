@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readDocker } from '../../../src/engine/docker.js'
@@ -203,6 +203,23 @@ t.test('an image has to be prepared, once', async (t) => {
   t.match(found.leftOut, [{ who: /^one-layer /, why: /it is for kernel 5\.0\.0/ }])
   rmSync(join(data, 'hostext/trees'), { recursive: true })
   t.same(names().sort(), ['additive', 'many-layers', 'override'], 'what does not fit is not prepared')
+})
+
+t.test('a mount point that the root lacks, and the image has something else there', async (t) => {
+  const { root } = copyDataRoot(t)
+  await prepareAll(root)
+  const first = readAll(root).extensions[0]
+  const tree = join(root.prefix, DATA, TREES, first?.tree ?? '', 'tree')
+  mkdirSync(join(tree, 'srv/app'), { recursive: true })
+  symlinkSync('srv', join(tree, 'data'))
+  writeFileSync(join(tree, 'srv/file'), '')
+  for (const absent of [['/srv/app'], ['/srv/none'], ['/none', '/srv/app/deeper']])
+    t.equal(readAll(root, makeLook(root, { absent })).extensions.length, 4, absent.join())
+  for (const place of ['/data', '/data/deeper', '/srv/file']) {
+    const { extensions, leftOut } = readAll(root, makeLook(root, { absent: ['/none', place] }))
+    t.equal(extensions.length, 3)
+    t.match(leftOut, [{ who: first?.container.name, why: `a file system is to be mounted on ${place}, and` }])
+  }
 })
 
 t.test('a whole system of another release', async (t) => {

@@ -236,6 +236,22 @@ t.test('users that the root lacks', async (t) => {
   })
 })
 
+t.test('two users of one ID, of which one can be created', async (t) => {
+  const image =
+    "mkdir etc; printf 'node:x:1000:1000::/:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' >etc/passwd; printf 'node:x:1000:\\napp:x:1000:\\n' >etc/group"
+  const { root, prepare, layers, preparation } = machine(t, 'mkdir etc; : >etc/passwd; : >etc/group', {
+    a: [image],
+  })
+  const [kept] = await prepare('a')
+  t.same(kept?.facts.notes.slice(2), [
+    'not taken: user app: it cannot be created on this machine',
+    'not taken: group app: it cannot be created on this machine',
+  ])
+  // The boot creates the other one.
+  sh(root.prefix, "echo 'node:x:1000:1000::/:/bin/sh' >>etc/passwd; echo 'node:x:1000:' >>etc/group")
+  t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: kept?.name })
+})
+
 t.test('SSH host keys of the image: the machine makes its own', async (t) => {
   const { prepare, tree } = machine(t, 'mkdir -p lib/x usr; ln -s ../lib usr/lib', {
     a: ['mkdir -p etc/ssh; echo secret >etc/ssh/ssh_host_rsa_key; echo x >etc/ssh/sshd_config'],

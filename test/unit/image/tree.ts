@@ -72,6 +72,19 @@ t.test('hard links between files stay, set-uid bits and capabilities too', async
   t.match(capabilities(join(out, 'usr/bin/ping')), /cap_net_raw=ep/)
 })
 
+t.test('tables of cron, which runs none that has another name', async (t) => {
+  const { made, out, layer } = await treeOf(t, [
+    'mkdir -p etc/cron.d etc/cron.daily; echo 1 >etc/cron.d/job; echo 2 >etc/crontab; echo 3 >etc/cron.daily/x; chmod 600 etc/cron.d/job',
+  ])
+  for (const path of ['etc/cron.d/job', 'etc/crontab']) {
+    const [copy, original] = [out, layer(0)].map((directory) => lstatSync(join(directory, path)))
+    t.equal(copy?.nlink, 1, path)
+    t.same([copy?.mode, copy?.uid, copy?.size], [original?.mode, original?.uid, original?.size])
+  }
+  t.ok(isSameFile(join(out, 'etc/cron.daily/x'), join(layer(0), 'etc/cron.daily/x')))
+  t.match(made, { files: 3, copied: 4 })
+})
+
 function capabilities(path: string): string {
   return execFileSync('getcap', [path], { encoding: 'utf8' })
 }
