@@ -1,11 +1,12 @@
-import { kindOf, type Root, resolveLinks, statLink } from '../machine/files.js'
+import { at, kindOf, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
 import { type Accounts, type Assignment, assignIds, type Ids, parseAccounts } from './accounts.js'
 import { makeList } from './contents.js'
 import { onDisk } from './disk.js'
+import { readElf } from './elf.js'
 import type { ImageFiles } from './files.js'
 import { type Base, findTaken, MOST_NOTES, RULES, type TreeFacts } from './kept.js'
-import { type Libraries, libraryPaths } from './libraries.js'
+import { fits, type Libraries, libraryPaths, loaderDirectories, onRoot } from './libraries.js'
 import { type Note, noteLine } from './note.js'
 import { replacedFinder, shadowFinder } from './replaced.js'
 import { stateLines } from './state-copy.js'
@@ -78,7 +79,9 @@ export function fillTree(filling: Filling): Filled {
   const libraries = made.hasLibraries ? filling.libraries() : undefined
   const list = (): ReturnType<typeof makeList> => makeList(files.entries)
   const replaced = libraries && replacedFinder(root, libraryPaths(libraries))(out, list(), files)
-  const shadows = libraries ? removeShadows(root, files, out, list, libraries) : []
+  const shadows = libraries
+    ? [...removeShadows(root, files, out, list, libraries), ...removeConfigured(root, files, out, libraries)]
+    : []
   const foreign = findForeign(files, view, base.os)
   const users = [
     ...leftOut.users.map((name) => `user ${name}`),
@@ -177,6 +180,39 @@ function removeShadows(
     files.remove(out + path)
     removed.push(path)
   }
+  return removed
+}
+
+/**
+ * The same in the directories that the image adds to ld.so.conf(5), which ldconfig(8) may put before the
+ * root's. Not libraries of another architecture, if the tree is on the disk: the loader passes over them.
+ */
+function removeConfigured(
+  root: Root,
+  files: ImageFiles,
+  out: string,
+  { names, files: [first] }: Libraries,
+): string[] {
+  if (!first || files.names(`${out}/etc`).every((name) => !name.startsWith('ld.so.conf'))) return []
+  const roots = onRoot(root)
+  const directories = loaderDirectories({
+    text: (path) => files.readText(out, path, 1 << 20) ?? roots.text(path),
+    // In the order of glob(3).
+    names: (directory) => [...new Set([...files.names(out + directory), ...roots.names(directory)])].sort(),
+  })
+  const own = readElf(at(root, first[0]))
+  const tree: Root = { prefix: out }
+  const isOthers = (path: string): boolean =>
+    files === onDisk && own !== undefined && !fits(readElf(at(tree, resolveLinks(tree, path))), own)
+  const removed: string[] = []
+  for (const directory of new Set(directories.map((path) => resolveLinks(root, path))))
+    for (const path of names.map((name) => `${directory}/${name}`)) {
+      const stat = files.find(out + path)
+      // What the root has at that very place is no shadow; replacedFinder() looks for it.
+      if (!stat || stat.isDirectory() || statLink(root, path) || isOthers(path)) continue
+      files.remove(out + path)
+      removed.push(path)
+    }
   return removed
 }
 

@@ -148,7 +148,7 @@ export function findEssentialLibraries(root: Root): Libraries {
 }
 
 /** Whether a library is one for this program: the loader goes on searching past all others. */
-function fits(library: Elf | undefined, { machine, bits, littleEndian }: Elf): library is Elf {
+export function fits(library: Elf | undefined, { machine, bits, littleEndian }: Elf): library is Elf {
   return library?.machine === machine && library.bits === bits && library.littleEndian === littleEndian
 }
 
@@ -182,19 +182,36 @@ function defaultDirectories(loader: string): string[] {
   return [...own, '/lib64', '/usr/lib64', '/lib', '/usr/lib']
 }
 
+/** Where the configuration of a loader is: the text of a file, if it can be read, and the names in a directory. */
+type Texts = { text: (path: string) => string | undefined; names: (directory: string) => readonly string[] }
+
 /** The directories in /etc/ld.so.conf and the files that it includes. */
 function readLoaderConfiguration(root: Root): string[] {
+  return loaderDirectories(onRoot(root))
+}
+
+/** That of a root. */
+export function onRoot(root: Root): Texts {
+  return {
+    text(path) {
+      const text = readText(root, resolveLinks(root, path))
+      return typeof text === 'string' ? text : undefined
+    },
+    names: (directory) => list(root, directory),
+  }
+}
+
+/** The same, wherever the files are: ldconfig(8). */
+export function loaderDirectories({ text, names }: Texts): string[] {
   const directories: string[] = []
   const open = ['/etc/ld.so.conf']
   for (let files = 0; open.length > 0 && files < MOST_INCLUDES; files++) {
     const path = open.shift() as string
-    const text = readText(root, resolveLinks(root, path))
-    if (typeof text !== 'string') continue
     const included: string[] = []
-    for (const line of text.split('\n')) {
+    for (const line of text(path)?.split('\n') ?? []) {
       const entry = line.replace(/#.*/, '').trim()
       const include = /^include\s+(.+)$/.exec(entry)
-      if (include) included.push(...matching(root, (include[1] as string).split(/\s+/), dirname(path)))
+      if (include) included.push(...matching(names, (include[1] as string).split(/\s+/), dirname(path)))
       else if (entry.startsWith('/')) directories.push(entry.replace(/=.*/, ''))
     }
     open.unshift(...included)
@@ -203,10 +220,10 @@ function readLoaderConfiguration(root: Root): string[] {
 }
 
 /** The files that match one of the patterns, which have wildcards in their last part only. */
-function matching(root: Root, patterns: readonly string[], directory: string): string[] {
+function matching(names: Texts['names'], patterns: readonly string[], directory: string): string[] {
   return patterns.flatMap((pattern) => {
     const path = pattern.startsWith('/') ? pattern : `${directory}/${pattern}`
-    return list(root, dirname(path))
+    return names(dirname(path))
       .filter((name) => matchesGlob(name, basename(path)))
       .map((name) => `${dirname(path)}/${name}`)
   })

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   cpSync,
@@ -8,9 +9,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { cached } from '../cache.js'
-import { BASE_REPORT, bootOf, type Case, isStacked } from '../checks.js'
+import { BASE_REPORT, bootOf, type Case, isStacked, said } from '../checks.js'
 import { dataRoot, type ExtensionSource, withEngine } from '../engine.js'
 import { FEATURE } from '../extensions.js'
 import { reported } from '../machine.js'
@@ -101,6 +102,30 @@ function exampleDataRoot(release: Release): string {
   return join(directory, 'docker')
 }
 
+/**
+ * What is made for other systems: a library of a vendor, in a directory that comes before the root's; one that
+ * lies newer beside the root's; one in /usr/local/lib whose link is dropped. All of them are empty.
+ */
+function librariesInTheWay(): ExtensionSource[] {
+  const directory = cached('libraries-in-the-way', 'libmount libblkid libpcre2', (made) => {
+    for (const [path, name] of [
+      ['opt/vendor/lib/libmount.so.1', 'libmount.so.1'],
+      ['usr/lib/x86_64-linux-gnu/libpcre2-8.so.0.99.0', 'libpcre2-8.so.0'],
+      ['usr/local/lib/libblkid.so.1.9.0', 'libblkid.so.1'],
+    ] as const) {
+      const file = join(made, 'tree', path)
+      mkdirSync(dirname(file), { recursive: true })
+      execFileSync('gcc', ['-shared', '-fPIC', `-Wl,-soname,${name}`, '-o', file, '-x', 'c', '/dev/null'])
+    }
+    symlinkSync('libblkid.so.1.9.0', join(made, 'tree/usr/local/lib/libblkid.so.1'))
+  })
+  const vendor: ExtensionSource = {
+    ...image('vendor', { '/etc/ld.so.conf.d/vendor.conf': '/opt/vendor/lib\n' }),
+    tree: join(directory, 'tree'),
+  }
+  return [vendor, image('other', {})]
+}
+
 /** What becomes of images: architecture of kept trees, "the rules of images". */
 export function cases(): Case[] {
   return [
@@ -146,6 +171,7 @@ report cache sh -c 'ldconfig -p | grep -c libmosquitto'
           image(
             'links',
             {
+              '/etc/cron.d/job': '# cron runs it only if it has no other name.\n',
               '/lib/systemd/system/linked.service': '[Service]\nExecStart=/bin/true\n',
               '/opt/tool/file': 'in /opt\n',
             },
@@ -185,6 +211,7 @@ report cache sh -c 'ldconfig -p | grep -c libmosquitto'
         script: `${BASE_REPORT}
 report linked systemctl cat linked.service
 report tool cat /opt/tool/file /var/opt/tool/file
+report names stat -c %h /etc/cron.d/job
 report usr stat -c '%a %U' /usr /usr/share /etc/systemd/system
 report somebody setpriv --reuid=${PERSON} --regid=${PERSON} --clear-groups ls /usr/share/images
 report id cat /etc/machine-id
@@ -212,6 +239,7 @@ report status hostext status
           isStacked(t, boot)
           t.match(reported(boot, 'linked'), 'ExecStart=/bin/true', 'a unit in /lib, which is a link here')
           t.equal(reported(boot, 'tool'), 'in /opt\nin /opt', 'a directory behind a link into the state')
+          t.equal(reported(boot, 'names'), '1')
           t.equal(reported(boot, 'usr'), '755 root\n755 root\n755 root', "owner and mode are the root's")
           t.match(reported(boot, 'somebody'), 'links')
           t.equal(reported(boot, 'id'), '0123456789abcdef0123456789abcdef')
@@ -252,6 +280,50 @@ report status hostext status
         t.equal(reported(outcome, 'first-kept', 2), 'version 1', 'what was deleted is there again')
         t.equal(reported(outcome, 'second-kept', 2), 'changed', 'what was changed stays')
         t.match(reported(outcome, 'first-log', 2), /^as in the image\nstarted\nstarted$/)
+      },
+    },
+    {
+      name: 'images: a link where fstab mounts something, and the root has nothing',
+      boot: 'container',
+      machine: {
+        dataRoot: dataRoot('in-the-way', [image('link', { '/data': '->srv' }), image('other', {})]),
+        fstab: 'tmpfs /data tmpfs size=1M 0 0\n',
+        script: `${BASE_REPORT}
+report data findmnt -no FSTYPE /data
+report other cat /usr/share/images/other
+report link ls /usr/share/images/link
+`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.equal(reported(outcome, 'data'), 'tmpfs')
+        t.equal(reported(outcome, 'other'), 'other')
+        t.not(outcome.reports.get('link.status'), '0')
+        t.match(
+          said(outcome),
+          /left out: link .*: a file system is to be mounted on \/data, and it has no directory there but something else/,
+        )
+      },
+    },
+    {
+      name: 'images: libraries with the names of those that the root needs, where the loader looks first',
+      boot: 'container',
+      machine: {
+        dataRoot: () => dataRoot('libraries-in-the-way', librariesInTheWay()),
+        script: `${BASE_REPORT}
+report works sh -c 'mount --version && systemctl --version'
+report other cat /usr/share/images/other
+report status hostext status
+report pcre sh -c 'readlink -f /usr/lib/*/libpcre2-8.so.0'
+`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        t.equal(outcome.reports.get('works.status'), '0', reported(outcome, 'works'))
+        t.equal(reported(outcome, 'other'), 'other')
+        t.notMatch(reported(outcome, 'pcre'), /\.99\./, 'no link leads to the newer file')
+        for (const name of ['/opt/vendor/lib/libmount.so.1', '/usr/local/lib/libblkid.so.1'])
+          t.match(reported(outcome, 'status'), `not taken: ${name}: the root's own programs would find it`)
       },
     },
   ]

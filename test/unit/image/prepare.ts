@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Layers } from '../../../src/engine/engine.js'
 import {
@@ -250,6 +250,34 @@ t.test('two users of one ID, of which one can be created', async (t) => {
   // The boot creates the other one.
   sh(root.prefix, "echo 'node:x:1000:1000::/:/bin/sh' >>etc/passwd; echo 'node:x:1000:' >>etc/group")
   t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: kept?.name })
+})
+
+t.test('libraries that the root needs, in a directory that the image has searched first', async (t) => {
+  const library = (name: string): string =>
+    execFileSync('sh', ['-c', `ldd /usr/bin/mount | grep -o '/[^ ]*/${name}'`], { encoding: 'utf8' }).trim()
+  const blkid = library('libblkid.so.1')
+  const base = `mkdir -p usr/bin etc; cp /usr/bin/mount usr/bin; printf 'include /etc/ld.so.conf.d/*.conf\\n${dirname(blkid)}\\n' >etc/ld.so.conf
+    for file in $(ldd /usr/bin/mount | grep -o '/[^ ]*'); do mkdir -p ".$(dirname "$file")"; cp "$file" ".$file"; done`
+  const image = `mkdir -p etc/ld.so.conf.d opt/vendor/lib .${dirname(blkid)}
+    printf '/opt/vendor/lib\n${dirname(blkid)}\n' >etc/ld.so.conf.d/vendor.conf
+    cp ${blkid} opt/vendor/lib/libblkid.so.1.9; ln -s libblkid.so.1.9 opt/vendor/lib/libblkid.so.1
+    cp ${blkid} .${blkid}; cp ${blkid} opt/vendor/lib/libother.so.1; echo text >opt/vendor/lib/libmount.so.1
+    cp ${library('libc.so.6')} opt/vendor/lib/; printf '\\377' | dd of=opt/vendor/lib/libc.so.6 bs=1 seek=18 conv=notrunc status=none`
+  const { prepare, tree } = machine(t, base, { a: [image] })
+  const [kept] = await prepare('a')
+  const list = Object.keys(listTree(tree(kept?.name ?? '')))
+  t.same(
+    list.filter((path) => path.startsWith('opt/vendor/lib/')).sort(),
+    ['libblkid.so.1.9', 'libc.so.6', 'libmount.so.1', 'libother.so.1'].map(
+      (name) => `opt/vendor/lib/${name}`,
+    ),
+    'without the name by which the root would find it; what is of another architecture, or none, stays',
+  )
+  t.ok(list.includes(blkid.slice(1)), 'what the root has itself is for another rule')
+  t.match(
+    kept?.facts.notes.find((line) => line.includes('vendor')),
+    /^not taken: \/opt\/vendor\/lib\/libblkid\.so\.1: the root's own programs would find it before/,
+  )
 })
 
 t.test('SSH host keys of the image: the machine makes its own', async (t) => {
