@@ -182,7 +182,7 @@ function defaultDirectories(loader: string): string[] {
   return [...own, '/lib64', '/usr/lib64', '/lib', '/usr/lib']
 }
 
-/** Where the configuration of a loader is: the text of a file, if it can be read, and the names in a directory. */
+/** Where the configuration of a loader is: the text of a file that can be read, the names in a directory. */
 type Texts = { text: (path: string) => string | undefined; names: (directory: string) => readonly string[] }
 
 /** The directories in /etc/ld.so.conf and the files that it includes. */

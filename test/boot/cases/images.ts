@@ -103,8 +103,8 @@ function exampleDataRoot(release: Release): string {
 }
 
 /**
- * What is made for other systems: a library of a vendor, in a directory that comes before the root's; one that
- * lies newer beside the root's; one in /usr/local/lib whose link is dropped. All of them are empty.
+ * What is made for other systems: a library of a vendor, in a directory that comes before the root's; one
+ * that lies newer beside the root's; one in /usr/local/lib whose link is dropped. All of them are empty.
  */
 function librariesInTheWay(): ExtensionSource[] {
   const directory = cached('libraries-in-the-way', 'libmount libblkid libpcre2', (made) => {
