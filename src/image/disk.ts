@@ -16,8 +16,9 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { readText, reason, resolveLinks, statLink } from '../machine/files.js'
+import { at, readText, reason, resolveLinks, statLink } from '../machine/files.js'
 import { printable } from '../text/printable.js'
+import { readElf } from './elf.js'
 import type { ImageFiles, Owner, Result } from './files.js'
 
 /** The files of images and trees on the disk. */
@@ -38,6 +39,10 @@ export const onDisk: ImageFiles = {
     const root = { prefix: top }
     const text = readText(root, resolveLinks(root, path), largest)
     return typeof text === 'string' ? text : undefined
+  },
+  readElf(top, path) {
+    const root = { prefix: top }
+    return readElf(at(root, resolveLinks(root, path)))
   },
   makeDirectory(path, mode, [uid, gid]) {
     mkdirSync(path)

@@ -1,4 +1,5 @@
 import type { Stats } from 'node:fs'
+import type { Elf } from './elf.js'
 
 /** What kind of file something is. Those of node:fs are such kinds. */
 export type Kind = Pick<
@@ -39,6 +40,8 @@ export type ImageFiles = TreeFiles & {
   find: (path: string) => EntryStat | undefined
   /** The text of a file, with links followed below `top`; undefined if there is none that can be read. */
   readText: (top: string, path: string, largest: number) => string | undefined
+  /** The same for what the loader goes by in a library; absent where no contents of libraries are at hand. */
+  readElf?: (top: string, path: string) => Elf | undefined
   makeDirectory: (path: string, mode: number, owner: Owner) => void
   /** Makes a hard link. */
   link: (from: string, to: string) => Result

@@ -185,7 +185,7 @@ function removeShadows(
 
 /**
  * The same in the directories that the image adds to ld.so.conf(5), which ldconfig(8) may put before the
- * root's. Not libraries of another architecture, if the tree is on the disk: the loader passes over them.
+ * root's. Not libraries of another architecture, if that can be seen: the loader passes over them.
  */
 function removeConfigured(
   root: Root,
@@ -201,9 +201,8 @@ function removeConfigured(
     names: (directory) => [...new Set([...files.names(out + directory), ...roots.names(directory)])].sort(),
   })
   const own = readElf(at(root, first[0]))
-  const tree: Root = { prefix: out }
   const isOthers = (path: string): boolean =>
-    files === onDisk && own !== undefined && !fits(readElf(at(tree, resolveLinks(tree, path))), own)
+    files.readElf !== undefined && own !== undefined && !fits(files.readElf(out, path), own)
   const removed: string[] = []
   for (const directory of new Set(directories.map((path) => resolveLinks(root, path))))
     for (const path of names.map((name) => `${directory}/${name}`)) {

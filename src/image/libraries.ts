@@ -1,5 +1,13 @@
 import { basename, dirname } from 'node:path/posix'
-import { at, listDirectory, type Root, readText, resolveLinks, statLink } from '../machine/files.js'
+import {
+  at,
+  followedLinks,
+  listDirectory,
+  type Root,
+  readText,
+  resolveLinks,
+  statLink,
+} from '../machine/files.js'
 import { matchesGlob } from '../text/glob.js'
 import { once } from '../text/once.js'
 import { type Elf, readElf } from './elf.js'
@@ -83,12 +91,7 @@ export function findEssentialLibraries(root: Root): Libraries {
 
   /** Adds a file and the links that lead to it, not to its directory. Returns it. */
   const add = once((path: string): string => {
-    const found: string[] = []
-    const file = resolveLinks(root, path, (visited) => {
-      const stat = statLink(root, visited)
-      if (stat?.isSymbolicLink()) found.push(visited)
-      return stat
-    })
+    const { links: found, end: file } = followedLinks(root, path)
     for (const link of found) if (resolveLinks(root, link) === file) links.add(link)
     const stat = statLink(root, file)
     if (stat?.isFile()) files.set(file, stat.size)

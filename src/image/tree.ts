@@ -29,11 +29,8 @@ const MERGED = [...USR_MERGED.map((name) => `/${name}`), '/usr/sbin']
 /** Far more than an image has; a tree of them would take minutes to make. */
 const MOST_ENTRIES = 2_000_000
 
-/**
- * Files that are copied and not linked, and directories of such files: cron(8) runs no table that has another
- * name, as hard links have.
- */
-const COPIED = ['/etc/crontab', '/etc/cron.d/']
+/** A table of cron(8), which runs none that has another name, as hard links have. */
+const CRON_TABLE = /^\/etc\/(?:crontab$|cron\.d\/)/
 
 /** The name of a shared library: ldconfig(8). */
 const LIBRARY = /(?:^|[^/])\.so(?:\.|$)/
@@ -269,10 +266,7 @@ export function makeTree(input: TreeInput): MadeTree {
     made.hasLibraries ||= LIBRARY.test(name)
     const owner = [uidOf(stat), gidOf(stat)] as const
     const isOwners = owner[0] === stat.uid && owner[1] === stat.gid
-    const isCopied = COPIED.some(
-      (copied) => path === copied || (copied.endsWith('/') && path.startsWith(copied)),
-    )
-    let result = isWhole && isOwners && !isCopied ? files.link(from, to) : 'impossible'
+    let result = isWhole && isOwners && !CRON_TABLE.test(path) ? files.link(from, to) : 'impossible'
     if (result === 'impossible') {
       result = files.copy(from, to, stat, owner)
       made.copied += stat.size

@@ -276,6 +276,17 @@ export function resolveLinks(
   )
 }
 
+/** Where a path leads, as above, and the links that were followed on the way, in their order. */
+export function followedLinks(root: Root, path: string): { links: string[]; end: string } {
+  const links: string[] = []
+  const end = resolveLinks(root, path, (place) => {
+    const stat = statLink(root, place)
+    if (stat?.isSymbolicLink()) links.push(place)
+    return stat
+  })
+  return { links, end }
+}
+
 /** The same, wherever the files are. `targetOf`: where the link at a path leads; undefined if it is none. */
 export function followLinks(path: string, targetOf: (path: string) => string | undefined): string {
   let resolved = ''

@@ -1,5 +1,5 @@
-import { lstatSync, readlinkSync, type Stats, statSync } from 'node:fs'
-import { followLinks } from '../machine/files.js'
+import { lstatSync, type Stats, statSync } from 'node:fs'
+import { followedLinks } from '../machine/files.js'
 import type { Seen } from '../machine/seen.js'
 
 /**
@@ -94,8 +94,11 @@ function spell(seen: Seen, prefix: string, place: string): string[] {
   const texts = new Set(there.filter((path) => isFile(prefix + path)))
   for (const path of texts) spelled.add(`.${path}`)
   // Where a link leads that does not lead to a file, there may be one later.
-  for (const path of there)
-    if (!texts.has(path)) for (const step of wayOf(prefix, path)) spelled.add(relative(step))
+  for (const path of there) {
+    if (texts.has(path)) continue
+    const { links, end } = followedLinks({ prefix }, path)
+    for (const place of [...links, end]) spelled.add(relative(place))
+  }
   for (const path of paths(new Set([...seen.stats, ...seen.texts])))
     if (!texts.has(path) && exists(path)) spelled.add(relative(path))
   return [...spelled]
@@ -108,17 +111,6 @@ function lstat(place: string): Stats | undefined {
     // A file is on the way to it, or its name is too long.
     return undefined
   }
-}
-
-/** The links by which a path leads elsewhere, and what the last one leads to. */
-function wayOf(prefix: string, path: string): string[] {
-  const links: string[] = []
-  const end = followLinks(path, (place) => {
-    if (!lstat(prefix + place)?.isSymbolicLink()) return undefined
-    links.push(place)
-    return readlinkSync(prefix + place)
-  })
-  return [...links, end]
 }
 
 /** Whether there is a regular file, or a link to one. */

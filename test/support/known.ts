@@ -50,15 +50,20 @@ export function startBoot(root: string): void {
 
 export type Boot = { started: boolean; run: Tree; stderr: string }
 
-/** Runs the stub, where {@link startBoot} has been. Throws an Error if it fails, which it never does. */
+/**
+ * Runs the stub, where {@link startBoot} has been. `input`: a descriptor for standard input, which is empty
+ * otherwise. Throws an Error if it fails or hangs, which it never does.
+ */
 export function runStub(
   root: string,
   shell: readonly string[] = ['dash'],
   environment: Tree = {},
+  input: number | 'pipe' = 'pipe',
 ): Pick<Boot, 'started' | 'stderr'> {
   const { stderr, status } = spawnSync(shell[0] as string, [...shell.slice(1), STUB, ...outputs(root)], {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root, ...environment },
+    stdio: [input, 'pipe', 'pipe'],
     timeout: 60_000,
   })
   if (status !== 0) throw new Error(`status ${status}: ${stderr}`)
