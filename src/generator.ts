@@ -42,7 +42,7 @@ export function generate(
 
   const seen = seeNothing()
   const root = { ...input, seen }
-  const { facts, decision: decided } = readAndDecide(root, environment, true)
+  const { facts, decision: decided } = readAndDecide(root, environment, 'this')
   const decision = yieldTo(early, decided)
   const run = root.prefix + RUN_DIRECTORY
   if ('wait' in decision) {

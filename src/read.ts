@@ -7,6 +7,7 @@ import { makeBase } from './image/kept.js'
 import { replacedFinder } from './image/replaced.js'
 import { withChanges } from './machine/etc-changes.js'
 import type { Root } from './machine/files.js'
+import { forNextBoot } from './machine/kernel-command-line.js'
 import { type Machine, readMachine } from './machine/machine.js'
 import { nameOf } from './machine/os-release.js'
 import { decide, findEngine } from './stack/decide.js'
@@ -17,22 +18,29 @@ import { readIndexes } from './trial/indexes.js'
 import { readLastGood, readRecords, restoreStack, type SourcedStack } from './trial/records.js'
 
 /**
+ * The boot that is decided: the one under way; the same, by what prepares its images; or the next one, of
+ * which commands speak. `any`: the next one of a system that need not be running, with whatever kernel.
+ */
+export type Which = 'this' | 'preparing' | 'next' | 'any'
+
+/**
  * Reads as much about the machine and its engine below `root` as the decision needs, and decides. Writes
- * nothing. Also returns the facts: on any machine, decide() gives the same decision for them. `isBoot`: for
- * the boot that is under way.
+ * nothing. Also returns the facts: on any machine, decide() gives the same decision for them.
  */
 export function readAndDecide(
   root: Root,
   environment: NodeJS.ProcessEnv,
-  isBoot = false,
+  which: Which = 'next',
 ): { facts: Facts; decision: Decision } {
-  const machine = readMachine(root, environment)
+  const read = readMachine(root, environment)
+  const isUnderWay = which === 'this' || which === 'preparing'
+  const machine = isUnderWay ? read : { ...read, commandLine: forNextBoot(read.commandLine) }
   let facts: Facts = { machine, dataRoots: readDataRoots(root, machine) }
   // Each step reads the one thing that the last step found missing; there are at most three.
   for (;;) {
     const decision = decide(facts)
     if (!('read' in decision)) return { facts, decision }
-    facts = { ...facts, ...readMore(root, facts, decision.read, isBoot) }
+    facts = { ...facts, ...readMore(root, facts, decision.read, which) }
   }
 }
 
@@ -42,17 +50,12 @@ export function readDataRoots(root: Root, machine: Machine): DataRoots {
   return findDataRoots(settings, machine.configuration.dataRoot)
 }
 
-function readMore(
-  root: Root,
-  { machine, dataRoots }: Facts,
-  reading: Reading,
-  isBoot: boolean,
-): Partial<Facts> {
+function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading, which: Which): Partial<Facts> {
   if (reading.what === 'unread') return { unread: findUnread(root) }
   if (reading.what === 'indexes') return { indexes: readIndexes(root, reading.dataRoot, machine.release) }
   const look: Look = {
-    isFirst: isBoot && !machine.collected,
-    host: hostOf(machine),
+    isFirst: which === 'this' && !machine.collected,
+    host: { ...hostOf(machine), ...(which === 'any' && { kernel: undefined }) },
     findReplaced: replacedFinder(root, reading.essential),
     base: makeBase(root, nameOf(machine.os), reading.state),
     places: reading.places,

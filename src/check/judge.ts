@@ -225,7 +225,8 @@ function checkMachine(
       `it is for ${printable(own, 40)}, and the root for ${architecture}: its programs do not run`,
     )
   const list = makeList(files.entries)
-  const modules = host.release !== '' && readContents(TREE, host.release, list).indexes.includes('modules')
+  const modules =
+    host.kernel !== undefined && readContents(TREE, host.kernel.release, list).indexes.includes('modules')
   const hash = (path: string, most: number): { sha256: string; size: number } | undefined => {
     const node = files.find(path) as Node
     return node.size > most ? undefined : { sha256: node.more?.sha256 ?? '', size: node.size }
@@ -233,7 +234,7 @@ function checkMachine(
   const judged = new Map(labels)
   const version = judged.get(KERNEL_VERSION_LABEL)
   // The root of a machine that does not run: what counts are the kernels that it has.
-  if (host.release === '' && version) {
+  if (!host.kernel && version) {
     judged.delete(KERNEL_VERSION_LABEL)
     if (!compared.kernels.some((release) => release.split('-', 1)[0] === version))
       findings.add(

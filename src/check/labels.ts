@@ -38,7 +38,7 @@ export function checkLabels(labels: ReadonlyMap<string, string>, findings: Findi
   if (flagged.warning !== undefined)
     findings.add('warning', 'labels', 'label-value', OVERRIDE_LABEL, flagged.warning)
   // What of these labels depends on a machine is judged with one.
-  const nothing = { release: '', kernelAbi: undefined, versionId: undefined }
+  const nothing = { kernel: undefined, versionId: undefined }
   const host = { ...nothing, takesStarted: false, skipsForeign: false }
   const versions = new Map([...labels].filter(([name]) => name === OS_VERSION_LABEL))
   const fit = judgeFit(versions, { modules: false, kernel: () => false }, host)

@@ -29,14 +29,14 @@ export function checkModules(
     const what = `${count} kernel module${count === 1 ? '' : 's'} for ${printable(release, 80)}`
     if (!host) {
       findings.add('notice', 'modules', 'modules', path, what)
-    } else if (host.release === release) {
+    } else if (host.kernel?.release === release) {
       findings.add('notice', 'modules', 'modules', path, `${what}, which is running`)
-    } else if (host.release === '' && kernels.includes(release)) {
+    } else if (!host.kernel && kernels.includes(release)) {
       findings.add('notice', 'modules', 'modules', path, `${what}, whose modules the root has`)
     } else {
       const others = [...found.keys()].some((other) => kernels.includes(other))
-      const here = host.release
-        ? `${printable(host.release, 80)} is running`
+      const here = host.kernel
+        ? `${printable(host.kernel.release, 80)} is running`
         : `the root has ${printableList(kernels) || 'no kernel'}`
       findings.add(
         others ? 'notice' : 'warning',

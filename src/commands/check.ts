@@ -88,7 +88,7 @@ async function readSubject(
   compared: Compared,
   { image }: CheckOptions,
 ): Promise<Subject> {
-  const hashKernels = compared.host?.kernelAbi !== undefined
+  const hashKernels = compared.host?.kernel?.abi !== undefined
   const { architecture = GO[process.arch] } = compared
   const stat = word === '-' ? undefined : statSync(word, { throwIfNoEntry: false })
   if (word === '-' || stat?.isFile() || stat?.isFIFO())

@@ -16,7 +16,7 @@ import {
 import { at, listDirectory, type Root, reason, statLink } from '../machine/files.js'
 import { nameOf } from '../machine/os-release.js'
 import { RUN_DIRECTORY, UNPREPARED } from '../machine/run-directory.js'
-import { readAndDecide } from '../read.js'
+import { readAndDecide, type Which } from '../read.js'
 import { findEngine } from '../stack/decide.js'
 import type { Facts } from '../stack/facts.js'
 import type { Decision } from '../stack/plan.js'
@@ -44,7 +44,7 @@ export async function prepare(
 ): Promise<Prepared> {
   // Nothing else runs in the first pass of a boot.
   if (isBoot) return prepareAlone(root, environment, isBoot)
-  const { facts, decision } = readAndDecide(root, environment)
+  const { facts, decision } = readAndDecide(root, environment, whichBoot(root, false))
   const dataRoot = (findEngine(facts.engines ?? []) ?? facts.engines?.[0])?.dataRoot
   if (dataRoot === undefined) return { lines: [`nothing to prepare: ${whyNothing(decision)}`], done: true }
   const wait = (): void =>
@@ -58,6 +58,11 @@ export async function prepare(
   }
   // It reads again: another preparation may have done it meanwhile.
   return withLock(root, dataRoot, wait, () => prepareAlone(root, environment, isBoot))
+}
+
+/** Of a system that need not be running nobody knows which kernel will: it is the boot that judges that. */
+function whichBoot({ prefix }: Root, isBoot: boolean): Which {
+  return isBoot ? 'preparing' : prefix === '' ? 'next' : 'any'
 }
 
 type Prepared = { lines: string[]; done: boolean }
@@ -77,17 +82,18 @@ async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: 
   const tried = new Set<string>()
   // Until nothing new is found: an engine may take long to write a container.
   for (;;) {
-    const { facts, decision } = readAndDecide(root, environment)
+    const { facts, decision } = readAndDecide(root, environment, whichBoot(root, isBoot))
     const engine = findEngine(facts.engines ?? [])
     if (!engine) {
       lines.push(`nothing to prepare: ${whyNothing(decision)}`, ...(isBoot ? [] : tidyAll(root, facts)))
       return { lines, done }
     }
-    // The kernel command line is for one boot.
-    const skips = readSkips(facts.machine, isBoot ? 'this boot' : 'all boots')
-    const wanted = leaveOut(engine, skips).unprepared.filter(({ container }) => !tried.has(container.id))
+    const left = leaveOut(engine, readSkips(facts.machine))
+    const wanted = left.unprepared.filter(({ container }) => !tried.has(container.id))
     if (wanted.length === 0) {
-      if (!isBoot) lines.push(...tidyUp(root, engine), ...removeLeft(root, engine, facts.engines ?? []))
+      if (isBoot) return { lines, done }
+      const others = [...engine.leftOut, ...left.skipped].map(({ who, why }) => `left out: ${who}: ${why}`)
+      lines.push(...others, ...tidyUp(root, engine), ...removeLeft(root, engine, facts.engines ?? []))
       return { lines, done }
     }
     for (const { container } of wanted) tried.add(container.id)

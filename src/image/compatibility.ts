@@ -4,10 +4,8 @@ import { printable } from '../text/printable.js'
 
 /** The properties of the machine that decide whether an image fits it. */
 export type Host = {
-  /** The running kernel's release, as in uname(2). */
-  release: string
-  /** `balena_kernel_abi=` of the kernel command line. */
-  kernelAbi: string | undefined
+  /** The running kernel; undefined where nobody knows which one it will be. */
+  kernel: Kernel | undefined
   /** VERSION_ID of os-release(5). */
   versionId: string | undefined
   /** Whether a container that has been started may be an extension: `Started=`. */
@@ -16,12 +14,19 @@ export type Host = {
   skipsForeign: boolean
 }
 
+export type Kernel = {
+  /** Its release, as in uname(2). */
+  release: string
+  /** `balena_kernel_abi=` of the kernel command line. */
+  abi: string | undefined
+}
+
 /** Takes from the facts about the machine what decides whether an image fits it. */
 export function hostOf({ release, commandLine, configuration, os }: Machine): Host {
   const { started, foreignSystem } = configuration
   return {
-    release,
-    kernelAbi: commandLine.kernelAbi,
+    // A root without /proc is that of a machine that is not running.
+    kernel: release === '' ? undefined : { release, abi: commandLine.kernelAbi },
     versionId: os.versionId,
     // The supervisor of balenaOS starts its extensions.
     takesStarted: started === 'auto' ? os.id === 'balena-os' : started,
@@ -65,10 +70,10 @@ type Judge = (
   carried: Carried,
 ) => { unfit: string } | { warning: string } | undefined
 
-const judgeKernelVersion: Judge = (labels, { release }) => {
+const judgeKernelVersion: Judge = (labels, { kernel }) => {
   const version = labels.get(KERNEL_VERSION_LABEL)
-  const running = release.split('-', 1)[0] as string
-  if (!version || version === running) return undefined
+  const running = kernel?.release.split('-', 1)[0]
+  if (!version || running === undefined || version === running) return undefined
   return { unfit: `it is for kernel ${printable(version, 80)}, but ${printable(running)} is running` }
 }
 
@@ -77,22 +82,23 @@ const judgeKernelVersion: Judge = (labels, { release }) => {
  * (balenaOS), the kernel file in the image decides, not the label. If it does not, modules with such a label
  * are for another kind of machine.
  */
-const judgeKernelAbi: Judge = (labels, { kernelAbi }, { modules, kernel }) => {
-  if (!modules) return undefined
+const judgeKernelAbi: Judge = (labels, { kernel: running }, { modules, kernel }) => {
+  if (!modules || !running) return undefined
   const label = labels.get(KERNEL_ABI_LABEL)
-  if (kernelAbi === undefined) {
+  const { abi } = running
+  if (abi === undefined) {
     if (!label) return undefined
     const unfit = `its modules are for kernel ABI ${printable(label, 80)}, but the kernel command line has no balena_kernel_abi=`
     return { unfit }
   }
-  const running = printable(kernelAbi, 80)
-  if (!kernel(kernelAbi)) {
-    const unfit = `its modules are for another kernel: no file in its /boot has the sha256 given by balena_kernel_abi=${running}`
+  const shown = printable(abi, 80)
+  if (!kernel(abi)) {
+    const unfit = `its modules are for another kernel: no file in its /boot has the sha256 given by balena_kernel_abi=${shown}`
     return { unfit }
   }
-  if (label === kernelAbi) return undefined
+  if (label === abi) return undefined
   const differs = label ? `is ${printable(label, 80)}` : 'is missing'
-  return { warning: `its kernel matches balena_kernel_abi=${running}, but ${KERNEL_ABI_LABEL} ${differs}` }
+  return { warning: `its kernel matches balena_kernel_abi=${shown}, but ${KERNEL_ABI_LABEL} ${differs}` }
 }
 
 /** The most characters that the list of patterns may have, because each pattern is tried in each boot. */

@@ -52,7 +52,7 @@ export function readImage(
     root.seen?.names.add(tree + path.slice(top.length))
     return readEntries(path)
   })
-  const contents = readContents(top, host.release, list)
+  const contents = readContents(top, host.kernel?.release ?? '', list)
   const isCovered = (place: string): boolean =>
     contents.top.includes(place.split('/', 2)[1] as string) && hasEntries(root, tree + place)
   const modules = contents.indexes.includes('modules')

@@ -33,6 +33,8 @@ export type KernelCommandLine = {
   gptAuto?: false
   /** The words that name the image of the root or of /usr by its hash: systemd-veritysetup-generator(8). */
   verity?: string[]
+  /** What {@link forNextBoot} has taken away, as one says it: `emergency on the kernel command line`. */
+  once?: string
 }
 
 /**
@@ -137,6 +139,18 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
   }
   return result
 }
+
+/**
+ * What a command line asks of the next boot: without what somebody adds for one boot, to repair or to try
+ * something. It may be there for good, so `once` says what it was.
+ */
+export function forNextBoot({ off, otherTarget, skip, ...lasting }: KernelCommandLine): KernelCommandLine {
+  const once = off ?? otherTarget ?? (skip && SKIP)
+  return once === undefined ? lasting : { ...lasting, once }
+}
+
+/** What leaves extensions out, as one says it. */
+export const SKIP = 'hostext.skip= on the kernel command line'
 
 /** systemd's words for false (parse_boolean), in any case. A bare word and everything else are not false. */
 function isFalse(value: string | undefined): boolean {

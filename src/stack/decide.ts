@@ -309,7 +309,7 @@ function chooseEngine(engines: readonly EngineFacts[]): {
   const engine = findEngine(engines)
   const leftOut = engines.flatMap((other) => {
     if (other === engine) return other.leftOut
-    const why = `it is in ${other.place} (${other.name}), and those in ${engine?.place} (${engine?.name}) are stacked; DataRoot= in hostext.conf chooses`
+    const why = `it is in ${other.place} (${other.name}), and the extensions of this machine come from ${engine?.place} (${engine?.name}); DataRoot= in hostext.conf chooses`
     const names = [...chooseStack(other.extensions, other.extensions.length).stack, ...other.unprepared]
     const out = names.map(({ container }) => ({
       who: printable(container.name),

@@ -1,6 +1,7 @@
 import { describeContainer, named } from '../engine/engine.js'
 import type { EngineFacts } from '../image/engines.js'
 import type { Extension, LeftOut, Unprepared } from '../image/extension.js'
+import { SKIP } from '../machine/kernel-command-line.js'
 import type { Machine } from '../machine/machine.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
@@ -10,17 +11,15 @@ import { recordedName } from './record.js'
 /** The names of containers that are left out on request, each with the place that says so. */
 export type Skips = ReadonlyMap<string, string>
 
-const COMMAND_LINE = 'hostext.skip= on the kernel command line'
-
-/** Reads what is requested for this boot, or only what the configuration says for all of them. */
-export function readSkips(
-  { commandLine, configuration }: Pick<Machine, 'commandLine' | 'configuration'>,
-  which: 'this boot' | 'all boots' = 'this boot',
-): Skips {
+/** Reads what is requested, for one boot or for all. */
+export function readSkips({
+  commandLine,
+  configuration,
+}: Pick<Machine, 'commandLine' | 'configuration'>): Skips {
   const from = (names: readonly string[], where: string): [string, string][] =>
     names.map((name) => [name, where])
   return new Map([
-    ...from((which === 'this boot' && commandLine.skip) || [], COMMAND_LINE),
+    ...from(commandLine.skip ?? [], SKIP),
     ...from(configuration.skip, 'Skip= in hostext.conf'),
   ])
 }
@@ -47,7 +46,7 @@ export function leaveOut(
     extensions: extensions.filter(isKept),
     unprepared: unprepared.filter(isKept),
     skipped,
-    isReduced: skipped.some(({ why }) => why === COMMAND_LINE),
+    isReduced: skipped.some(({ why }) => why === SKIP),
   }
 }
 

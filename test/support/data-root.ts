@@ -19,8 +19,7 @@ export const DATA = '/var/lib/docker'
 
 /** A machine without special properties. */
 export const HOST: Host = {
-  release: '6.1.0',
-  kernelAbi: undefined,
+  kernel: { release: '6.1.0', abi: undefined },
   versionId: undefined,
   takesStarted: false,
   skipsForeign: false,

@@ -139,7 +139,7 @@ export function decide(root: string, environment: Tree = {}): void {
 export function lookedAt(root: string): Seen {
   startBoot(root)
   const seen = seeNothing()
-  readAndDecide({ prefix: root, seen }, {}, true)
+  readAndDecide({ prefix: root, seen }, {}, 'this')
   return seen
 }
 

@@ -59,7 +59,7 @@ for (const [seed, count] of [
       counts.plain++
       const said = readFileSync(join(root, 'run/hostext.decision'), 'utf8')
       rmSync(join(root, 'run/hostext.decision'))
-      const { decision } = readAndDecide({ prefix: root }, { HOSTEXT_ROOT: root }, true)
+      const { decision } = readAndDecide({ prefix: root }, { HOSTEXT_ROOT: root }, 'this')
       // Turned off is turned off, whatever there is to say.
       if ('plain' in decision && said.endsWith(' on the kernel command line\n')) continue
       const wanted =

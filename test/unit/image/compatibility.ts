@@ -4,8 +4,7 @@ import { readMachine } from '../../../src/machine/machine.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
 const host: Host = {
-  release: '6.1.0-13-amd64',
-  kernelAbi: 'abi-1',
+  kernel: { release: '6.1.0-13-amd64', abi: 'abi-1' },
   versionId: '2.98.4+rev1',
   takesStarted: false,
   skipsForeign: false,
@@ -22,14 +21,16 @@ function check(label: string, value: string, change: Partial<Host> = {}, carried
 }
 
 t.test('an image without labels fits everywhere', async (t) => {
-  const bare = { ...host, release: '', kernelAbi: undefined, versionId: undefined }
+  const bare = { ...host, kernel: undefined, versionId: undefined }
   t.same(judgeFit(new Map(), { ...NO_MODULES, modules: true }, bare), { warnings: [] })
 })
 
 t.test('kernel-version is the running release up to its first -', async (t) => {
   t.equal(check('kernel-version', '6.1.0'), undefined)
-  t.equal(check('kernel-version', '6.12.41+deb13', { release: '6.12.41+deb13-cloud-amd64' }), undefined)
-  t.equal(check('kernel-version', '6.1.0', { release: '6.1.0' }), undefined)
+  const running = (release: string) => ({ kernel: { release, abi: undefined } })
+  t.equal(check('kernel-version', '6.12.41+deb13', running('6.12.41+deb13-cloud-amd64')), undefined)
+  t.equal(check('kernel-version', '6.1.0', running('6.1.0')), undefined)
+  t.equal(check('kernel-version', '6.1.0', { kernel: undefined }), undefined, 'nobody knows which will run')
   t.equal(check('kernel-version', ''), undefined, 'an empty one asks for nothing')
   for (const other of ['6.1', '6.1.0-13-amd64', '6.1.00', ' ', '6.2.0'])
     t.equal(check('kernel-version', other), `it is for kernel ${other}, but 6.1.0 is running`)
@@ -61,7 +62,7 @@ t.test(
 
 t.test('modules, on every other system: a label is for a machine that has the word', async (t) => {
   const carried = { ...NO_MODULES, modules: true }
-  const other = { kernelAbi: undefined }
+  const other = { kernel: { release: '6.1.0', abi: undefined } }
   t.equal(
     check('kernel-abi-id', 'abi-1', other, carried),
     'its modules are for kernel ABI abi-1, but the kernel command line has no balena_kernel_abi=',
@@ -69,6 +70,11 @@ t.test('modules, on every other system: a label is for a machine that has the wo
   t.equal(check('kernel-abi-id', '', other, carried), undefined)
   t.equal(check('another', 'x', other, carried), undefined)
   t.equal(check('kernel-abi-id', 'abi-1', other), undefined, 'no modules')
+  t.equal(
+    check('kernel-abi-id', 'abi-1', { kernel: undefined }, carried),
+    undefined,
+    'the kernel is not known',
+  )
 })
 
 t.test('os-version is a list of globs', async (t) => {

@@ -6,14 +6,11 @@ import { recordStack } from '../../../src/stack/record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped } from '../../../src/stack/skip.js'
 import { makeExtension, makeStack } from '../../support/plan.js'
 
-const skips = (words: string[], settings: string[] = [], which: 'this boot' | 'all boots' = 'this boot') =>
-  readSkips(
-    {
-      commandLine: { target: 'default.target', ...(words.length > 0 && { skip: words }) },
-      configuration: { ...DEFAULTS, skip: settings },
-    },
-    which,
-  )
+const skips = (words: string[], settings: string[] = []) =>
+  readSkips({
+    commandLine: { target: 'default.target', ...(words.length > 0 && { skip: words }) },
+    configuration: { ...DEFAULTS, skip: settings },
+  })
 /** An engine with extensions of these names, the last one of which is not prepared. */
 const engine = (...names: string[]): EngineFacts =>
   ({
@@ -52,7 +49,6 @@ t.test('a setting is for all boots, the command line for one', async (t) => {
   ])
   t.equal(left.isReduced, false)
   t.equal(leaveOut(engine('wifi', 'gpu'), skips(['wifi'], ['wifi'])).isReduced, false, 'left out anyway')
-  t.same([...skips(['wifi'], ['gpu'], 'all boots').keys()], ['gpu'])
 })
 
 t.test('a name that no extension has is named', async (t) => {

@@ -167,7 +167,7 @@ t.test(
     labelled.extensions[0]?.labels.push(['io.balena.image.kernel-version', '6.1.0'])
     t.equal(restore(labelled).length, restored.length)
     t.throws(
-      () => restore(labelled, { release: '6.12.1' }),
+      () => restore(labelled, { kernel: { release: '6.12.1', abi: undefined } }),
       /^override does not fit this machine: it is for kernel 6\.1\.0, but 6\.12\.1 is running/,
       'the kernel is another one now',
     )
