@@ -3,15 +3,17 @@ import { type Listed, list } from '../report/listed.js'
 import { readDisk } from '../report/next-boot.js'
 import { table } from '../report/table.js'
 import { readThisBoot } from '../report/this-boot.js'
+import { oneLine } from '../text/printable.js'
 import type { Answer, Call } from './answer.js'
 
 /** `hostext list`: a row for each extension; with `--all`, also for those that only records know. */
 export function showList({ root, environment, options, screen }: Call): Answer {
   const now = readThisBoot(inputRoot(environment))
-  const rows = list(root, now, readDisk(root, environment), options.all === true)
+  const disk = readDisk(root, environment)
+  const rows = list(root, now, disk, options.all === true)
   const document = { extensions: rows }
   if (options.names) return { document, lines: [...new Set(rows.map(({ name }) => name))], status: 0 }
-  const lines = rows.length > 0 ? table(rows.map(describe), screen) : ['no container is a host extension']
+  const lines = rows.length > 0 ? table(rows.map(describe), screen) : [oneLine(disk.next.why ?? 'no container is a host extension')]
   return { document, lines, status: 0 }
 }
 

@@ -20,7 +20,7 @@ import type { Answer, Call } from './answer.js'
 export function showStatus({ root, environment, options, screen }: Call): Answer {
   const now = readThisBoot(inputRoot(environment))
   const disk = readDisk(root, environment)
-  const verdict = judgeMachine(now, disk.next)
+  const verdict = judgeMachine(now, disk.next, disk.once)
   const status = STATUSES[verdict.kind]
   const notes = now ? readNotes(root, now, disk) : []
   const document = {

@@ -11,6 +11,8 @@ import { findRecordsHome } from './records-home.js'
 /** What is known from the disk: what the next boot does, and which stack has booted well. */
 export type Disk = {
   next: BootReport
+  /** What this boot was asked and the next one need not be: `rescue on the kernel command line`. */
+  once: string | undefined
   /** The last stack that has booted well; null if there is none. */
   good: BootReport | null
   /** All stacks that are on record: good ones, and those that were tried and did not boot well. */
@@ -21,12 +23,19 @@ export type Disk = {
   trees: ReadonlyMap<string, TreeFacts>
 }
 
+/** Whether this user sees what engines have: of a running machine, only root does. */
+export function canSee({ prefix }: Root): boolean {
+  return prefix !== '' || process.getuid?.() === 0
+}
+
+/** What others are told. */
+export const NOT_SEEN = 'only root can see what the engine has'
+
 /** Decides as the next boot will, and reads the records. Of a running machine, only root can. */
 export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
-  if (root.prefix === '' && process.getuid?.() !== 0) {
-    const why = 'only root can see what the engine has'
-    const next: BootReport = { ...EMPTY_REPORT, root: 'undecided', why }
-    return { next, good: null, recorded: { kept: [], bad: [] }, dataRoots: null, trees: new Map() }
+  if (!canSee(root)) {
+    const next: BootReport = { ...EMPTY_REPORT, root: 'undecided', why: NOT_SEEN }
+    return { next, once: undefined, good: null, recorded: { kept: [], bad: [] }, dataRoots: null, trees: new Map() }
   }
   const { facts, decision } = readAndDecide(root, environment)
   const next = reportDecision(facts, decision)
@@ -36,6 +45,7 @@ export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
   const extensions = (facts.engines ?? []).flatMap(({ extensions }) => extensions)
   return {
     next: { ...next, dataRoot: next.dataRoot ?? home },
+    once: facts.machine.commandLine.once,
     good: good[0] ? reportRecord(good[0], home) : null,
     dataRoots: facts.dataRoots,
     trees: new Map(extensions.map(({ tree, facts }) => [tree, facts])),

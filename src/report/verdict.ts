@@ -18,9 +18,10 @@ export type Verdict = { kind: keyof typeof STATUSES; line: string }
 /**
  * The one thing that somebody has to know about a machine first. The gravest comes first: a rollback, a plain
  * root although there are extensions, an extension that is missing, a trial, a change at the next boot.
- * `now`: undefined if hostext has not run in this boot, as on a root file system that is not running.
+ * `now`: undefined if hostext has not run in this boot, as on a root file system that is not running. `once`:
+ * what was asked of this boot alone, so that it is intended that the next one differs.
  */
-export function judgeMachine(now: BootReport | undefined, next: BootReport): Verdict {
+export function judgeMachine(now: BootReport | undefined, next: BootReport, once?: string): Verdict {
   const hasChanged = compareBoots(now, next).length > 0
   const also = hasChanged ? '; the next boot differs ("hostext diff")' : ''
   if (!now) {
@@ -40,12 +41,13 @@ export function judgeMachine(now: BootReport | undefined, next: BootReport): Ver
     return { kind: 'rolled back', line: `rolled back${why}; ${where}${also}` }
   }
   if (now.root !== 'stacked') {
-    const isMissing = missing.length > 0 || next.extensions.length + next.unprepared.length > 0
+    const isMissing = missing.length > 0 || (!once && next.extensions.length + next.unprepared.length > 0)
     if (isMissing)
       return { kind: 'plain', line: `plain root, although there are extensions: ${now.why}${also}` }
-    return hasChanged
-      ? { kind: 'changed', line: `the root is plain: ${now.why}; the next boot ${describeNext(next)}` }
-      : { kind: 'as intended', line: `as intended: the root is plain: ${now.why}` }
+    if (hasChanged && !once)
+      return { kind: 'changed', line: `the root is plain: ${now.why}; the next boot ${describeNext(next)}` }
+    const without = hasChanged ? `; without it, the next boot ${describeNext(next)}` : ''
+    return { kind: 'as intended', line: `as intended: the root is plain: ${now.why}${without}` }
   }
   if (missing.length > 0) {
     const who = missing.map(({ name, who }) => name ?? who)
@@ -55,9 +57,9 @@ export function judgeMachine(now: BootReport | undefined, next: BootReport): Ver
     const { attempt, attempts } = safety
     return { kind: 'on trial', line: `on trial, boot ${attempt} of ${attempts}: ${stacked}${also}` }
   }
-  return hasChanged
-    ? { kind: 'changed', line: `${stacked}; the next boot differs ("hostext diff")` }
-    : { kind: 'as intended', line: `as intended: ${stacked}` }
+  return hasChanged && !once
+    ? { kind: 'changed', line: `${stacked}${also}` }
+    : { kind: 'as intended', line: `as intended: ${stacked}${also}` }
 }
 
 /** `stacks 2 host extensions: gpu, wifi`; for a sentence about the next boot. */

@@ -52,6 +52,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const say = (level: Level, text: string): void => void messages.push({ level, text })
   const leave = (out: LeftOut): void => void messages.push(sayLeftOut(out))
 
+  const { once } = machine.commandLine
+  if (once) say('warning', `this boot has ${once}: the next one is shown without it`)
   const obstacle = findObstacle(machine)
   if (obstacle) return { plain: obstacle, messages }
 
