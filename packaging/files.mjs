@@ -52,6 +52,8 @@ export function hostextFiles(project, systemd = 'usr/lib/systemd') {
     })),
     { from: at('dist/licenses.txt'), to: `${LIB}/licenses.txt`, mode: 0o644, kind: 'licence' },
     { from: at('LICENSE'), to: `${LIB}/LICENSE`, mode: 0o644, kind: 'licence' },
+    // (Distributions that leave /usr/share/doc out have it, too.)
+    { from: at('docs/hostext.schema.json'), to: `${LIB}/hostext.schema.json`, mode: 0o644 },
     // Not under the name that is read: it is all comments, which each boot would read byte by byte.
     { from: at('generators/hostext.conf'), to: `${LIB}/hostext.conf.example`, mode: 0o644 },
     ...steps

@@ -1,12 +1,15 @@
+import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import minimist from 'minimist'
-import { inputRoot } from '../machine/files.js'
+import { inputRoot, type Root } from '../machine/files.js'
 import { nextBootRoot } from '../machine/next-boot.js'
 import { toJson } from '../report/json.js'
+import { canSee, NOT_SEEN } from '../report/next-boot.js'
 import { lookAtScreen, renderLines } from '../report/screen.js'
 import { readThisBoot } from '../report/this-boot.js'
 import { print } from '../text/output.js'
-import type { Answer, Call } from './answer.js'
+import { printable } from '../text/printable.js'
+import { type Answer, type Call, UsageError } from './answer.js'
 import { describeChange, readChanges } from './changes.js'
 import { showCompletion } from './completion.js'
 import { showDifference } from './diff.js'
@@ -46,6 +49,8 @@ export async function answer(words: string[], environment: NodeJS.ProcessEnv): P
   const known = { ...verb.options, ...COMMON_OPTIONS }
   const unknown = Object.keys(options).find((option) => !Object.hasOwn(known, option))
   if (unknown !== undefined) return complain(`unknown option --${unknown}`, name)
+  const wrong = verb && findWrongValue(options, known)
+  if (wrong !== undefined) return complain(wrong, name)
   if (options.help) return { output: usage(words[0] === name ? name : undefined), status: 0 }
   if (rest.length < verb.least || rest.length > verb.most) return complain(countProblem(name, rest), name)
   const screen = lookAtScreen(environment)
@@ -53,6 +58,7 @@ export async function answer(words: string[], environment: NodeJS.ProcessEnv): P
     typeof options.root === 'string' ? { ...environment, HOSTEXT_ROOT: resolve(options.root) } : environment
   try {
     const call = { root: nextBootRoot(inRoot), environment: inRoot, words: rest, options, screen }
+    if (verb.reads) checkRoot(call.root, verb.reads)
     const { document, lines, text, status } = await RUN[name as VerbName](call)
     const whole = { schema: 'hostext', version: SCHEMA_VERSION, command: name, ...document }
     const output = options.json ? toJson(whole) : (text ?? renderLines(lines, screen))
@@ -62,6 +68,23 @@ export async function answer(words: string[], environment: NodeJS.ProcessEnv): P
     if ((error as Error).name === 'UsageError') return complain((error as Error).message, name)
     throw error
   }
+}
+
+/** What is wrong with the values of options; undefined if nothing is. */
+function findWrongValue(options: Call['options'], known: Record<string, Option>): string | undefined {
+  for (const [name, given] of Object.entries(options)) {
+    // (minimist makes a list of an option that is there twice.)
+    if (Array.isArray(given)) return `--${name} is there more than once`
+    if (given === '') return `--${name}: ${known[name]?.value} is missing`
+  }
+  return undefined
+}
+
+/** Throws an Error if this root cannot be asked: there is none, or this user does not see what is in it. */
+function checkRoot(root: Root, reads: NonNullable<Verb['reads']>): void {
+  if (root.prefix !== '' && !statSync(root.prefix, { throwIfNoEntry: false })?.isDirectory())
+    throw new Error(`${printable(root.prefix)} is not a root file system: there is no such directory`)
+  if (reads === 'engines' && !canSee(root)) throw new Error(`${NOT_SEEN}: call it as root`)
 }
 
 function parse(words: string[]) {
@@ -138,12 +161,10 @@ const RUN: Record<VerbName, (call: Call) => Answer | Promise<Answer>> = {
     return { document: { lines }, lines, status: 0 }
   },
   completion: showCompletion,
-  help: ({ words: [name] }) => ({
-    document: { usage: usage(name) },
-    lines: [],
-    text: usage(name),
-    status: 0,
-  }),
+  help: ({ words: [name] }) => {
+    if (name !== undefined && !findVerb(name)) throw new UsageError(`help: unknown command ${name}`)
+    return { document: { usage: usage(name) }, lines: [], text: usage(name), status: 0 }
+  },
   version: () => ({
     document: { hostext: HOSTEXT_VERSION },
     lines: [`hostext ${HOSTEXT_VERSION}`],

@@ -3,11 +3,13 @@ import { COMMON_OPTIONS, type Option, VERBS, type Verb } from './verbs.js'
 
 /** `hostext completion bash|zsh`: a program for that shell, made of the list of commands. */
 export function showCompletion({ words: [shell = ''] }: Call): Answer {
-  const make = { bash, zsh }[shell]
+  const make = Object.hasOwn(SHELLS, shell) && SHELLS[shell as keyof typeof SHELLS]
   if (!make) throw new UsageError('completion: SHELL is bash or zsh')
   const text = make(Object.entries(VERBS))
   return { document: { shell, program: text }, lines: [], text, status: 0 }
 }
+
+const SHELLS = { bash, zsh }
 
 /** Only names that mean nothing to a shell: bash expands the words of a list once more. */
 const NAMES = "$(hostext list --names --all 2>/dev/null | grep -xE '[A-Za-z0-9][A-Za-z0-9_.-]*')"
@@ -24,19 +26,24 @@ function bash(verbs: Verbs): string {
 		words="${[...optionWords(verb), words].filter(Boolean).join(' ')}"${files}
 		;;`
   })
+  const all = [COMMON_OPTIONS, ...verbs.map(([, { options }]) => options)].flatMap(Object.entries<Option>)
+  // The word after one of these is no command.
+  const withValue = all.flatMap(([name, { value }]) => (value === undefined ? [] : `--${name}:*`))
   return `# Completion of hostext(8) for bash. Made by "hostext completion bash".
 _hostext() {
-	local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} words= verb= word
+	local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} words= verb= word before=
 	COMPREPLY=()
 	case $previous in
 	--root) COMPREPLY=($(compgen -d -- "$current")); return ;;
 	--svg) COMPREPLY=($(compgen -f -- "$current")); return ;;
 	esac
 	for word in "\${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
-		case $word in
-		-*) ;;
+		case $before:$word in
+		${withValue.join(' | ')}) ;;
+		*:-*) ;;
 		*) verb=$word; break ;;
 		esac
+		before=$word
 	done
 	case $verb in
 	'') words="${[...verbs.map(([name]) => name), ...names(COMMON_OPTIONS)].join(' ')}" ;;

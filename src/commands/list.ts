@@ -13,7 +13,10 @@ export function showList({ root, environment, options, screen }: Call): Answer {
   const rows = list(root, now, disk, options.all === true)
   const document = { extensions: rows }
   if (options.names) return { document, lines: [...new Set(rows.map(({ name }) => name))], status: 0 }
-  const lines = rows.length > 0 ? table(rows.map(describe), screen) : [oneLine(disk.next.why ?? 'no container is a host extension')]
+  const lines =
+    rows.length > 0
+      ? table(rows.map(describe), screen)
+      : [oneLine(disk.next.why ?? 'no container is a host extension')]
   return { document, lines, status: 0 }
 }
 

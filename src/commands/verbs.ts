@@ -10,6 +10,11 @@ export type Verb = {
   most: number
   /** What a shell completes them with. */
   complete: 'names' | 'files' | 'none' | readonly string[]
+  /**
+   * What it looks at: the root, of which everybody may see something; or what engines have, which only root
+   * sees on a running machine. Undefined for one that does without, or looks by itself.
+   */
+  reads?: 'root' | 'engines'
   /** Its options besides those that all have. */
   options: Record<string, Option>
   help: string
@@ -23,7 +28,7 @@ export const COMMON_OPTIONS: Record<string, Option> = {
     value: 'DIR',
     help: 'for the system below DIR, which need not be running; HOSTEXT_ROOT does the same',
   },
-  json: { help: 'for programs: the schema is docs/hostext.schema.json' },
+  json: { help: 'for programs: hostext.schema.json in /usr/lib/hostext describes it' },
   help: { help: 'show the help' },
   version: { help: 'show the version' },
 }
@@ -32,6 +37,7 @@ const NONE = { words: '', least: 0, most: 0, complete: 'none', options: {} } as 
 
 export const VERBS = {
   status: {
+    reads: 'root',
     ...NONE,
     options: {
       graph: { help: 'show the stack as a figure' },
@@ -40,6 +46,7 @@ export const VERBS = {
     help: 'show what is stacked, what is not and why, and what the next boot will do',
   },
   list: {
+    reads: 'root',
     ...NONE,
     options: {
       all: { help: 'also those that only earlier boots know' },
@@ -47,17 +54,19 @@ export const VERBS = {
     },
     help: 'list the extensions, one in each line',
   },
-  diff: { ...NONE, help: 'show what the next boot does in another way than this one' },
+  diff: { reads: 'engines', ...NONE, help: 'show what the next boot does in another way than this one' },
   show: {
+    reads: 'root',
     ...{ words: 'NAME', least: 1, most: 1, complete: 'names' },
     options: { all: { help: 'show all paths' } },
     help: 'show what an extension is, and what it does in the root',
   },
   which: {
+    reads: 'root',
     ...{ words: 'PATH', least: 1, most: 1, complete: 'files', options: {} },
     help: 'show who provides a file of the root, and what is below it',
   },
-  log: { ...NONE, help: 'show what was said in this boot' },
+  log: { reads: 'root', ...NONE, help: 'show what was said in this boot' },
   check: {
     ...{ words: 'IMAGE', least: 1, most: 1, complete: 'files' },
     options: {
@@ -67,15 +76,24 @@ export const VERBS = {
     },
     help: 'say what an image, a container, a directory or an archive would be as an extension',
   },
-  plan: { ...NONE, help: 'show what the next boot would stack, and what it would leave out and why' },
-  prepare: { ...NONE, help: 'prepare the images of extensions for the next boot, and show what is kept' },
-  changes: { ...NONE, help: 'list what has been changed in a persistent /etc' },
+  plan: {
+    reads: 'engines',
+    ...NONE,
+    help: 'show what the next boot would stack, and what it would leave out and why',
+  },
+  prepare: {
+    reads: 'engines',
+    ...NONE,
+    help: 'prepare the images of extensions for the next boot, and show what is kept',
+  },
+  changes: { reads: 'root', ...NONE, help: 'list what has been changed in a persistent /etc' },
   rollback: {
+    reads: 'engines',
     ...NONE,
     options: { now: { help: 'give up the stack of now: the next boot takes the one before it' } },
     help: 'show whether rollback works here, and which stacks are good or were tried',
   },
-  retry: { ...NONE, help: 'forget failed trials: the next boot tries that stack again' },
+  retry: { reads: 'engines', ...NONE, help: 'forget failed trials: the next boot tries that stack again' },
   completion: {
     ...{ words: 'SHELL', least: 1, most: 1, complete: ['bash', 'zsh'], options: {} },
     help: 'print what makes bash or zsh complete this command',

@@ -35,7 +35,14 @@ export const NOT_SEEN = 'only root can see what the engine has'
 export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
   if (!canSee(root)) {
     const next: BootReport = { ...EMPTY_REPORT, root: 'undecided', why: NOT_SEEN }
-    return { next, once: undefined, good: null, recorded: { kept: [], bad: [] }, dataRoots: null, trees: new Map() }
+    return {
+      next,
+      once: undefined,
+      good: null,
+      recorded: { kept: [], bad: [] },
+      dataRoots: null,
+      trees: new Map(),
+    }
   }
   const { facts, decision } = readAndDecide(root, environment)
   const next = reportDecision(facts, decision)

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Call } from '../../src/commands/answer.js'
@@ -7,9 +7,18 @@ import { inputRoot } from '../../src/machine/files.js'
 import { nextBootRoot } from '../../src/machine/next-boot.js'
 import { prepareCase } from './case.js'
 
-/** The machine of a case, after its generator has run: what it shows is of that boot. */
-export async function runningCase(t: Test, name: string): Promise<{ root: string; call: MakeCall }> {
+/**
+ * The machine of a case, after its generator has run: what it shows is of that boot. `words`: what is added
+ * to the kernel command line of this boot.
+ */
+export async function runningCase(
+  t: Test,
+  name: string,
+  words = '',
+): Promise<{ root: string; call: MakeCall }> {
   const { root } = await prepareCase(t, name)
+  const line = join(root, 'proc/cmdline')
+  if (words) writeFileSync(line, `${readFileSync(line, 'utf8').trim()} ${words}\n`)
   const directories = ['', '.early', '.late'].map((suffix) => join(root, `run/systemd/generator${suffix}`))
   for (const directory of directories) mkdirSync(directory, { recursive: true })
   const [normal = '', early, late] = directories

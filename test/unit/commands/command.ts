@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { answer } from '../../../src/commands/command.js'
 import { COMMANDS_BUNDLE, DATA_ROOTS } from '../../support/paths.js'
-import { copyTree, makeTree, type Tree } from '../../support/tree.js'
+import { copyTree, makeTree, type Tree, writeTree } from '../../support/tree.js'
 
 function hostext(t: Test, files: Tree, ...words: string[]) {
   return hostextWith(t, 'standard', files, ...words)
@@ -52,9 +53,9 @@ writable: /var
     { ...NEXT_ROOT, 'proc/cmdline': 'balena.nohostext', 'etc/hostext.conf': 'x' },
     'plan',
   )
-  t.equal(
+  t.match(
     off.stdout,
-    'warning: /etc/hostext.conf:1: not a setting: x\nplain root: balena.nohostext on the kernel command line\n',
+    /^warning: .*hostext\.conf:1: not a setting: x\nwarning: this boot has balena\.nohostext on the kernel command line: the next one is shown without it\n.*not prepared yet: /s,
   )
 })
 
@@ -95,6 +96,38 @@ t.test('a reader that has ended is no failure', async (t) => {
     env: { PATH: process.env.PATH, HOSTEXT_ROOT: root },
   })
   t.match({ stdout: stdout.trim(), stderr }, { stdout: '1', stderr: '' })
+})
+
+t.test('values of options, and roots that are none', async (t) => {
+  const { root } = hostextWith(t, 'standard', NEXT_ROOT, 'version')
+  for (const [words, problem] of [
+    [['--root', root, '--root', root, 'list'], /^hostext: --root is there more than once\n/],
+    [
+      ['check', '--fail-on', 'warning', '--fail-on', 'error', 'x'],
+      /^hostext: --fail-on is there more than once\n/,
+    ],
+    [['--root', '', 'plan'], /^hostext: --root: DIR is missing\n/],
+    [['status', '--svg'], /^hostext: --svg: FILE is missing\n/],
+    [['help', 'nonsense'], /^hostext: help: unknown command nonsense\n/],
+  ] as const)
+    t.match(run(root, ...words), { status: 2, stdout: '', stderr: problem }, words.join(' '))
+  writeTree(root, { file: '' })
+  for (const verb of ['status', 'list', 'diff', 'plan', 'prepare', 'rollback', 'retry', 'log'])
+    for (const wrong of [`${root}/nowhere`, `${root}/file`])
+      t.match(
+        run(root, '--root', wrong, verb),
+        { status: 1, stdout: '', stderr: /is not a root file system: there is no such directory\n$/ },
+        verb,
+      )
+})
+
+t.test('a user who does not see what engines have', async (t) => {
+  const { getuid } = process
+  process.getuid = () => 65534
+  t.teardown(() => void (getuid && Object.assign(process, { getuid })))
+  for (const verb of ['diff', 'plan', 'prepare', 'rollback', 'retry'])
+    await t.rejects(answer([verb], {}), /^only root can see what the engine has: call it as root$/, verb)
+  t.equal((await answer(['list'], {})).output, 'only root can see what the engine has\n')
 })
 
 t.test('words', async (t) => {

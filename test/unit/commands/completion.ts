@@ -33,6 +33,8 @@ t.test('bash', async (t) => {
   t.same(complete(t, ['status', '--gr']), ['--graph'])
   t.same(complete(t, ['completion', '']).slice(-2), ['bash', 'zsh'])
   t.same(complete(t, ['show', 'w'], 'wifi\nwired\ngpu'), ['wifi', 'wired'])
+  t.same(complete(t, ['--root', '/', 'st']), ['status'], 'the value of an option is no command')
+  t.same(complete(t, ['--root', '/', 'status', '--gr']), ['--graph'])
   t.same(complete(t, ['which', '/etc/pass']).includes('/etc/passwd'), true)
 })
 
@@ -52,5 +54,5 @@ t.test('zsh', async (t) => {
   for (const name of Object.keys(VERBS)) t.match(text, `\n\t${name}) `)
   if (spawnSync('zsh', ['--version']).status === 0)
     t.equal(spawnSync('zsh', ['-n', '-c', text]).status, 0, 'zsh reads it')
-  t.throws(() => program('fish'), /SHELL is bash or zsh/)
+  for (const shell of ['fish', 'toString']) t.throws(() => program(shell), /SHELL is bash or zsh/)
 })

@@ -125,9 +125,13 @@ t.test('the trees of extensions that are left out stay', async (t) => {
   const before = trees()
   const { config } = find(data, 'one-layer')
   const json = JSON.parse(readFileSync(config, 'utf8'))
-  json.Config.Labels['io.balena.image.kernel-version'] = '5.0.0'
+  json.Config.Labels['io.balena.image.os-version'] = '5.0.0'
   writeFileSync(config, JSON.stringify(json))
   const { lines } = await prepare(root, {}, false)
+  t.equal(
+    short(lines)[0],
+    'left out: one-layer: it is for OS version 5.0.0, but os-release has no VERSION_ID',
+  )
   t.same(trees(), before)
   t.equal(
     short(lines).filter((line) => /^kept: TREE: for an extension that is left out, /.test(line)).length,
@@ -174,13 +178,29 @@ t.test('the last extension is gone: so are all trees', async (t) => {
   t.same(trees(), [])
 })
 
+t.test('the next boot may stack, and on another kernel than that of this machine', async (t) => {
+  for (const proc of [
+    { 'proc/cmdline': 'balena.nohostext\n' },
+    { 'proc/sys/kernel/osrelease': '6.1.0\n' },
+    {},
+  ]) {
+    const { root, data, trees } = machine(t)
+    writeTree(root.prefix, proc)
+    const { config } = find(data, 'one-layer')
+    const json = JSON.parse(readFileSync(config, 'utf8'))
+    json.Config.Labels['io.balena.image.kernel-version'] = '5.0.0'
+    writeFileSync(config, JSON.stringify(json))
+    await prepare(root, {}, false)
+    t.equal(trees().length, 4, JSON.stringify(proc))
+  }
+})
+
 t.test('nothing to prepare', async (t) => {
-  const { root } = machine(t)
-  writeTree(root.prefix, { 'proc/cmdline': 'balena.nohostext\n' })
-  t.same(await prepare(root, {}, false), {
-    lines: ['nothing to prepare: balena.nohostext on the kernel command line'],
-    done: true,
-  })
+  const { root, data } = machine(t)
+  rmSync(data, { recursive: true })
+  const { lines, done } = await prepare(root, {}, false)
+  t.match(lines, [/^nothing to prepare: no container is a host extension: no engine in /])
+  t.equal(done, true)
 })
 
 t.test('a container that the engine makes meanwhile is prepared, too', async (t) => {

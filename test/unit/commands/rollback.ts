@@ -5,6 +5,7 @@ import { showRollback } from '../../../src/commands/rollback.js'
 import { recordOn, recordStack, stackText } from '../../../src/stack/record.js'
 import { copyDataRoot } from '../../support/data-root.js'
 import { makeExtension, makeIdentity } from '../../support/plan.js'
+import { runningCase } from '../../support/running.js'
 import { makeTree, writeTree } from '../../support/tree.js'
 
 t.test('what is recorded', async (t) => {
@@ -20,6 +21,16 @@ t.test('what is recorded', async (t) => {
     'good: wifi (image:1); with kernel 6.1.0-1, debian 12, hostext 1.2.3',
     'tried 2 of 2: g\\x0apu (image:1); with an earlier version of hostext',
   ])
+})
+
+t.test('the stack is given up in a boot without it, which is there to do that', async (t) => {
+  for (const words of ['balena.nohostext', 'systemd.unit=rescue.target', 'hostext.skip=one-layer']) {
+    const { call } = await runningCase(t, 'known-good', words)
+    const { root, environment } = call()
+    const { lines } = showRollback(root, environment, true)
+    t.match(lines[0], /^given up: override .*many-layers .*one-layer .*additive /, words)
+    t.match(lines[1], /^the next boot stays on the plain root/)
+  }
 })
 
 t.test('a root filesystem that has not booted: what fstab will mount', async (t) => {

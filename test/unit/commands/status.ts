@@ -10,8 +10,8 @@ import { makeTree } from '../../support/tree.js'
 
 const DATA = 'var/lib/docker'
 
-async function status(t: Test, name: string, change?: (root: string) => void) {
-  const { root, call } = await runningCase(t, name)
+async function status(t: Test, name: string, change?: (root: string) => void, words = '') {
+  const { root, call } = await runningCase(t, name, words)
   change?.(root)
   const answer = showStatus(call())
   const text = renderLines(answer.lines, call().screen).replaceAll(/[0-9a-f]{12}/g, 'ID')
@@ -40,6 +40,27 @@ t.test('as intended: the stack has booted well', async (t) => {
   t.match(first, /^as intended: 4 host extensions are stacked: /)
   const marked = await status(t, 'soft-reboot', (root) => writeFileSync(join(root, 'run/hostext/good'), ''))
   t.match(marked, { status: 0, first: /^as intended: / })
+})
+
+t.test('a boot to repair something: what the next one does without the word', async (t) => {
+  for (const word of ['balena.nohostext', 'systemd.unit=rescue.target', 'systemd.run=/bin/true']) {
+    const { first, text, status: code } = await status(t, 'known-good', undefined, word)
+    t.equal(code, 0)
+    t.match(
+      first,
+      /^as intended: the root is plain: .* on the kernel command line; without it, the next boot stacks /,
+    )
+    t.match(text, /\nThe next boot\n {2}root {8}stacked\n {4}0 {2}override /)
+    t.match(
+      text,
+      /\n {2}warning +this boot has .* on the kernel command line: the next one is shown without it\n/,
+    )
+  }
+  const less = await status(t, 'known-good', undefined, 'hostext.skip=one-layer')
+  t.match(less, {
+    status: 5,
+    first: /^on trial, .*: 3 host extensions are stacked: .*; the next boot differs \("hostext diff"\)$/,
+  })
 })
 
 t.test('rolled back', async (t) => {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import {
+  forNextBoot,
   readCommandLine,
   splitArguments,
   splitCommandLine,
@@ -113,6 +114,18 @@ t.test('extensions to be left out', async (t) => {
   t.same(skip('hostext.skip="a b"'), ['a b'], 'no container has such a name; it is said')
   for (const line of ['hostext.skip', 'hostext.skip=', 'xhostext.skip=wifi', 'rd.hostext.skip=wifi'])
     t.equal(skip(line), undefined, line)
+})
+
+t.test('what is for one boot', async (t) => {
+  const next = (line: string) => forNextBoot(readCommandLine(splitCommandLine(line)))
+  for (const [line, once] of [
+    ['balena.nohostext', 'balena.nohostext on the kernel command line'],
+    ['hostext.skip=wifi emergency', 'emergency on the kernel command line'],
+    ['systemd.run=/bin/x', 'systemd.run= on the kernel command line'],
+    ['hostext.skip=wifi', 'hostext.skip= on the kernel command line'],
+  ] as const)
+    t.same(next(`rw ${line}`), { target: 'default.target', root: 'rw', once }, line)
+  t.same(next('rw systemd.unit=a.target'), { target: 'a.target', root: 'rw' }, 'what lasts')
 })
 
 t.test('the hash of the image', async (t) => {

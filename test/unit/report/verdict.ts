@@ -62,6 +62,12 @@ t.test('the gravest thing is said first', async (t) => {
     [undefined, plain('no'), 'not run', 'hostext has not run in this boot; the next one stays plain: no'],
   ] as const)
     t.match(judgeMachine(now, next), { kind, line }, String(line))
+  const once = 'rescue on the kernel command line'
+  const asked = judgeMachine(plain(once), good, once)
+  t.same(asked, {
+    kind: 'as intended',
+    line: `as intended: the root is plain: ${once}; without it, the next boot stacks wifi, gpu`,
+  })
 })
 
 t.test('the exit statuses are those of the manual', async (t) => {

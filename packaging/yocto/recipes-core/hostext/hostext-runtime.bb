@@ -1,6 +1,10 @@
 # The runtime of hostext: meta-oe's Node.js, without what hostext does not use.
 require recipes-devtools/nodejs/nodejs_${HOSTEXT_NODEJS}.bb
 
+# Its patches are beside it, and not beside this recipe.
+HOSTEXT_NODEJS_RECIPE = "recipes-devtools/nodejs/nodejs_${HOSTEXT_NODEJS}.bb"
+FILESEXTRAPATHS:prepend := "${@os.path.dirname(bb.utils.which(d.getVar('BBPATH'), d.getVar('HOSTEXT_NODEJS_RECIPE')))}/nodejs:"
+
 SUMMARY = "Host extensions: a small Node.js as their runtime"
 PV = "${HOSTEXT_NODEJS}"
 

@@ -27,13 +27,14 @@ do_install() {
     cp -R --no-dereference --preserve=mode,links "${S}/." "${D}"
     # They keep apt and dpkg from the locked root.
     [ "${IMAGE_PKGTYPE}" = deb ] || rm -rf "${D}/etc/dpkg" "${D}/etc/apt"
+    # It is a program of bash, and images are made without dracut.
+    rm -rf "${D}/usr/lib/dracut"
     chown -R root:root "${D}"
 }
 
 # The directories in which the root is mounted are empty.
 FILES:${PN} += " \
     /usr/bin/hostext \
-    /usr/lib/dracut \
     /usr/lib/hostext \
     /usr/lib/systemd \
     /usr/lib/tmpfiles.d \
@@ -55,6 +56,7 @@ RDEPENDS:${PN} = " \
     tar \
     udev \
     util-linux-flock \
+    util-linux-logger \
     util-linux-mount \
     util-linux-mountpoint \
     util-linux-umount \
