@@ -440,7 +440,7 @@ function engineFaultCases(): Case[] {
         t.not(outcome.reports.get('second.status'), '0')
         t.match(
           reported(outcome, 'decision'),
-          'left out: second: it is in /var/lib/docker (Docker), and those in /mnt/data/docker (balenaEngine) are stacked; DataRoot= in hostext.conf chooses',
+          'left out: second: it is in /var/lib/docker (Docker), and the extensions of this machine come from /mnt/data/docker (balenaEngine); DataRoot= in hostext.conf chooses',
         )
         t.match(reported(outcome, 'decision'), /on trial: .*; writable: .*\/mnt\/data\/docker/s)
         t.not(outcome.reports.get('other.status'), '0', "the other engine's data is not written to")
