@@ -81,12 +81,13 @@ export async function withDisks<Result>(
     let number = 0
     const boot = (bootOptions: BootOptions = {}): Promise<Boot> => {
       const own = machine.rootFilesystem === 'btrfs' ? ['rootflags=subvol=@'] : []
+      const access = machine.partitioned === 'root' ? [] : ['ro']
       const words = wordsOf(machine, bootOptions, disks, ++number)
       const start = {
         machine,
         disks,
         boot: bootOptions,
-        words: [`root=${machine.root ?? rootDevice}`, 'ro', ...own, ...words],
+        words: [`root=${machine.root ?? rootDevice}`, ...access, ...own, ...words],
         reports: join(work, `reports-${number}`),
         isTyped: options.dialogue !== undefined,
       }

@@ -32,8 +32,11 @@ export type Partition = { type: string; uuid: string }
 export type DiskOptions = {
   /** The file system of the root disk. With btrfs, the root is in the subvolume `@`. */
   rootFilesystem?: RootFilesystem
-  /** The root is a GPT partition, the first of its disk. */
-  partitioned?: true
+  /**
+   * The root is a GPT partition, the first of its disk. `root`: of the type of a root, and nothing on the
+   * kernel command line says whether it is writable.
+   */
+  partitioned?: true | 'root'
   disks?: Disk[]
   /** How much of the root disk is left free behind its file system: `200M`. */
   spare?: string
@@ -50,6 +53,8 @@ export const ROOT_PARTUUID = '0b5d9c1f-63a7-4c55-8e0a-91d2f7346ab8'
 
 /** The type of any partition with a Linux file system: sfdisk(8). */
 const LINUX = '0FC63DAF-8483-4772-8E79-3D69D8477DE4'
+/** That of the root of an x86-64 machine. */
+const ROOT = '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709'
 
 /** Where the root's partition begins on its disk, and what is left free after it for the backup table. */
 const START = 1024 * 1024
@@ -88,7 +93,10 @@ export function makeDisks(
     disk.partition ? { ...disk.partition, ...(made.get(disk) as Made) } : [],
   )
   const root = options.partitioned
-    ? partition({ file, filesystem, type: LINUX, uuid: ROOT_PARTUUID }, parts)
+    ? partition(
+        { file, filesystem, type: options.partitioned === 'root' ? ROOT : LINUX, uuid: ROOT_PARTUUID },
+        parts,
+      )
     : { file, filesystem, offset: 0 }
   const others = attached.filter(({ partition }) => !partition).map((disk) => made.get(disk) as Made)
   return [root, ...others].map((disk, index) => ({ ...disk, device: device(index) }))

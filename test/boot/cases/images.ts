@@ -306,6 +306,46 @@ report link ls /usr/share/images/link
       },
     },
     {
+      name: 'images: what a whole system turns off for its container',
+      boot: 'container',
+      machine: {
+        dataRoot: dataRoot('turns-off', [
+          image('system', {
+            '/usr/lib/os-release': 'ID=elsewhere\nVERSION_ID=7\n',
+            ...Object.fromEntries(
+              [
+                'systemd-remount-fs.service',
+                'getty.target',
+                'graphical.target',
+                'systemd-logind.service',
+              ].map((name) => [`/etc/systemd/system/${name}`, '->/dev/null']),
+            ),
+            '/etc/systemd/system/default.target': '->/usr/lib/systemd/system/graphical.target',
+            '/usr/sbin/policy-rc.d': '#!/bin/sh\nexit 101\n',
+          }),
+          image('small', {
+            '/etc/systemd/system/systemd-remount-fs.service': '->/dev/null',
+            '/etc/systemd/system/getty.target': '->/dev/null',
+          }),
+        ]),
+        script: `${BASE_REPORT}
+report loaded sh -c 'systemctl show -P LoadState systemd-remount-fs.service graphical.target getty.target'
+report policy ls /usr/sbin/policy-rc.d
+report status hostext status
+`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        const loaded = reported(outcome, 'loaded').split(/\s+/)
+        t.same(loaded, ['loaded', 'loaded', 'masked'], 'a small image turns off what it likes, and no more')
+        t.not(outcome.reports.get('policy.status'), '0')
+        const status = reported(outcome, 'status')
+        t.match(status, /system: not taken: 4 masks by which it turns off for itself what the root has: /)
+        t.match(status, /system: not taken: \/etc\/systemd\/system\/default\.target: /)
+        t.match(status, /small: not taken: \/etc\/systemd\/system\/systemd-remount-fs\.service: /)
+      },
+    },
+    {
       name: 'images: libraries with the names of those that the root needs, where the loader looks first',
       boot: 'container',
       machine: {

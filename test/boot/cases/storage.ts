@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootOf, type Case, COMPLETE, isClean, otherMounts, said } from '../checks.js'
 import { type Partition, ROOT_PARTUUID } from '../disks.js'
@@ -87,6 +87,52 @@ export function cases(): Case[] {
         t.match(reported(outcome, 'mounts'), /^\/var \/dev\/ubda2 ext4/m)
         t.match(reported(outcome, 'home'), 'alice')
       },
+    },
+    {
+      name: 'storage: a root that is writable because of the type of its partition',
+      boot: 'uml',
+      machine: { ...base, partitioned: 'root', root: `PARTUUID=${ROOT_PARTUUID}`, fstab: '' },
+      check(t, outcome) {
+        isExtendedAsPlain(t, outcome, WRITABLE)
+        t.match(reported(bootOf(outcome, 1), 'root'), / rw,/, 'systemd makes it writable')
+      },
+    },
+    {
+      name: 'storage: data by a bind from another disk, and a part of it on a third one',
+      boot: 'uml',
+      machine: {
+        ...base,
+        prepare(root) {
+          mkdirSync(join(root, 'data'))
+          renameSync(join(root, 'var/lib/docker'), join(root, 'data/docker'))
+          mkdirSync(join(root, 'var/lib/docker'))
+          renameSync(join(root, 'data/docker/containers'), join(root, 'lists'))
+          mkdirSync(join(root, 'data/docker/containers'))
+        },
+        disks: [disk('data', 'data'), disk('lists', 'lists', { size: '20M' })],
+        fstab: (root) =>
+          `${root} / ext4 rw 0 1\nLABEL=data /data ext4 defaults 0 2\n/data/docker /var/lib/docker none bind 0 0\nLABEL=lists /var/lib/docker/containers ext4 defaults 0 2\n`,
+      },
+      check(t, outcome) {
+        isExtendedAsPlain(t, outcome, WRITABLE)
+        t.notMatch(reported(outcome, 'fsck'), /in use/, 'no disk is checked twice')
+      },
+    },
+    {
+      name: 'storage: data on a disk that only the unit of the engine asks for',
+      boot: 'uml',
+      machine: {
+        ...base,
+        files: {
+          ...PATIENT,
+          'etc/systemd/system/docker.service':
+            '[Unit]\nRequiresMountsFor=/var/lib/docker\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n',
+          'etc/systemd/system/multi-user.target.wants/docker.service': '->../docker.service',
+        },
+        disks: [disk('data', 'var/lib/docker')],
+        fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /var/lib/docker ext4 noauto 0 2\n`,
+      },
+      check: (t, outcome) => isExtendedAsPlain(t, outcome, WRITABLE),
     },
     {
       name: 'storage: data on an encrypted disk, whose passphrase is typed on the console',
