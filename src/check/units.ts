@@ -47,10 +47,11 @@ type Setting = { section: string; key: string; value: string }
  */
 export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[] {
   const { tree, root, isWhole } = input
-  const rootUnits = (name: string): boolean =>
-    UNIT_DIRECTORIES.some(
-      (directory) => statLink(root, resolveLinks(root, `${directory}/${name}`)) !== undefined,
+  const placeInRoot = (name: string): string | undefined =>
+    UNIT_DIRECTORIES.map((directory) => `${directory}/${name}`).find(
+      (path) => statLink(root, resolveLinks(root, path)) !== undefined,
     )
+  const rootUnits = (name: string): boolean => placeInRoot(name) !== undefined
   const files = new Map<string, File>()
   const started = new Map<string, Set<string>>()
   const start = (name: string, by: string): void =>
@@ -116,14 +117,8 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
     const { name, path, state, by, install } = unit
     const isOwn = own.some((file) => file.name === name)
     if (state === 'masked') {
-      const level = rootUnits(name) ? 'warning' : 'notice'
-      findings.add(
-        level,
-        'units',
-        'unit-masked',
-        path,
-        `${name} is never started where the image is stacked above it`,
-      )
+      const { level, text } = describeMask(unit, placeInRoot(name), input)
+      findings.add(level, 'units', 'unit-masked', path, text)
     } else if (!isOwn) {
       findings.add('notice', 'units', 'unit-of-the-root', path, 'the root has a unit of that name, too')
     } else if (state === 'enabled') {
@@ -160,6 +155,24 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
     findings,
   )
   return brought
+}
+
+/** What a mask does. `own`: where the root has a unit of that name. */
+function describeMask(
+  { name, path }: BroughtUnit,
+  own: string | undefined,
+  { hasRoot, isWhole }: UnitsInput,
+): { level: 'warning' | 'notice'; text: string } {
+  if (own === undefined) {
+    const elsewhere = isWhole ? 'it stays on where the root has it' : "the root's, too, where it has one"
+    return { level: 'notice', text: `turns off ${name}${hasRoot ? '' : `; ${elsewhere}`}` }
+  }
+  const placeOf = (path: string): number =>
+    UNIT_DIRECTORIES.findIndex((place) => path.startsWith(`${place}/`))
+  if (placeOf(path) > placeOf(own))
+    return { level: 'notice', text: `turns off nothing: ${own} of the root counts` }
+  const where = path === own ? ' where the image is above the root' : ''
+  return { level: 'warning', text: `turns off the root's ${name}${where}` }
 }
 
 /** The link that `systemctl enable` would make, where nothing of an image can run. */

@@ -60,6 +60,7 @@ export function fillTree(filling: Filling): Filled {
     base: root,
     state: base.state,
     owners: { users: new Map(uids), groups: new Map(gids) },
+    isWhole: systemOf(files, view) !== undefined,
     files,
     ...(sizes && { sizes }),
     ...(progress && { progress }),

@@ -34,7 +34,7 @@ export function isTreeName(value: unknown): value is string {
 }
 
 /** Raised whenever the rules of images make another tree of the same image. */
-export const RULES = 2
+export const RULES = 3
 
 /** What of the base root a tree depends on. */
 export type LookedAt = {

@@ -1,11 +1,13 @@
 import { type Dirent, readdirSync, readlinkSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { at, isWhiteout, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
 import { isBelow } from '../machine/mountinfo.js'
-import { printable } from '../text/printable.js'
+import { printable, printableList } from '../text/printable.js'
 import { describePlace, octal } from './base.js'
 import { onDisk } from './disk.js'
 import type { Entry, EntryStat, ImageFiles } from './files.js'
+import { DEFAULT_TARGET, findUnwantedMask } from './masks.js'
 import type { Note } from './note.js'
 import {
   type Dropped,
@@ -50,6 +52,8 @@ export type TreeInput = {
   /** The directories of state. */
   state: readonly string[]
   owners: Owners
+  /** Whether the image is a whole system. */
+  isWhole?: boolean
   /** The sizes that the files of a layer had when it was unpacked, if that is known: engine/tar-split.ts. */
   sizes?: (layer: string) => ReadonlyMap<string, number> | undefined
   /** Where all these files are, except those of the base root. On the disk, if it is not given. */
@@ -107,6 +111,8 @@ export function makeTree(input: TreeInput): MadeTree {
   let entries = 0
   /** Files of the state that are left behind. */
   let notCopied = 0
+  /** Masks by which a whole system turns off for itself what the root has. */
+  const masks: string[] = []
 
   const sizes = new Map<string, ReadonlyMap<string, number> | undefined>()
   const sizesOf = (layer: string): ReadonlyMap<string, number> | undefined => {
@@ -151,6 +157,30 @@ export function makeTree(input: TreeInput): MadeTree {
     for (let at = path; !existing.has(at); at = at.slice(0, at.lastIndexOf('/')))
       if (files.find(out + at)) return true
     return false
+  }
+
+  const rootHas = (path: string): boolean => {
+    const slash = path.lastIndexOf('/')
+    const place = resolveLinks(base, path.slice(0, slash)) + path.slice(slash)
+    looked.set(place, describePlace(base, place))
+    return statLink(base, place) !== undefined
+  }
+
+  /** Whether an entry turns off something of the root's (image/masks.ts), so that it is not taken. */
+  const isUnwanted = (path: string, stat: EntryStat, from: string): boolean => {
+    const isWhole = input.isWhole ?? false
+    if (isWhole && path === DEFAULT_TARGET) {
+      note('not taken', path, 'what the machine boots into is for the root to say')
+      return true
+    }
+    const isMask = stat.isSymbolicLink()
+      ? resolve(path, '..', files.readLink(from)) === '/dev/null'
+      : stat.isFile() && stat.size === 0
+    const why = isMask ? findUnwantedMask(path, isWhole, rootHas) : undefined
+    if (why === 'for itself') masks.push(path)
+    if (why === 'needed')
+      note('not taken', path, 'it would turn off a unit without which the machine does not boot')
+    return why !== undefined
   }
 
   const visit = ({ image, place, layers, isInRoot }: Directory): void => {
@@ -259,7 +289,7 @@ export function makeTree(input: TreeInput): MadeTree {
       if (!stat.isFile() && !stat.isSymbolicLink())
         note('not taken', path, 'only files, directories and links are copied to the state')
       if (!stat.isFile()) return
-    }
+    } else if (isUnwanted(path, stat, from)) return
     ensure(own)
     const name = path.slice(path.lastIndexOf('/') + 1)
     const to = `${out}${own}/${name}`
@@ -308,6 +338,12 @@ export function makeTree(input: TreeInput): MadeTree {
     const [to, from] = key.split('\0') as [string, string]
     files.restoreCapabilities(to, from, names)
   }
+  if (masks.length > 0)
+    note(
+      'not taken',
+      undefined,
+      `${masks.length} masks by which it turns off for itself what the root has: ${printableList(masks)}`,
+    )
   if (notCopied > 0)
     note(
       'not taken',

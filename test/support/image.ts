@@ -27,6 +27,7 @@ type Options = {
   progress?: (entries: number) => void
   sizes?: TreeInput['sizes']
   view?: string
+  isWhole?: boolean
 }
 
 export type Made = {
@@ -47,7 +48,7 @@ export async function treeOf(
   t: Test,
   layers: string[],
   base = ':',
-  { state = STATE, owners = NO_OWNERS, progress, sizes, view: script }: Options = {},
+  { state = STATE, owners = NO_OWNERS, progress, sizes, view: script, isWhole = false }: Options = {},
 ): Promise<Made> {
   const work = makeTree(t)
   for (const [index, script] of layers.entries()) sh(join(work, 'layers', String(index)), script)
@@ -64,6 +65,7 @@ export async function treeOf(
       base: { prefix: join(work, 'base') },
       state,
       owners,
+      isWhole,
       ...(progress && { progress }),
       ...(sizes && { sizes }),
     })

@@ -117,7 +117,7 @@ t.test('units that the root has, too', async (t) => {
     root,
   )
   t.match(lines, [
-    'warning unit-masked: cron.service is never started where the image is stacked above it',
+    "warning unit-masked: turns off the root's cron.service",
     'notice unit-of-the-root: the root has a unit of that name, too',
   ])
   const { lines: changed } = check(
@@ -126,6 +126,22 @@ t.test('units that the root has, too', async (t) => {
     root,
   )
   t.same(changed, ["notice drop-in: changes the root's cron.service"])
+})
+
+t.test('what a mask turns off', async (t) => {
+  const etc = 'etc/systemd/system/cron.service'
+  const said = (path: string, root: Tree | undefined, isWhole = false) =>
+    check(t, { [path]: '-> /dev/null' }, root, { isWhole }).lines
+  t.same(said(etc, {}), ['notice unit-masked: turns off cron.service'], 'a unit of the image only')
+  t.same(said(etc, { [`${UNITS}/cron.service`]: '' }), [
+    "warning unit-masked: turns off the root's cron.service",
+  ])
+  t.match(said(etc, { [etc]: '' }), [/turns off the root's cron.service where the image is above the root$/])
+  t.same(said(`${UNITS}/cron.service`, { [etc]: '' }), [
+    'notice unit-masked: turns off nothing: /etc/systemd/system/cron.service of the root counts',
+  ])
+  t.match(said(etc, undefined), [/turns off cron.service; the root's, too, where it has one$/])
+  t.match(said(etc, undefined, true), [/turns off cron.service; it stays on where the root has it$/])
 })
 
 t.test('programs', async (t) => {
