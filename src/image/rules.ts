@@ -44,19 +44,27 @@ const SIGNS = new Set([
   ...['/forcefsck', '/fastboot', '/forcequotacheck', '/etc/nologin', '/etc/.updated', '/var/.updated'],
 ])
 
-export type Dropped = 'identity' | 'sign' | 'api'
+/**
+ * By this, images FROM debian keep a build from starting services: invoke-rc.d(8) asks it. On a machine, it would
+ * keep logrotate(8) and the scripts of packages from reaching their services. Where the root's links put it, too.
+ */
+const BUILD = new Set(['/usr/sbin/policy-rc.d', '/usr/bin/policy-rc.d'])
+
+export type Dropped = 'identity' | 'sign' | 'api' | 'build'
 
 /** Why each kind of file is dropped, as part of a line. */
 export const WHY_DROPPED: Record<Dropped, string> = {
   identity: 'it belongs to the machine',
   sign: 'systemd would take the machine for something else',
   api: 'nothing of an image is visible there',
+  build: 'it is for building images',
 }
 
 /** Whether what an image has at `path` does not become part of the root at all; undefined if it does. */
 export function findDropped(path: string): Dropped | undefined {
   if (API.some((directory) => isBelow(path, directory))) return 'api'
   if (IDENTITY.has(path) || MORE_IDENTITY.has(path) || HOST_KEY.test(path)) return 'identity'
+  if (BUILD.has(path)) return 'build'
   return SIGNS.has(path) ? 'sign' : undefined
 }
 
@@ -71,7 +79,7 @@ export function findDroppedAbove(path: string): Dropped | undefined {
 
 /** The directories in which something may be dropped. */
 const PARENTS = new Set(
-  [...API, ...IDENTITY, ...MORE_IDENTITY, ...SIGNS, '/etc/ssh/*'].map((path) =>
+  [...API, ...IDENTITY, ...MORE_IDENTITY, ...SIGNS, ...BUILD, '/etc/ssh/*'].map((path) =>
     path.slice(0, path.lastIndexOf('/')),
   ),
 )

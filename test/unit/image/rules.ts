@@ -1,5 +1,6 @@
+import { dirname } from 'node:path'
 import t from 'tap'
-import { findDropped, isHostKey, stateOf } from '../../../src/image/rules.js'
+import { findDropped, hasDropped, isHostKey, stateOf } from '../../../src/image/rules.js'
 
 t.test('API directories, and all below them', async (t) => {
   for (const path of ['/dev', '/dev/null', '/proc/x', '/run', '/run/x/y', '/sys', '/tmp/.X11-unix'])
@@ -68,6 +69,14 @@ t.test('what PID 1 takes the machine by', async (t) => {
     t.equal(findDropped(path), 'sign', path)
   for (const path of ['/x/.dockerenv', '/etc/os-release', '/system-update.d', '/var/lib/.updated'])
     t.equal(findDropped(path), undefined, path)
+})
+
+t.test('what is for building images', async (t) => {
+  for (const path of ['/usr/sbin/policy-rc.d', '/usr/bin/policy-rc.d']) {
+    t.equal(findDropped(path), 'build', path)
+    t.ok(hasDropped(dirname(path)))
+  }
+  t.equal(findDropped('/etc/policy-rc.d'), undefined)
 })
 
 t.test('state: databases of packages are none, of caches and logs the directories', async (t) => {

@@ -306,6 +306,19 @@ t.test('words for PID 1', async (t) => {
   t.match(made.notes[0], /^dropped: \/\.autorelabel: systemd would take the machine for something else$/)
 })
 
+t.test('what keeps services from being reached while an image is built', async (t) => {
+  const image = 'mkdir -p usr/sbin; echo exit 101 >usr/sbin/policy-rc.d; echo x >usr/sbin/x'
+  for (const [root, kept] of [
+    [':', 'usr/sbin/x'],
+    ['mkdir -p usr/bin; ln -s bin usr/sbin', 'usr/bin/x'],
+  ] as const) {
+    const { made, tree } = await treeOf(t, [image], root)
+    t.same(Object.keys(tree).pop(), kept)
+    t.equal(Object.keys(tree).length, 3)
+    t.match(made.notes.join('\n'), /dropped: \/usr\/s?bin\/policy-rc\.d: it is for building images/)
+  }
+})
+
 t.test('API directories, empty or not', async (t) => {
   const { made, tree } = await treeOf(t, [
     'mkdir -p dev proc run/x sys tmp usr; mknod dev/console c 5 1; echo x >run/x/y; echo u >usr/u',
