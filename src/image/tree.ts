@@ -279,7 +279,8 @@ export function makeTree(input: TreeInput): MadeTree {
     // A whiteout, if the image is one layer.
     if (isWhiteout(stat)) return
     // A layer may have the attributes of a file and not its contents (metacopy=on in overlayfs.rst).
-    const isEmpty = stat.isFile() && stat.size > 0 && stat.blocks === 0
+    // Where the view has none either, the file is a hole.
+    const isEmpty = stat.isFile() && stat.size > 0 && stat.blocks === 0 && files.stat(shown).blocks > 0
     const isWhole = source !== undefined && isSameKind(stat, entry) && !isEmpty
     const from = isWhole ? source : shown
     if (!isWhole) stat = files.stat(shown)

@@ -468,6 +468,16 @@ t.test('what no layer has at its place is copied', async (t) => {
   t.equal(made.copied, 6)
 })
 
+t.test('a file that is only a hole is a link, not a copy', async (t) => {
+  const script = 'mkdir -p usr var/lib; truncate -s 300M usr/hole; truncate -s 1M var/lib/hole'
+  for (const layers of [[script], [script, 'mkdir opt']]) {
+    const { made, out } = await treeOf(t, layers)
+    t.equal(made.copied, 0)
+    for (const path of ['usr/hole', 'usr/share/factory/var/lib/hole'])
+      t.match(lstatSync(join(out, path)), { nlink: 2, blocks: 0 }, path)
+  }
+})
+
 t.test('names of every kind', async (t) => {
   const long = 'x'.repeat(255)
   const names = [
