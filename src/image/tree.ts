@@ -1,5 +1,5 @@
 import { type Dirent, readdirSync, readlinkSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { at, isWhiteout, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { USR_MERGED } from '../machine/machine.js'
 import { isBelow } from '../machine/mountinfo.js'
@@ -159,6 +159,28 @@ export function makeTree(input: TreeInput): MadeTree {
     return false
   }
 
+  /**
+   * What a link has to say at `path` to lead where it leads in the image, at `image`: the same, unless it is
+   * relative and is moved elsewhere.
+   */
+  const targetAt = (target: string, image: string, path: string): string => {
+    if (image === path || target.startsWith('/')) return target
+    const meant = resolve(image, '..', target)
+    const isSame = resolveLinks(base, meant) === resolveLinks(base, resolve(path, '..', target))
+    return isSame ? target : meant
+  }
+
+  /**
+   * Whether a link leads to its own place, because the root has links where the image has directories:
+   * `/usr/bin/x -> /bin/x`. What the image has there is moved to this place, and is what is meant.
+   */
+  const leadsTo = (target: string, path: string): boolean => {
+    const name = path.slice(path.lastIndexOf('/'))
+    if (!target.endsWith(name)) return false
+    const meant = resolve(path, '..', target)
+    return join(resolveLinks(base, dirname(meant)), name) === path
+  }
+
   const rootHas = (path: string): boolean => {
     const slash = path.lastIndexOf('/')
     const place = resolveLinks(base, path.slice(0, slash)) + path.slice(slash)
@@ -167,15 +189,14 @@ export function makeTree(input: TreeInput): MadeTree {
   }
 
   /** Whether an entry turns off something of the root's (image/masks.ts), so that it is not taken. */
-  const isUnwanted = (path: string, stat: EntryStat, from: string): boolean => {
+  const isUnwanted = (path: string, stat: EntryStat, target: string | undefined): boolean => {
     const isWhole = input.isWhole ?? false
     if (isWhole && path === DEFAULT_TARGET) {
       note('not taken', path, 'what the machine boots into is for the root to say')
       return true
     }
-    const isMask = stat.isSymbolicLink()
-      ? resolve(path, '..', files.readLink(from)) === '/dev/null'
-      : stat.isFile() && stat.size === 0
+    const isMask =
+      target === undefined ? stat.isFile() && stat.size === 0 : resolve(path, '..', target) === '/dev/null'
     const why = isMask ? findUnwantedMask(path, isWhole, rootHas) : undefined
     if (why === 'for itself') masks.push(path)
     if (why === 'needed')
@@ -284,19 +305,27 @@ export function makeTree(input: TreeInput): MadeTree {
     const isWhole = source !== undefined && isSameKind(stat, entry) && !isEmpty
     const from = isWhole ? source : shown
     if (!isWhole) stat = files.stat(shown)
+    const read = stat.isSymbolicLink() ? files.readLink(from) : undefined
+    const target = read === undefined ? undefined : targetAt(read, shown.slice(view.length), path)
+    if (target !== undefined && leadsTo(target, path)) return
     if (kind === 'all') {
-      if (stat.isSymbolicLink()) made.state.push({ path, link: files.readLink(from) })
+      if (target !== undefined) made.state.push({ path, link: target })
       else if (stat.isFile()) made.state.push({ path })
       if (!stat.isFile() && !stat.isSymbolicLink())
         note('not taken', path, 'only files, directories and links are copied to the state')
       if (!stat.isFile()) return
-    } else if (isUnwanted(path, stat, from)) return
+    } else if (isUnwanted(path, stat, target)) return
     ensure(own)
     const name = path.slice(path.lastIndexOf('/') + 1)
     const to = `${out}${own}/${name}`
     made.hasLibraries ||= LIBRARY.test(name)
     const owner = [uidOf(stat), gidOf(stat)] as const
     const isOwners = owner[0] === stat.uid && owner[1] === stat.gid
+    if (target !== read && !files.find(to)) {
+      files.makeLink(target as string, to)
+      made.files++
+      return
+    }
     let result = isWhole && isOwners && !CRON_TABLE.test(path) ? files.link(from, to) : 'impossible'
     if (result === 'impossible') {
       result = files.copy(from, to, stat, owner)

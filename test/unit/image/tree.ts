@@ -208,6 +208,63 @@ t.test('what the image has at the place itself comes before what is moved there'
   ])
 })
 
+t.test('a link of the image to what is moved to its own place', async (t) => {
+  for (const [image, root] of [
+    // Debian's open-iscsi, where /usr/sbin is a link; an image that is not merged, where /bin and /lib are.
+    [
+      'mkdir -p usr/bin usr/sbin; ln -s usr/sbin sbin; ln -s /sbin/x usr/bin/x; echo x >usr/sbin/x',
+      'ln -s bin usr/sbin; ln -s usr/bin sbin',
+    ],
+    ['mkdir -p usr/bin bin; ln -s ../../bin/x usr/bin/x; echo x >bin/x', 'ln -s usr/bin bin'],
+    ['mkdir -p usr/bin bin; ln -s /usr/bin/x bin/x; echo x >usr/bin/x', 'ln -s usr/bin bin'],
+    [
+      'mkdir -p usr/bin bin; ln -s /bin/x usr/bin/x; echo x >bin/x',
+      'ln -s usr/bin bin; ln -s /opt/x usr/bin/x',
+    ],
+  ] as const) {
+    const { made, tree } = await treeOf(t, [image], `mkdir -p usr/bin; ${root}`)
+    t.equal(tree['usr/bin/x'], 'x', image)
+    t.notMatch(made.notes.join('\n'), /not taken/)
+    t.equal(made.files, Object.values(tree).filter((what) => what !== 'directory').length)
+  }
+  const { tree } = await treeOf(
+    t,
+    ['mkdir -p usr/lib lib/x usr/bin; ln -s /lib/x usr/lib/x; echo y >lib/x/y; ln -s /bin/none usr/bin/none'],
+    MERGED,
+  )
+  t.equal(tree['usr/lib/x/y'], 'y', 'a directory')
+  t.equal(tree['usr/bin/none'], undefined, 'a link to itself would hide what the root has there')
+})
+
+t.test('relative links that are moved lead where they led', async (t) => {
+  const { made, tree } = await treeOf(
+    t,
+    [
+      `mkdir -p bin lib/a lib64 opt/app; ln -s ../usr/libexec/y bin/y; ln -s z bin/z; ln -s ../sbin/s bin/s
+       ln -s ../b.so lib/a/b.so; ln -s ../../usr/x lib/a/x; ln -s /lib/c lib/a/c; ln -s ../lib/ld.so lib64/ld.so
+       ln -s ../../usr/bin/app opt/app/app; ln -s data opt/app/link`,
+    ],
+    `${MERGED}; mkdir -p usr/lib64; ln -s usr/lib64 lib64; ln -s var/opt opt`,
+  )
+  t.match(tree, {
+    'usr/bin/y': '-> /usr/libexec/y',
+    'usr/bin/z': '-> z',
+    'usr/bin/s': '-> ../sbin/s',
+    'usr/lib/a/b.so': '-> ../b.so',
+    'usr/lib/a/x': '-> /usr/x',
+    'usr/lib/a/c': '-> /lib/c',
+    'usr/lib64/ld.so': '-> ../lib/ld.so',
+  })
+  t.same(
+    made.state.filter(({ link }) => link !== undefined),
+    [
+      { path: '/var/opt/app/app', link: '/usr/bin/app' },
+      { path: '/var/opt/app/link', link: 'data' },
+    ],
+  )
+  t.equal(made.files, 7)
+})
+
 t.test('a directory and a file of the image that end up at one place', async (t) => {
   const { made, tree } = await treeOf(
     t,
