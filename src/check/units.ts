@@ -1,4 +1,4 @@
-import { HOST_KEYS } from '../image/fill.js'
+import { isKeyUnit } from '../image/host-keys.js'
 import { type Root, resolveLinks, statLink } from '../machine/files.js'
 import { readEnabled, UNIT_DIRECTORIES } from '../machine/unit-files.js'
 import { printable, printableList } from '../text/printable.js'
@@ -75,7 +75,7 @@ export function checkUnits(input: UnitsInput, findings: Findings): BroughtUnit[]
               ...{ unit: changes[1] as string, name: file, path: `${path}/${file}` },
               text: child.more.text.toString('utf8'),
             })
-      } else if (!node.children && UNIT.test(name) && !files.has(name) && name !== HOST_KEYS) {
+      } else if (!node.children && UNIT.test(name) && !files.has(name) && !isKeyUnit(name)) {
         const text = (node.target === undefined ? node : resolved(tree, path, node))?.more?.text?.toString(
           'utf8',
         )

@@ -5,6 +5,7 @@ import { makeList } from './contents.js'
 import { onDisk } from './disk.js'
 import { readElf } from './elf.js'
 import type { ImageFiles } from './files.js'
+import { makeKeyUnits } from './host-keys.js'
 import { type Base, findTaken, MOST_NOTES, RULES, type TreeFacts } from './kept.js'
 import { fits, type Libraries, libraryPaths, loaderDirectories, onRoot } from './libraries.js'
 import { type Note, noteLine } from './note.js'
@@ -75,7 +76,7 @@ export function fillTree(filling: Filling): Filled {
   add(`/usr/lib/sysusers.d/00-hostext-${key}.conf`, sysusers)
   // Last in the order of tmpfiles.d(5): the lines of packages for the same paths count.
   add(`/usr/lib/tmpfiles.d/zz-hostext-${key}.conf`, stateLines(made.state))
-  if (made.hadHostKeys) addHostKeys(root, files, out, add)
+  addHostKeys(root, files, out, add, made.hostKeys)
 
   const libraries = made.hasLibraries ? filling.libraries() : undefined
   const list = (): ReturnType<typeof makeList> => makeList(files.entries)
@@ -230,38 +231,25 @@ function findForeign(files: ImageFiles, view: string, os: string): string | unde
   return own === os ? undefined : own || 'a system without a name'
 }
 
-/** The unit that an image with SSH host keys gets. */
-export const HOST_KEYS = 'hostext-ssh-keys.service'
-
 /**
- * Has the machine make SSH host keys of its own, where the image brought some: sshd does not start without.
+ * Has the machine make SSH host keys and the like of its own, where the image brought some: what needs them
+ * does not start without. `dropped`: their paths in the image.
  */
 function addHostKeys(
   root: Root,
   files: ImageFiles,
   out: string,
   add: (path: string, text: string) => void,
+  dropped: readonly string[],
 ): void {
   const units = '/usr/lib/systemd/system'
-  add(
-    `${units}/${HOST_KEYS}`,
-    `# Made by hostext: an image's SSH host keys are not for the machines that use it.
-[Unit]
-Description=Make the SSH host keys of this machine
-ConditionPathExists=|!/etc/ssh/ssh_host_ed25519_key
-ConditionPathExists=|!/etc/ssh/ssh_host_rsa_key
-Before=ssh.service sshd.service ssh.socket sshd.socket
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=ssh-keygen -A
-`,
-  )
-  for (const server of ['ssh.service', 'sshd.service', 'ssh.socket', 'sshd.socket']) {
-    const wants = addDirectory(root, files, out, `${units}/${server}.wants`)
-    const link = `${out}${wants}/${HOST_KEYS}`
-    if (!files.find(link)) files.makeLink(`../${HOST_KEYS}`, link)
+  for (const { name, text, before } of makeKeyUnits(dropped)) {
+    add(`${units}/${name}`, text)
+    for (const server of before) {
+      const wants = addDirectory(root, files, out, `${units}/${server}.wants`)
+      const link = `${out}${wants}/${name}`
+      if (!files.find(link)) files.makeLink(`../${name}`, link)
+    }
   }
 }
 

@@ -32,7 +32,12 @@ const IDENTITY = new Set(
   ].map((name) => `/etc/${name}`),
 )
 const MORE_IDENTITY = new Set(['/etc/.pwd.lock', '/etc/security/opasswd', '/var/lib/dbus/machine-id'])
-const HOST_KEY = /^\/etc\/ssh\/ssh_host_[a-z0-9]+_key(?:\.pub|-cert\.pub)?$/
+/** Keys of SSH servers, and names of iSCSI initiators and NVMe hosts: what the scripts of packages make. */
+const HOST_KEYS = [
+  /^\/etc\/ssh\/ssh_host_[a-z0-9]+_key(?:\.pub|-cert\.pub)?$/,
+  /^\/etc\/dropbear\/dropbear_[a-z0-9]+_host_key(?:\.pub)?$/,
+  /^\/etc\/(?:iscsi\/initiatorname\.iscsi|nvme\/hostnqn|nvme\/hostid)$/,
+]
 
 /**
  * Files by which PID 1 and its first services take the machine for something else: a container, an initrd,
@@ -63,7 +68,7 @@ export const WHY_DROPPED: Record<Dropped, string> = {
 /** Whether what an image has at `path` does not become part of the root at all; undefined if it does. */
 export function findDropped(path: string): Dropped | undefined {
   if (API.some((directory) => isBelow(path, directory))) return 'api'
-  if (IDENTITY.has(path) || MORE_IDENTITY.has(path) || HOST_KEY.test(path)) return 'identity'
+  if (IDENTITY.has(path) || MORE_IDENTITY.has(path) || isHostKey(path)) return 'identity'
   if (BUILD.has(path)) return 'build'
   return SIGNS.has(path) ? 'sign' : undefined
 }
@@ -77,9 +82,11 @@ export function findDroppedAbove(path: string): Dropped | undefined {
   return undefined
 }
 
+const HOST_KEY_DIRECTORIES = ['/etc/ssh/*', '/etc/dropbear/*', '/etc/iscsi/*', '/etc/nvme/*']
+
 /** The directories in which something may be dropped. */
 const PARENTS = new Set(
-  [...API, ...IDENTITY, ...MORE_IDENTITY, ...SIGNS, ...BUILD, '/etc/ssh/*'].map((path) =>
+  [...API, ...IDENTITY, ...MORE_IDENTITY, ...SIGNS, ...BUILD, ...HOST_KEY_DIRECTORIES].map((path) =>
     path.slice(0, path.lastIndexOf('/')),
   ),
 )
@@ -90,10 +97,11 @@ export function hasDropped(directory: string): boolean {
 }
 
 /**
- * Whether this is one of the machine's SSH host keys, which have to be made where an image brought its own.
+ * Whether this is a key or a name that each machine has of its own, and that may have to be made where an
+ * image brought one: image/host-keys.ts.
  */
 export function isHostKey(path: string): boolean {
-  return HOST_KEY.test(path)
+  return HOST_KEYS.some((expression) => expression.test(path))
 }
 
 /** State that describes the image, not the machine: databases of its packages, what its build has left. */

@@ -75,8 +75,8 @@ export type MadeTree = {
   notes: Note[]
   /** Paths of the state that it brings, parents first; symbolic links with their targets. */
   state: { path: string; link?: string }[]
-  /** Whether it had SSH host keys, which were dropped. */
-  hadHostKeys: boolean
+  /** The SSH host keys and the like that were dropped: {@link isHostKey}. */
+  hostKeys: string[]
   /** Whether it has shared libraries. */
   hasLibraries: boolean
 }
@@ -100,7 +100,7 @@ export function makeTree(input: TreeInput): MadeTree {
   const { view, out, base, state, owners, progress, files = onDisk } = input
   const made: MadeTree = {
     ...{ files: 0, directories: 0, bytes: 0, copied: 0 },
-    ...{ looked: [], notes: [], state: [], hadHostKeys: false, hasLibraries: false },
+    ...{ looked: [], notes: [], state: [], hostKeys: [], hasLibraries: false },
   }
   const existing = new Set([''])
   const looked = new Map<string, string>()
@@ -122,7 +122,7 @@ export function makeTree(input: TreeInput): MadeTree {
   const note = (kind: Note['kind'], path: string | undefined, text: string): void =>
     void made.notes.push(path === undefined ? { kind, text } : { kind, path, text })
   const drop = (path: string, why: Dropped): void => {
-    if (isHostKey(path)) made.hadHostKeys = true
+    if (isHostKey(path)) made.hostKeys.push(path)
     note('dropped', path, WHY_DROPPED[why])
   }
   const uidOf = ({ uid }: EntryStat): number => owners.users.get(uid) ?? uid

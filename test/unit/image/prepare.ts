@@ -297,6 +297,31 @@ t.test('SSH host keys of the image: the machine makes its own', async (t) => {
       '-> ../hostext-ssh-keys.service',
     )
   t.equal(list['usr/lib'], undefined, 'the root has a link there')
+  t.notOk(Object.keys(list).some((path) => path.includes('dropbear')))
+})
+
+t.test('the keys of Dropbear, and the names of storage', async (t) => {
+  const { prepare, tree } = machine(t, 'mkdir -p usr/lib', {
+    a: [
+      `mkdir -p etc/dropbear etc/iscsi etc/nvme; echo k >etc/dropbear/dropbear_rsa_host_key
+       echo InitiatorName=x >etc/iscsi/initiatorname.iscsi; touch etc/nvme/hostnqn etc/nvme/hostid etc/iscsi/iscsid.conf`,
+    ],
+  })
+  const [kept] = await prepare('a')
+  const list = listTree(tree(kept?.name ?? ''))
+  t.same(
+    Object.keys(list).filter((path) => path.startsWith('etc/') && !list[path]?.startsWith('directory')),
+    ['etc/iscsi/iscsid.conf'],
+  )
+  t.equal(
+    list['usr/lib/systemd/system/dropbear.service.wants/hostext-dropbear-keys.service'],
+    '-> ../hostext-dropbear-keys.service',
+  )
+  t.equal(
+    list['usr/lib/systemd/system/iscsid.service.wants/hostext-iscsi-name.service'],
+    '-> ../hostext-iscsi-name.service',
+  )
+  t.equal(kept?.facts.notes.length, 4)
 })
 
 t.test('nothing is put through a link of the image', async (t) => {

@@ -36,6 +36,8 @@ t.test('who the machine is', async (t) => {
     ],
     ...['.pwd.lock', 'security/opasswd'],
     ...['ssh/ssh_host_rsa_key', 'ssh/ssh_host_ed25519_key.pub', 'ssh/ssh_host_ecdsa_key-cert.pub'],
+    ...['dropbear/dropbear_ed25519_host_key', 'dropbear/dropbear_rsa_host_key.pub'],
+    ...['iscsi/initiatorname.iscsi', 'nvme/hostnqn', 'nvme/hostid'],
   ])
     t.equal(findDropped(`/etc/${name}`), 'identity', name)
   t.equal(findDropped('/var/lib/dbus/machine-id'), 'identity')
@@ -48,9 +50,13 @@ t.test('who the machine is', async (t) => {
       '/etc/ssh/ssh_host_keys',
     ],
     ...['/usr/etc/passwd', '/machine-id', '/etc/mtab.d/x', '/etc/ssh/ssh_host_rsa_key.bak'],
+    ...['/etc/dropbear/banner', '/etc/iscsi/iscsid.conf', '/etc/nvme/discovery.conf'],
   ])
     t.equal(findDropped(path), undefined, path)
-  t.ok(isHostKey('/etc/ssh/ssh_host_rsa_key'))
+  for (const path of ['ssh/ssh_host_rsa_key', 'dropbear/dropbear_rsa_host_key', 'nvme/hostid']) {
+    t.ok(isHostKey(`/etc/${path}`))
+    t.ok(hasDropped(dirname(`/etc/${path}`)))
+  }
   t.notOk(isHostKey('/etc/machine-id'))
 })
 
