@@ -29,6 +29,18 @@ export const DEFAULT_DATA_ROOTS = [BALENA_OS, ...DAEMONS.map(({ dataRoot }) => d
  */
 export const CONTAINER_LISTS = ['containers', 'overlay-containers']
 
+/**
+ * What hostext reads in a place of an engine or in a root of containerd. All else there may be on any disk:
+ * volumes, for one.
+ */
+export const READ_DIRECTORIES = [
+  OWN_DIRECTORY,
+  ...CONTAINER_LISTS,
+  ...['image', 'overlay2'],
+  ...['overlay', 'overlay-images', 'overlay-layers'],
+  ...['io.containerd.content.v1.content', 'io.containerd.snapshotter.v1.overlayfs'],
+]
+
 /** A directory in which an engine may keep its containers. */
 export type Place = {
   /** With symbolic links resolved. */

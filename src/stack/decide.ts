@@ -16,7 +16,7 @@ import { type Back, findBack } from './back.js'
 import { describeBooted } from './base-change.js'
 import { chooseEtc, describeShadowed, findChangesPlace, keepsEtc } from './etc.js'
 import type { Against, Facts, Reading, RecordFacts, TrialName } from './facts.js'
-import { findDataMounts, findForeign, findUnmounted, isApi, isRemounted } from './mounts.js'
+import { findDataMounts, findForeign, findMissing, findUnmounted, isApi, isRemounted } from './mounts.js'
 import { describeNothing } from './nothing.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
@@ -72,12 +72,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   messages.push(...problems)
   // What an engine has left is only looked at if it is there.
   const wanted = [...candidates.filter(({ left }) => left === undefined), ...containerd, ...images]
-  const missing = new Map([...candidates, ...wanted].map(({ path }) => [path, findUnmounted(machine, path)]))
-  const places = candidates.filter(({ path }) => !missing.get(path))
+  const places = candidates.filter((place) => findMissing(machine, place).length === 0)
   const demands = wanted.flatMap((place): (Demand & { place: string })[] => {
-    const mount = missing.get(place.path)
     const named = 'source' in place && place.source !== undefined
-    return mount ? [{ mount, named, place: place.path }] : []
+    return findMissing(machine, place).map((mount) => ({ mount, named, place: place.path }))
   })
   // A place that nothing names is only waited for if it is on this machine.
   const hoped = demands.filter(({ named, mount }) => !named && !isRemote(mount))

@@ -1,5 +1,6 @@
+import { READ_DIRECTORIES } from '../engine/places.js'
 import type { Machine } from '../machine/machine.js'
-import { mountOf } from '../machine/mountinfo.js'
+import { isBelow, mountOf } from '../machine/mountinfo.js'
 import type { PlannedMount } from '../machine/planned.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 
@@ -19,6 +20,27 @@ export function findUnmounted({ planned, mounts }: Mounts, path: string): Planne
     if (mount && !mounts.some(({ mountPoint }) => mountPoint === place)) return mount
   }
   return undefined
+}
+
+/**
+ * The mounts that are still missing where an engine has its data: the one that the place will be on, those
+ * below it on what hostext reads there ({@link READ_DIRECTORIES}), and the one of `snapshots`, which
+ * containerd may keep elsewhere.
+ */
+export function findMissing(
+  machine: Mounts,
+  { path, snapshots }: { path: string; snapshots?: string },
+): PlannedMount[] {
+  const missing = [findUnmounted(machine, path)]
+  const read = READ_DIRECTORIES.map((name) => `${path}/${name}`)
+  if (snapshots !== undefined) {
+    missing.push(findUnmounted(machine, snapshots))
+    read.push(snapshots)
+  }
+  for (const { mountPoint } of machine.planned)
+    if (read.some((directory) => isBelow(mountPoint, directory)))
+      missing.push(findUnmounted(machine, mountPoint))
+  return [...new Set(missing.filter((mount) => mount !== undefined))]
 }
 
 /**

@@ -27,9 +27,10 @@ const PLACES = [
 /** Nobody keeps a unit in the others for a while: systemd.unit(5). */
 export const LASTING_UNIT_DIRECTORIES = UNIT_DIRECTORIES.filter((path) => !/control|transient/.test(path))
 
-/** A place, or a directory above it. */
+/** A place, or a directory above or below it. */
 function near(random: Random): string {
   const parts = random.pick(PLACES).split('/')
+  if (random.number(6) === 0) return [...parts, random.pick(['containers', 'volumes'])].join('/')
   return parts.slice(0, 2 + random.number(parts.length - 1)).join('/')
 }
 

@@ -121,6 +121,22 @@ for (const shell of shells) {
       for (const [what, files] of [
         ['fstab mounts it', { 'etc/fstab': '# x /x\nLABEL=d\t/mnt/data ext4\n' }],
         ['fstab mounts above it', { 'etc/fstab': 'x /var/ ext4' }],
+        ['fstab mounts below it', { 'etc/fstab': 'x /var/lib/docker/containers/ ext4\n' }],
+        ['a unit mounts below it', { 'etc/systemd/system/var-lib-docker-overlay2.mount': '' }],
+        [
+          'fstab mounts below a place that is named',
+          {
+            'etc/fstab': 'x /data/docker/overlay2 ext4\n',
+            'etc/docker/daemon.json': '{"data-root": "/data/docker"}\n',
+          },
+        ],
+        [
+          'a unit mounts below a place that is named',
+          {
+            'etc/systemd/system/data-docker-containers.mount': '',
+            'etc/docker/daemon.json': '{"data-root": "/data/docker"}\n',
+          },
+        ],
         ['a unit mounts it', { 'etc/systemd/system/mnt-data.mount': '' }],
         ['behind a link', { 'var/lib/docker': '-> /data/docker' }],
         ['a persistent /etc names it', { 'var/lib/hostext/etc/upper/docker/daemon.json': '{}' }],
@@ -212,6 +228,7 @@ for (const shell of shells) {
         { 'etc/fstab': '//nas/share /home/share/ cifs\nx /data... ext4\n' },
         { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
         { 'etc/systemd/system/var-lib-machines.mount': '' },
+        { 'etc/fstab': 'x /var/lib/dockers/x ext4\n', 'etc/systemd/system/var-lib-docker2.mount': '' },
         {
           'etc/systemd/system/opt-other.mount': '',
           'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',

@@ -82,6 +82,15 @@ t.test('data waits for a file system, however fstab spells its mount point', asy
     )
 })
 
+t.test('data waits for a file system below its place', async (t) => {
+  const path = '/var/lib/docker/containers'
+  const files = { 'etc/fstab': `LABEL=data ${path} ext4\n` }
+  t.match(await decided(t, files), { wait: { paths: [path] } })
+  t.match(await decided(t, { 'etc/fstab': 'nas:/x /var/lib/docker/volumes/x nfs\n' }), {
+    plan: { extensions: { length: 4 } },
+  })
+})
+
 t.test('only what fstab mounts is mounted again, not what units do', async (t) => {
   const files = {
     'etc/fstab': '/dev/vda1 / ext4 rw\nshm /dev/shm tmpfs nodev\n',
