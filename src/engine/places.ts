@@ -147,10 +147,15 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
     directories,
   )
   messages.push(...containerd.messages)
-  const stores = <Store extends { path: string }>(found: Store[]): Store[] =>
+  const stores = <Store extends { path: string; snapshots?: string }>(found: Store[]): Store[] =>
     found.flatMap((store) => {
       const path = resolve(store.path)
-      return path === undefined ? [] : [{ ...store, path }]
+      const snapshots = store.snapshots === undefined ? undefined : resolve(store.snapshots)
+      if (path === undefined || (store.snapshots !== undefined && snapshots === undefined)) return []
+      // What is in the one says what is in the other.
+      const problem = snapshots === undefined ? undefined : exposed[snapshots]
+      if (problem !== undefined) exposed[path] ??= problem
+      return [{ ...store, path, ...(snapshots !== undefined && { snapshots }) }]
     })
   return {
     places: all,

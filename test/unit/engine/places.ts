@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isDocker } from '../../../src/engine/docker.js'
@@ -119,3 +120,15 @@ t.test('where containerd may have the layers, and where hostext may keep its own
   const linked = find(t, { 'var/lib/containerd': '-> ../../srv/c', srv: '-> disk' }, '/data/docker')
   t.equal(linked.containerd[0]?.path, join('/disk/c'))
 })
+
+t.test(
+  'the snapshots of containerd that are elsewhere: links are followed, and nobody else may move them',
+  async (t) => {
+    const config = '[plugins."io.containerd.snapshotter.v1.overlayfs"]\nroot_path = "/fast/snapshots"\n'
+    const prefix = makeTree(t, { 'etc/containerd/config.toml': config, 'disk/x': '', fast: '-> disk' })
+    chmodSync(join(prefix, 'disk'), 0o777)
+    const { containerd, exposed } = findDataRoots({ prefix }, '/data/docker')
+    t.same(containerd[0], { path: '/var/lib/containerd', snapshots: '/disk/snapshots' })
+    t.match(exposed['/var/lib/containerd'], /^\/disk can be written by users other than root/)
+  },
+)
