@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs'
 import { directoryPath } from '../machine/configuration.js'
 import { listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
-import { unitDirectories } from '../machine/unit-files.js'
+import { findUnit, unitDirectories } from '../machine/unit-files.js'
 import type { Message } from '../text/log.js'
 import { once } from '../text/once.js'
 import { printable } from '../text/printable.js'
@@ -72,7 +72,7 @@ export type DataRoots = {
 
 /**
  * Where to look for containers: only `DataRoot=` if it is set; otherwise what the engines' own settings name,
- * then their defaults. Two names for one directory count once.
+ * then their defaults. Two names for one directory count once, whether a link or a mount makes them so.
  */
 export function findDataRoots(root: Root, configured: string | undefined): DataRoots {
   const messages: Message[] = []
@@ -102,37 +102,50 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
     return resolved
   }
 
+  /** The same for two names of one directory. */
+  const identify = (path: string): string => {
+    const resolved = resolveLinks(root, path, look)
+    const stat = look(resolved)
+    return stat?.isDirectory() ? `${stat.dev}:${stat.ino}` : resolved
+  }
+
   const places = new Map<string, Place>()
   const add = (path: string, place: Omit<Place, 'path'>): void => {
+    const identity = identify(path)
+    if (places.has(identity)) return
     const resolved = resolve(path)
-    if (resolved !== undefined && !places.has(resolved)) places.set(resolved, { path: resolved, ...place })
+    if (resolved !== undefined) places.set(identity, { path: resolved, ...place })
   }
   const directories = unitDirectories(root)
   const daemons = DAEMONS.map((daemon) => ({ daemon, settings: readDaemon(root, daemon, directories) }))
-  const named = daemons.map(({ daemon, settings }) => ({ daemon, settings, path: namedRoot(settings, warn) }))
+  const named: Named[] = daemons.map((said) => ({ ...said, path: namedRoot(said.settings, warn) }))
   const storage = readStorageConf(root)
   messages.push(...storage.messages)
+  const [docker, balena] = named as [Named, Named]
+  const isBalenaOs =
+    balena.path === undefined && balena.daemon.units.some((name) => findUnit(root, name, directories))
+  /** Whose a place is: that decides which settings count. On balenaOS, Docker's default leads there, too. */
+  const findOwner = (place: string): Named | undefined => {
+    if (isBalenaOs && identify(place) === identify(BALENA_OS)) return balena
+    return named.find(({ daemon, path }) =>
+      [path, daemon.dataRoot].some((own) => own !== undefined && identify(own) === identify(place)),
+    )
+  }
+  const ofDefault = (owner: Named): Omit<Place, 'path'> => {
+    const { daemon, settings } = owner
+    return { engine: daemon.name, source: undefined, left: leftFor(owner), settings }
+  }
   if (configured !== undefined) {
-    // Whose it is decides which settings count.
-    const own = named.find(({ daemon, path }) => [path, daemon.dataRoot].includes(configured)) ?? named[0]
-    const { settings, daemon } = own as (typeof named)[number]
+    const { settings, daemon } = findOwner(configured) ?? docker
     add(configured, { engine: daemon.name, source: 'DataRoot=', left: undefined, settings })
   } else {
     for (const { daemon, settings, path } of named)
       if (path !== undefined)
         add(path, { engine: daemon.name, source: settings.dataRoot?.where, left: undefined, settings })
-    add(BALENA_OS, { engine: 'balenaEngine', source: undefined, left: undefined, settings: settingsOf(1) })
-    for (const { daemon, settings, path } of named)
-      add(daemon.dataRoot, {
-        engine: daemon.name,
-        source: undefined,
-        left: leftFor(daemon, settings, path),
-        settings,
-      })
+    const owner = findOwner(BALENA_OS)
+    add(BALENA_OS, owner ? ofDefault(owner) : { ...ofDefault(balena), left: undefined })
+    for (const owner of named) add(owner.daemon.dataRoot, ofDefault(owner))
     add(storage.graphroot, { engine: PODMAN, source: storage.file, left: undefined, settings: {} })
-  }
-  function settingsOf(index: number): DaemonSettings {
-    return named[index]?.settings ?? {}
   }
 
   const all = [...places.values()]
@@ -147,8 +160,10 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
     directories,
   )
   messages.push(...containerd.messages)
-  const stores = <Store extends { path: string; snapshots?: string }>(found: Store[]): Store[] =>
-    found.flatMap((store) => {
+  const resolveStores = <Store extends { path: string; snapshots?: string }>(found: Store[]): Store[] => {
+    const identities = found.map(({ path }) => identify(path))
+    const stores = found.filter((_, index) => identities.indexOf(identities[index] as string) === index)
+    return stores.flatMap((store) => {
       const path = resolve(store.path)
       const snapshots = store.snapshots === undefined ? undefined : resolve(store.snapshots)
       if (path === undefined || (store.snapshots !== undefined && snapshots === undefined)) return []
@@ -157,10 +172,11 @@ export function findDataRoots(root: Root, configured: string | undefined): DataR
       if (problem !== undefined) exposed[path] ??= problem
       return [{ ...store, path, ...(snapshots !== undefined && { snapshots }) }]
     })
+  }
   return {
     places: all,
-    containerd: stores(containerd.roots),
-    images: stores(storage.others.map((path) => ({ path }))),
+    containerd: resolveStores(containerd.roots),
+    images: resolveStores(storage.others.map((path) => ({ path }))),
     podmanProblem: storage.problem,
     exposed,
     messages,
@@ -182,12 +198,11 @@ function namedRoot({ dataRoot, problem }: DaemonSettings, warn: (text: string) =
   return path ?? undefined
 }
 
+/** A daemon, what it was told, and the data root that its settings name. */
+type Named = { daemon: Daemon; settings: DaemonSettings; path: string | undefined }
+
 /** Why a daemon no longer has what is in its default data root. */
-function leftFor(
-  { name, dataRoot }: Daemon,
-  settings: DaemonSettings,
-  path: string | undefined,
-): string | undefined {
+function leftFor({ daemon: { name, dataRoot }, settings, path }: Named): string | undefined {
   if (path === undefined || path === dataRoot) return undefined
   return `${name} keeps its data in ${path} now (${settings.dataRoot?.where})`
 }

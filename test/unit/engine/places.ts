@@ -1,8 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isDocker } from '../../../src/engine/docker.js'
 import { DEFAULT_DATA_ROOTS, findDataRoots, findHomes } from '../../../src/engine/places.js'
+import { cannotMount } from '../../support/private.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
 const engine = (path: string) => ({ [`${path}/containers/x`]: '' })
@@ -69,6 +71,58 @@ t.test('links are followed, and two names of one place count once', async (t) =>
     ...DEFAULTS.filter((path) => !path.endsWith('/docker')),
   ])
   t.same(paths(t, { var: '-> disk/var' }, '/var/lib/docker'), ['/disk/var/lib/docker'])
+})
+
+const DOCKER_UNIT = { 'usr/lib/systemd/system/docker.service': 'ExecStart=/usr/bin/dockerd\n' }
+const BALENA_UNIT = { 'usr/lib/systemd/system/balena.service': 'ExecStart=/usr/bin/balenad -s aufs\n' }
+const DOCKERS = { 'etc/docker/daemon.json': '{"storage-driver": "vfs"}' }
+const LINK = { 'var/lib/docker': '-> /mnt/data/docker' }
+
+t.test('whose the place of balenaOS is, if the default of Docker leads there', async (t) => {
+  const found = (files: Tree, configured?: string) =>
+    find(t, files, configured).places.map(({ path, engine, settings, left }) => [
+      ...[path, engine, settings.driver?.value, left],
+    ])
+  const docker = ['/mnt/data/docker', 'Docker', 'vfs', undefined]
+  t.same(found({ ...LINK, ...DOCKERS })[0], docker)
+  t.same(found({ ...LINK, ...DOCKERS, ...DOCKER_UNIT, ...engine('mnt/data/docker') })[0], docker)
+  t.same(found({ ...LINK, ...DOCKERS }, '/mnt/data/docker')[0], docker)
+  t.same(
+    found({
+      ...LINK,
+      'etc/docker/daemon.json': '{"data-root": "/var/lib/docker", "storage-driver": "vfs"}',
+    })[0],
+    docker,
+  )
+  const balena = ['/mnt/data/docker', 'balenaEngine', 'aufs', undefined]
+  t.same(found({ ...LINK, ...DOCKERS, ...BALENA_UNIT })[0], balena, 'the real one')
+  t.same(found({ ...LINK, ...DOCKERS, ...BALENA_UNIT }, '/mnt/data/docker')[0], balena)
+  const moved = { 'etc/docker/daemon.json': '{"data-root": "/d", "storage-driver": "vfs"}' }
+  t.match(found({ ...LINK, ...moved }).slice(0, 2), [
+    ['/d', 'Docker', 'vfs', undefined],
+    ['/mnt/data/docker', 'Docker', 'vfs', /^Docker keeps its data in \/d now/],
+  ])
+})
+
+t.test('two mounts of one directory count once', { skip: cannotMount }, async (t) => {
+  const prefix = makeTree(t, { ...DOCKERS, ...engine('mnt/data/docker'), 'var/lib/docker/x': '' })
+  const program = `import('${new URL('../../../src/engine/places.js', import.meta.url)}').then(({ findDataRoots }) =>
+    console.log(JSON.stringify(findDataRoots({ prefix: '${prefix}' }, undefined).places)))`
+  const script = 'mount --bind "$1/mnt/data/docker" "$1/var/lib/docker" && exec "$0" -e "$2"'
+  const words = ['-m', 'sh', '-c', script, process.execPath, prefix, program]
+  const { stdout, stderr } = spawnSync('unshare', words, {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH },
+  })
+  t.equal(stderr, '')
+  const { length, 0: first } = JSON.parse(stdout)
+  t.match(first, { path: '/mnt/data/docker', engine: 'Docker', settings: { driver: { value: 'vfs' } } })
+  t.equal(length, DEFAULTS.length - 1)
+})
+
+t.test('two names of one root of containerd count once', async (t) => {
+  const { containerd } = find(t, { 'var/lib/containerd': '-> docker/containerd/daemon' }, '/var/lib/docker')
+  t.same(containerd, [{ path: '/var/lib/docker/containerd/daemon' }])
 })
 
 t.test('an engine keeps its containers there, or what stands in their place is named', async (t) => {
