@@ -89,6 +89,20 @@ function setting(random: Random): Tree {
       [unit]: start('--config-file=/etc/engine.json'),
       '/etc/engine.json': `{"data-root": "${place}"}`,
     }),
+    () => ({ [daemon.config]: `{"data-root": "${daemon.dataRoot}", "data-root": "${place}"}\n` }),
+    () => ({
+      [unit]: `${start('$A')}EnvironmentFile = /etc/sysconfig/docker\n`,
+      '/etc/sysconfig/docker': `A=-g${place}\n`,
+    }),
+    () => ({
+      '/etc/containers/storage.conf': random.pick([
+        `storage.graphroot = "${place}"\n`,
+        `[storage]\n"graphroot" = '${place}'\n`,
+        `storage = { driver = "overlay", GraphRoot = "${place}" }\n`,
+        `[storage]\ngraphroot = "${place}" # was "${GRAPHROOT}"\n`,
+        `[storage.options]\nadditionalimagestores = [ '${place}' ]\n`,
+      ]),
+    }),
     () => ({ '/etc/containers/storage.conf.d/x.conf': `[storage]\nimagestore = "${place}"\n` }),
     () => ({
       '/etc/containers/storage.conf': `[storage.options]\nadditionalimagestores = [ "${place}" ]\n`,

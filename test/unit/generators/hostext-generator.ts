@@ -2,6 +2,8 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { DOCKER } from '../../../src/engine/daemon.js'
+import { GRAPHROOT } from '../../../src/engine/storage-conf.js'
 import { DATA_ROOTS, GENERATORS, PACKAGES, STEPS } from '../../support/paths.js'
 import { copyTree, makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
@@ -144,6 +146,8 @@ for (const shell of shells) {
           'a persistent /etc has it on the command line',
           { 'var/lib/hostext/etc/upper/systemd/system/snap.docker.dockerd.service.d/x.conf': '' },
         ],
+        ['a link below it', { 'var/lib/docker/containers': '-> /elsewhere' }],
+        ['a link below it, of Podman', { 'var/lib/containers/storage/overlay-containers': '-> /elsewhere' }],
         ['above a link', { var: '-> data/var' }],
         ['a unit mounts it above', { 'run/systemd/system/var.mount': '' }],
         ['a unit mounts it, in /lib', { 'lib/systemd/system/var-lib-balena\\x2dengine.mount': '' }],
@@ -386,6 +390,26 @@ for (const shell of shells) {
         { 'usr/share/containers/storage.conf': '[storage.options]\nadditionalimagestores = [ "/d" ]\n' },
         { 'etc/containers/storage.conf': '[storage.options]\nadditionalimagestores = [\n"/d",\n]\n' },
         { 'etc/containers/storage.conf': '[storage]\nimagestore = "/d"\n' },
+        // However TOML lets somebody write it.
+        ...[
+          `[storage]\ngraphroot = "/d" # was "${GRAPHROOT}"`,
+          `[storage]\ngraphroot = "/d" # x.conf:graphroot = "${GRAPHROOT}"`,
+          'storage.graphroot = "/d"',
+          '[storage]\n"graphroot" = "/d"',
+          "[storage]\n'graphroot' = '/d'",
+          '[storage]\n\tGraphRoot="/d"',
+          '[storage]\n"\\u0067raphroot" = "/d"',
+          'storage = { driver = "overlay", graphroot = "/d" }',
+          "[storage.options]\nadditionalimagestores = [ '/d' ]",
+          "[storage.options]\nadditionalimagestores = [\n  '/d',\n]",
+          '[storage.options]\nadditionalimagestores = [\n{ append = true }, "/d" ]',
+        ].map((text) => ({ 'etc/containers/storage.conf': `${text}\n` })),
+        { 'etc/docker/daemon.json': `{"data-root": "${DOCKER.dataRoot}", "data-root": "/d"}` },
+        { 'etc/docker/daemon.json': `{"graph": "${DOCKER.dataRoot}", "data-root": "/d"}` },
+        unit('$A\nEnvironmentFile = /etc/sysconfig/docker'),
+        unit('$A\n  EnvironmentFile=/etc/sysconfig/docker'),
+        unit('$A\nEnvironmentFile=\\\n/etc/sysconfig/docker'),
+        unit('$A\nEnvironmentFile=/etc/default/docker options'),
       ] as Tree[])
         t.ok(run(t, shell, files).started, JSON.stringify(files))
       for (const files of [
@@ -396,6 +420,23 @@ for (const shell of shells) {
             '[storage]\ngraphroot = "/var/lib/containers/storage"\n# graphroot = "/d"\n',
         },
         { 'usr/share/containers/storage.conf': 'driver = "overlay"\nadditionalimagestores = [\n]\n' },
+        // What is left of that of Fedora 43 without its comments.
+        {
+          'usr/share/containers/storage.conf': `# driver
+[storage]
+driver = "overlay"
+runroot = "/run/containers/storage"
+graphroot = "/var/lib/containers/storage"
+  # graphroot = "/d"
+[storage.options]
+additionalimagestores = [
+#  "/usr/lib/containers/storage",
+]
+pull_options = {enable_partial_images = "true", use_hard_links = "false", ostree_repos=""}
+[storage.options.overlay]
+mountopt = "nodev,metacopy=on"
+`,
+        },
       ] as Tree[]) {
         const result = run(t, shell, files)
         t.notOk(result.started, JSON.stringify(files))
