@@ -1,6 +1,9 @@
-import { type Root, readBytes } from '../machine/files.js'
+import { basename } from 'node:path'
+import { listDirectory, type Root, readBytes } from '../machine/files.js'
 import { findUnit, readAssignments, readUnit, unitDirectories } from '../machine/unit-files.js'
+import { matchesGlob } from '../text/glob.js'
 import { isObject } from '../text/json.js'
+import { printable } from '../text/printable.js'
 
 /** A program that keeps containers as Docker does, and where it finds its settings. */
 export type Daemon = {
@@ -47,7 +50,7 @@ export type DaemonSettings = {
   containerd?: Setting<boolean>
   /** The storage driver. */
   driver?: Setting<string>
-  /** What is wrong with the configuration file, which is ignored then. */
+  /** What is wrong with the configuration file or the command line, which is ignored then. */
   problem?: string
 }
 
@@ -66,6 +69,7 @@ export function readDaemon(
   const unit = readCommandLine(root, units, directories)
   const where = unit && `the command line in ${unit.name}`
   let path = config
+  const unclear = unit?.words.find((word) => /\s--(?:data-root|graph)\b/.test(` ${word}`) && /\s/.test(word))
   for (const [name, value] of unit ? options(unit.words) : []) {
     const said = where as string
     if (name === 'config-file') path = value
@@ -75,6 +79,8 @@ export function readDaemon(
     if (name === 'feature' && feature === FEATURE)
       settings.containerd = { value: !/^(?:0|f|false)$/i.test(is), where: said }
   }
+  if (unclear !== undefined && settings.dataRoot === undefined)
+    settings.problem = `${where}: the data root in "${printable(unclear)}" is not understood`
   let json: Record<string, unknown>
   try {
     json = readJson(root, path) ?? {}
@@ -99,9 +105,12 @@ function readJson(root: Root, path: string): Record<string, unknown> | undefined
   const bytes = readBytes(root, path)
   if (bytes === undefined) return undefined
   if (bytes instanceof Error) throw new Error(bytes.why)
+  const text = decode(bytes)
+  // The engine takes an empty file for one without settings.
+  if (text.trim() === '') return undefined
   let json: unknown
   try {
-    json = JSON.parse(decode(bytes))
+    json = JSON.parse(text)
   } catch {
     throw new Error('not valid JSON')
   }
@@ -133,9 +142,10 @@ export function options(words: readonly string[]): [name: string, value: string]
 }
 
 /**
- * The words of a daemon's command line: the last ExecStart= of its unit and its drop-ins, with the variables
- * of Environment= and EnvironmentFile= filled in (systemd.service(5), systemd.exec(5); Debian keeps dockerd's
- * options in such a file). Undefined if there is no such unit.
+ * The words of a daemon's command line: the last ExecStart= of its unit and its drop-ins, with specifiers and
+ * the variables of Environment= and EnvironmentFile= filled in (systemd.service(5), systemd.exec(5); Debian
+ * keeps dockerd's options in such a file). If it starts a shell with a command, the words of that. Undefined
+ * if there is no such unit.
  */
 export function readCommandLine(
   root: Root,
@@ -146,25 +156,67 @@ export function readCommandLine(
   if (name === undefined) return undefined
   const assignments = readUnit(root, name, directories)?.assignments ?? []
 
-  let command: string[] = []
-  const variables = new Map<string, string>()
-  const set = (assignment: string): void => {
-    const [, name, value] = /^(\w+)=(.*)$/s.exec(assignment) ?? []
-    if (name !== undefined) variables.set(name, value as string)
-  }
-  for (const [key, value] of assignments) {
+  let [command, variables, files]: [string[], string[], string[]] = [[], [], []]
+  for (const [key, text] of assignments) {
+    const value = expandSpecifiers(text, name)
     if (key === 'ExecStart') command = splitWords(value)
-    if (key === 'Environment') splitWords(value).forEach(set)
-    if (key !== 'EnvironmentFile') continue
-    for (const [name, text] of readAssignments(root, value.replace(/^-/, '')))
-      variables.set(name, splitWords(text).join(' '))
+    // An empty value takes back what was said before.
+    if (key === 'Environment') variables = value === '' ? [] : [...variables, ...splitWords(value)]
+    if (key === 'EnvironmentFile') files = value === '' ? [] : [...files, value.replace(/^-/, '')]
   }
-  const words = command.flatMap((word) => {
+  const environment = new Map<string, string>()
+  for (const assignment of variables) {
+    const [, name, value] = /^(\w+)=(.*)$/s.exec(assignment) ?? []
+    if (name !== undefined) environment.set(name, value as string)
+  }
+  // Files override Environment=, wherever they are named.
+  for (const file of files.flatMap((pattern) => findFiles(root, pattern)))
+    for (const [name, text] of readAssignments(root, file)) environment.set(name, splitWords(text).join(' '))
+
+  const words = expandVariables(command, environment)
+  const script = shellScript(words)
+  return { name, words: script === undefined ? words : expandVariables(splitWords(script), environment) }
+}
+
+/** The specifiers of systemd.unit(5) that say nothing but the name of the unit. */
+function expandSpecifiers(text: string, unit: string): string {
+  const prefix = unit.replace(/\.\w+$/, '')
+  const values: Record<string, string> = { n: unit, N: prefix, p: prefix, '%': '%' }
+  return text.replace(/%(.)/gs, (all, specifier: string) => values[specifier] ?? all)
+}
+
+/** A variable that is a whole word becomes as many words as it has: systemd.service(5). */
+function expandVariables(words: readonly string[], variables: ReadonlyMap<string, string>): string[] {
+  return words.flatMap((word) => {
     const whole = /^\$(\w+)$/.exec(word)?.[1]
     if (whole !== undefined) return splitWords(variables.get(whole) ?? '')
     return word.replace(/\$\{(\w+)\}/g, (_, name: string) => variables.get(name) ?? '')
   })
-  return { name, words }
+}
+
+/** What a shell is told to run: `/bin/sh -ec "exec dockerd"`. Undefined if there is no shell. */
+function shellScript(words: readonly string[]): string | undefined {
+  const shell = words.findIndex((word) =>
+    /^(?:ba|da|a|k|z)?sh$/.test(basename(word.replace(/^[-@:+!|]+/, ''))),
+  )
+  if (shell < 0) return undefined
+  const option = words.findIndex((word, index) => index > shell && /^-[a-z]*c$/.test(word))
+  return option < 0 ? undefined : words[option + 1]
+}
+
+/** The files that a name stands for; only its last part may be a pattern of glob(7). Sorted. */
+export function findFiles(root: Root, pattern: string): string[] {
+  const slash = pattern.lastIndexOf('/')
+  const [directory, name] = [pattern.slice(0, slash), pattern.slice(slash + 1)]
+  if (slash < 0 || !/[*?[]/.test(name)) return slash < 0 ? [] : [pattern]
+  try {
+    return listDirectory(root, directory)
+      .filter((entry) => matchesGlob(entry, name))
+      .sort()
+      .map((entry) => `${directory}/${entry}`)
+  } catch {
+    return []
+  }
 }
 
 /** The words of a value, without their quotes: systemd.syntax(7), "Quoting". */

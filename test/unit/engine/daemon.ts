@@ -13,7 +13,16 @@ const json = (text: string | Buffer) => {
 
 t.test('nothing said', async (t) => {
   t.same(read({}), {})
-  for (const text of ['{}', 'null', '[]', '{"data-root": ""}', '{"features": [], "storage-driver": 1}'])
+  for (const text of [
+    '',
+    ' \n',
+    '\ufeff',
+    '{}',
+    'null',
+    '[]',
+    '{"data-root": ""}',
+    '{"features": [], "storage-driver": 1}',
+  ])
     t.same(json(text), {}, text)
   t.same(json('{"features": {"containerd-snapshotter": "yes"}}'), {})
 })
@@ -37,7 +46,7 @@ t.test('it has the encoding that its byte order mark says', async (t) => {
     'UTF-16, big-endian': Buffer.from(little).swap16(),
   }))
     t.match(json(bytes), { dataRoot: { value: '/srv/d' }, problem: undefined }, name)
-  for (const bytes of [little.subarray(0, 7), Buffer.from([0xfe, 0xff, 0]), Buffer.from([0xff, 0xfe])])
+  for (const bytes of [little.subarray(0, 7), Buffer.from([0xfe, 0xff, 0, 0x7b])])
     t.same(json(bytes), { problem: `${FILE}: not valid JSON` })
 })
 
@@ -118,6 +127,48 @@ t.test('variables', async (t) => {
   t.match(unit('/bin/dockerd --data-root=${DIR}/d $NONE\nEnvironment=DIR=/srv'), {
     dataRoot: { value: '/srv/d' },
   })
+})
+
+t.test('variables of files count more than those of Environment=, wherever they are named', async (t) => {
+  const files = {
+    'etc/default/docker': 'A=-s btrfs\n',
+    'etc/docker.d/b': 'A=-s zfs\n',
+    'etc/docker.d/c': 'A=-g/c\n',
+  }
+  const driver = (lines: string) => unit(`/bin/dockerd $A\n${lines}`, files).driver?.value
+  t.equal(driver('EnvironmentFile=/etc/default/docker\nEnvironment="A=-s vfs"'), 'btrfs')
+  t.equal(driver('Environment="A=-s vfs"\nEnvironment='), undefined, 'taken back')
+  t.equal(driver('EnvironmentFile=/etc/default/docker\nEnvironmentFile=\nEnvironment="A=-s vfs"'), 'vfs')
+  t.match(
+    unit('/bin/dockerd $A\nEnvironmentFile=-/etc/docker.d/*', files).dataRoot,
+    { value: '/c' },
+    'the last one',
+  )
+  t.equal(driver('EnvironmentFile=-/etc/docker.d/[b]'), 'zfs')
+})
+
+t.test('specifiers that say nothing but the name of the unit', async (t) => {
+  const files = { 'etc/default/docker': 'A=-s btrfs\n' }
+  for (const name of ['%p', '%N'])
+    t.match(unit(`/bin/dockerd $A\nEnvironmentFile=-/etc/default/${name}`, files), {
+      driver: { value: 'btrfs' },
+    })
+  t.match(unit('/bin/dockerd -g /srv/%n/%%').dataRoot, { value: '/srv/docker.service/%' })
+  t.match(unit('/bin/dockerd -g /srv/%h').dataRoot, { value: '/srv/%h' }, 'others stay')
+})
+
+t.test('a shell that starts the daemon', async (t) => {
+  for (const command of [
+    '/bin/sh -c "exec dockerd --data-root /d"',
+    "-/usr/bin/env A=b bash -ec 'dockerd --data-root=/d'",
+    '/bin/sh -c "exec dockerd $OPTIONS"\nEnvironment=OPTIONS=--data-root=/d',
+  ])
+    t.same(unit(command), { dataRoot: { value: '/d', where } }, command)
+  t.same(unit('/usr/bin/start "dockerd --data-root /d"'), {
+    problem:
+      'the command line in docker.service: the data root in "dockerd --data-root /d" is not understood',
+  })
+  t.same(unit('/usr/bin/start "dockerd -D"'), {})
 })
 
 t.test('drop-ins', async (t) => {
