@@ -1,12 +1,12 @@
+import { dirname, posix } from 'node:path'
 import { parse } from 'smol-toml'
 import { directoryPath } from '../machine/configuration.js'
-import { listDirectory, type Root, readText } from '../machine/files.js'
+import { type Root, readText } from '../machine/files.js'
 import { unitDirectories } from '../machine/unit-files.js'
-import { matchesGlob } from '../text/glob.js'
 import { isObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
 import { printable } from '../text/printable.js'
-import { options, readCommandLine } from './daemon.js'
+import { findFiles, options, readCommandLine } from './daemon.js'
 
 /** A root of containerd. */
 export type ContainerdRoot = {
@@ -21,6 +21,8 @@ export const OWN_CONTAINERD = '/containerd/daemon'
 const CONFIG = '/etc/containerd/config.toml'
 const DEFAULT_ROOT = '/var/lib/containerd'
 const SNAPSHOTTER = 'io.containerd.snapshotter.v1.overlayfs'
+/** Its name in a configuration of version 1, which containerd 1 reads. */
+const SNAPSHOTTER_ID = 'overlayfs'
 /** With every plugin's defaults, as `containerd config default` writes them, it has 12 KB. */
 const LARGEST = 256 << 10
 const MOST_IMPORTS = 100
@@ -41,7 +43,8 @@ export function findContainerdRoots(
   const found: { root?: string; snapshots?: string } = {}
   for (const table of readTables(root, file, messages)) {
     if (isPath(table.root)) found.root = table.root
-    const plugin = isObject(table.plugins) ? table.plugins[SNAPSHOTTER] : undefined
+    const plugins = isObject(table.plugins) ? table.plugins : {}
+    const plugin = plugins[SNAPSHOTTER] ?? plugins[SNAPSHOTTER_ID]
     if (isObject(plugin) && isPath(plugin.root_path)) found.snapshots = plugin.root_path
   }
   const path = directoryPath(words.get('root') ?? found.root ?? DEFAULT_ROOT) ?? DEFAULT_ROOT
@@ -54,14 +57,21 @@ function isPath(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
-/** The configuration, and what it imports. What cannot be read is ignored, with a warning. */
+/**
+ * The configuration and what it imports, in the order in which containerd merges them: what a file imports
+ * comes after all files that were named before. What cannot be read is ignored, with a warning.
+ */
 function readTables(root: Root, file: string, messages: Message[]): Record<string, unknown>[] {
-  const main = readTable(root, file, messages)
-  const imports = Array.isArray(main?.imports) ? main.imports.slice(0, MOST_IMPORTS) : []
-  const files = imports.flatMap((pattern) => (isPath(pattern) ? expand(root, pattern) : []))
-  return [main, ...files.map((path) => readTable(root, path, messages))].filter(
-    (table) => table !== undefined,
-  )
+  const tables = new Map<string, Record<string, unknown> | undefined>()
+  const pending = [file]
+  for (const path of pending) {
+    if (tables.has(path) || tables.size > MOST_IMPORTS) continue
+    const table = readTable(root, path, messages)
+    tables.set(path, table)
+    const imports = Array.isArray(table?.imports) ? table.imports.slice(0, MOST_IMPORTS).filter(isPath) : []
+    for (const pattern of imports) pending.push(...findFiles(root, posix.resolve(dirname(path), pattern)))
+  }
+  return [...tables.values()].filter((table) => table !== undefined)
 }
 
 function readTable(root: Root, file: string, messages: Message[]): Record<string, unknown> | undefined {
@@ -75,19 +85,5 @@ function readTable(root: Root, file: string, messages: Message[]): Record<string
     return parse(text)
   } catch (error) {
     return warn((error as Error).message.split('\n')[0] as string)
-  }
-}
-
-/** The files that an import names; only the last part may be a pattern. */
-function expand(root: Root, pattern: string): string[] {
-  const slash = pattern.lastIndexOf('/')
-  const [directory, name] = [pattern.slice(0, slash), pattern.slice(slash + 1)]
-  if (slash < 0 || !/[*?[]/.test(name)) return slash < 0 ? [] : [pattern]
-  try {
-    return listDirectory(root, directory)
-      .filter((entry) => matchesGlob(entry, name))
-      .map((entry) => `${directory}/${entry}`)
-  } catch {
-    return []
   }
 }

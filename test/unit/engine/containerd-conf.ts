@@ -19,6 +19,11 @@ t.test('what the configuration says', async (t) => {
       .roots,
     [{ ...DEFAULT, snapshots: '/fast/snapshots' }],
   )
+  for (const key of [
+    'plugins."io.containerd.snapshotter.v1.overlayfs".root_path',
+    "plugins.overlayfs.'root_path'",
+  ])
+    t.same(toml(`${key} = "/fast/snapshots"\n`).roots, [{ ...DEFAULT, snapshots: '/fast/snapshots' }], key)
   for (const text of ['', 'root = ""\n', 'root = 1\nplugins = 1\n', 'root = "relative"\n'])
     t.same(toml(text), { roots: [DEFAULT], messages: [] }, text)
 })
@@ -31,7 +36,27 @@ t.test('what it imports counts after it', async (t) => {
   const roots = (imports: string) => toml(`imports = [${imports}]\nroot = "/main"\n`, files).roots
   t.same(roots('"/etc/containerd/conf.d/*.toml"'), [{ path: '/a' }])
   t.same(roots('"/etc/containerd/conf.d/b.txt", 1'), [{ path: '/b' }])
-  t.same(roots('"/nowhere/*.toml", "conf.d/*.toml"'), [{ path: '/main' }])
+  t.same(roots('"/nowhere/*.toml"'), [{ path: '/main' }])
+  t.same(roots('"conf.d/*.toml"'), [{ path: '/a' }], 'from the directory of the file')
+  t.same(roots('"../containerd/./conf.d/a.toml"'), [{ path: '/a' }])
+})
+
+t.test('what an imported file imports counts, too', async (t) => {
+  const files = {
+    'etc/containerd/a.toml': 'imports = ["d/*.toml", "config.toml", "a.toml"]\nroot = "/a"\n',
+    'etc/containerd/b.toml': 'root = "/b"\n',
+    'etc/containerd/d/c.toml': '[plugins.overlayfs]\nroot_path = "/c/snapshots"\n',
+  }
+  t.same(toml('imports = ["a.toml", "b.toml"]\nroot = "/main"\n', files).roots, [
+    { path: '/b', snapshots: '/c/snapshots' },
+  ])
+  const chain = Object.fromEntries(
+    Array.from({ length: 150 }, (_, number) => [
+      `etc/containerd/${number}.toml`,
+      `imports = ["${number + 1}.toml"]\nroot = "/${number}"\n`,
+    ]),
+  )
+  t.same(toml('imports = ["0.toml"]\n', chain).roots, [{ path: '/99' }], 'not for ever')
 })
 
 t.test('what its command line says', async (t) => {
