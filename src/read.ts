@@ -1,4 +1,4 @@
-import { type DataRoots, findDataRoots } from './engine/places.js'
+import { type DataRoots, findDataRoots, PODMAN } from './engine/places.js'
 import { findUnread } from './engine/unread.js'
 import { hostOf } from './image/compatibility.js'
 import { readEngines } from './image/engines.js'
@@ -51,7 +51,10 @@ export function readDataRoots(root: Root, machine: Machine): DataRoots {
 }
 
 function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading, which: Which): Partial<Facts> {
-  if (reading.what === 'unread') return { unread: findUnread(root) }
+  if (reading.what === 'unread') {
+    const podman = dataRoots.places.flatMap(({ engine, path }) => (engine === PODMAN ? path : []))
+    return { unread: findUnread(root, podman.length > 0 ? podman : undefined) }
+  }
   if (reading.what === 'indexes') return { indexes: readIndexes(root, reading.dataRoot, machine.release) }
   const look: Look = {
     isFirst: which === 'this' && !machine.collected,

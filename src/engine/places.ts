@@ -1,4 +1,5 @@
 import type { Stats } from 'node:fs'
+import { posix } from 'node:path'
 import { directoryPath } from '../machine/configuration.js'
 import { listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { findUnit, unitDirectories } from '../machine/unit-files.js'
@@ -192,10 +193,13 @@ export function findHomes({ places, containerd }: Pick<DataRoots, 'places' | 'co
 function namedRoot({ dataRoot, problem }: DaemonSettings, warn: (text: string) => void): string | undefined {
   if (problem !== undefined) warn(`${problem}; ignored`)
   if (dataRoot === undefined) return undefined
-  const path = directoryPath(dataRoot.value)
-  if (path === null)
-    warn(`${dataRoot.where}: data-root is not an absolute path: ${printable(dataRoot.value)}; ignored`)
-  return path ?? undefined
+  const { value, where } = dataRoot
+  const path = directoryPath(value)
+  if (path !== null) return path
+  // With `..` in it, it is followed like the links on the way.
+  if (value.startsWith('/') && directoryPath(posix.normalize(value)) !== null) return value
+  warn(`${where}: data-root is not an absolute path: ${printable(value)}; ignored`)
+  return undefined
 }
 
 /** A daemon, what it was told, and the data root that its settings name. */
@@ -204,7 +208,7 @@ type Named = { daemon: Daemon; settings: DaemonSettings; path: string | undefine
 /** Why a daemon no longer has what is in its default data root. */
 function leftFor({ daemon: { name, dataRoot }, settings, path }: Named): string | undefined {
   if (path === undefined || path === dataRoot) return undefined
-  return `${name} keeps its data in ${path} now (${settings.dataRoot?.where})`
+  return `${name} keeps its data in ${printable(path)} now (${settings.dataRoot?.where})`
 }
 
 /** The directories in which dockerd keeps everything if it maps users (`userns-remap`): `100000.100000`. */

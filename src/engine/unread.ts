@@ -1,4 +1,6 @@
 import { listDirectory, type Root, statLink } from '../machine/files.js'
+import { isBelow } from '../machine/mountinfo.js'
+import { GRAPHROOT } from './storage-conf.js'
 
 /** Something that has containers or images and that hostext does not read: what it is, and where. */
 export type Unread = { name: string; path: string }
@@ -33,13 +35,21 @@ export const ROOTLESS: Unread[] = [
 /** More homes than this are those of a server with a directory service; nobody keeps extensions there. */
 const MOST_HOMES = 200
 
-/** Finds what is there and not empty. What cannot be read counts as absent. */
-export function findUnread(root: Root): Unread[] {
+/**
+ * Finds what is there and not empty; `podman`: where Podman keeps its storage. What cannot be read counts as
+ * absent.
+ */
+export function findUnread(root: Root, podman: readonly string[] = [GRAPHROOT]): Unread[] {
+  const others = OTHERS.flatMap(({ name, path }) =>
+    isBelow(path, GRAPHROOT)
+      ? podman.map((graphroot) => ({ name, path: graphroot + path.slice(GRAPHROOT.length) }))
+      : { name, path },
+  )
   const homes = list(root, '/home').slice(0, MOST_HOMES)
   const rootless = homes.flatMap((home) =>
     ROOTLESS.map(({ name, path }) => ({ name, path: `/home/${home}/${path}` })),
   )
-  return [...OTHERS, ...rootless].filter(
+  return [...others, ...rootless].filter(
     ({ path }) => statLink(root, path)?.isDirectory() && list(root, path).length > 0,
   )
 }

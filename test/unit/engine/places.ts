@@ -51,6 +51,13 @@ t.test('an engine whose settings name another place has left its default', async
   t.equal(places.filter(({ path }) => path === '/var/lib/balena-engine').length, 1)
 })
 
+t.test('a data root with `..` in it', async (t) => {
+  const files = { 'etc/docker/daemon.json': '{"data-root": "/a/../b/docker"}', a: '-> /c/d', 'c/d/x': '' }
+  const { places, messages } = find(t, files)
+  t.same(messages, [])
+  t.equal(places[0]?.path, '/c/b/docker')
+})
+
 t.test('the settings that count are those of the engine whose place it is', async (t) => {
   const files = {
     'etc/docker/daemon.json': '{"data-root": "/d", "storage-driver": "vfs"}',

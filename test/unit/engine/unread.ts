@@ -21,3 +21,11 @@ t.test("users' own engines", async (t) => {
   const many = Object.fromEntries(Array.from({ length: 250 }, (_, user) => [`home/0${user}/x`, '']))
   t.same(find({ ...users, ...many }), [], 'not of a server with hundreds of them')
 })
+
+t.test('Podman’s storage with another driver, wherever it is', async (t) => {
+  const prefix = makeTree(t, { 'data/containers/vfs-containers/x': '', 'var/lib/lxc/x/config': '' })
+  t.same(findUnread({ prefix }, ['/data/containers']), [
+    { name: 'Podman with the vfs driver', path: '/data/containers/vfs-containers' },
+    { name: 'LXC', path: '/var/lib/lxc' },
+  ])
+})
