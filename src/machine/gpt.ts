@@ -6,6 +6,16 @@ import { type MountPoint, mountOf } from './mountinfo.js'
 /** A partition of the root's disk that systemd mounts because of its type. */
 export type GptPartition = { mountPoint: string; device: string; readOnly: boolean }
 
+/** What systemd-gpt-auto-generator(8) makes of the table on the root's disk. */
+export type Gpt = {
+  partitions: GptPartition[]
+  /** Whether it has the root made writable, if neither fstab nor the kernel command line says what it is. */
+  opensRoot: boolean
+}
+
+/** What it makes of none. */
+export const NO_GPT: Gpt = { partitions: [], opensRoot: false }
+
 /**
  * The types that are mounted: The Discoverable Partitions Specification
  * (https://uapi-group.org/specifications/specs/discoverable_partitions_specification/).
@@ -21,6 +31,28 @@ const TYPES: Record<string, string> = {
  */
 const OWN = ['/var', '/var/tmp']
 
+/** The types of a root, for all architectures. A disk for several has the flags of the one that is booted. */
+const ROOT_TYPES = new Set([
+  '44479540-f297-41b2-9af7-d131d5f0458a', // x86
+  '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', // x86-64
+  '6523f8ae-3eb1-4e2a-a05a-18b695ae656f', // Alpha
+  'd27f46ed-2919-4cb8-bd25-9531f3c16534', // ARC
+  '69dad710-2ce4-4e3c-b16c-21a1d49abed3', // ARM
+  'b921b045-1df0-41c3-af44-4c6f280d3fae', // ARM64
+  '993d8d3d-f80e-4225-855a-9daf8ed7ea97', // IA-64
+  '77055800-792c-4f94-b39a-98c91b762bb6', // LoongArch64
+  '37c58c8a-d913-4156-a25f-48b1b64e07f0', // MIPS, little-endian
+  '700bda43-7a34-4507-b179-eeb93d7a7ca3', // MIPS64, little-endian
+  '1de3f1ef-fa98-47b5-8dcd-4a860a654d78', // PowerPC
+  '912ade1d-a839-4913-8964-a10eee08fbd2', // PowerPC64
+  'c31c45e6-3f39-412e-80fb-4809c4980599', // PowerPC64, little-endian
+  '60d5a7fe-8e7d-435c-b714-3dd8162144e1', // RISC-V 32
+  '72ec70a6-cf74-40e6-bd49-4bda08e8f224', // RISC-V 64
+  '08a7acea-624c-4a20-91e8-6e0fa67d23f9', // s390
+  '5eead9a9-fe09-4a1e-a1d7-520d00531306', // s390x
+  'c50cdd70-3862-4cc3-90e1-809a8c93ee2c', // TILE-Gx
+])
+
 const GENERATOR = '/usr/lib/systemd/system-generators/systemd-gpt-auto-generator'
 
 /** UEFI specification, "GPT Header" and "GPT Partition Entry Array": sizes in bytes. */
@@ -28,18 +60,20 @@ const ENTRY = 128
 const MOST_ENTRIES = 128
 
 /**
- * The partitions of the root's disk that systemd-gpt-auto-generator(8) mounts: of a type that has a place,
- * and at a place that is an empty directory or mounted already. None where there is no partition table, or
- * none that can be read: the generator finds nothing there either.
+ * Reads the table on the root's disk as systemd-gpt-auto-generator(8) does. It mounts the partitions of a
+ * type that has a place, if the place is an empty directory or mounted already. It has a root of a root's
+ * type made writable, unless the partition is marked read-only (add_root_rw). Where there is no partition
+ * table, or none that can be read, the generator finds nothing either.
  */
-export function readGptPartitions(root: Root, mounts: readonly MountPoint[]): GptPartition[] {
+export function readGpt(root: Root, mounts: readonly MountPoint[]): Gpt {
   const base = mountOf(mounts, '/')
-  if (!base || !statLink(root, GENERATOR)) return []
+  if (!base || !statLink(root, GENERATOR)) return NO_GPT
   // A file system on several devices has a number of its own, and the first device as its source.
   const name = base.device.startsWith('0:') ? /^\/dev\/([a-z0-9]+)$/.exec(base.source)?.[1] : undefined
   const link = name === undefined ? `/sys/dev/block/${base.device}` : `/sys/class/block/${name}`
   const own = resolveLinks(root, link)
-  if (!statLink(root, `${own}/partition`)) return []
+  const ownNumber = Number(text(root, `${own}/partition`))
+  if (!(ownNumber > 0)) return NO_GPT
   const disk = own.slice(0, own.lastIndexOf('/'))
   const size = Number(text(root, `${disk}/queue/logical_block_size`)) || 512
   const table = readTable(root, `/dev/${disk.slice(disk.lastIndexOf('/') + 1)}`, size)
@@ -59,9 +93,12 @@ export function readGptPartitions(root: Root, mounts: readonly MountPoint[]): Gp
     return [{ mountPoint, device, readOnly }]
   })
   // Of two with the same type the first one counts.
-  return found.filter(
+  const partitions = found.filter(
     ({ mountPoint }, index) => found.findIndex((other) => other.mountPoint === mountPoint) === index,
   )
+  const roots = table.filter(({ type, noAuto }) => ROOT_TYPES.has(type) && !noAuto)
+  const booted = roots.find(({ number }) => number === ownNumber) ?? roots[0]
+  return { partitions, opensRoot: booted !== undefined && !booted.readOnly }
 }
 
 type Entry = { number: number; type: string; id: string; noAuto: boolean; readOnly: boolean }

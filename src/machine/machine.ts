@@ -6,7 +6,7 @@ import { readCrypttab, type Volume } from './crypttab.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
 import { isRealDirectory, type Root, readText, statLink, statTimes } from './files.js'
 import { type FstabEntry, isAutomatic, parseFstab } from './fstab.js'
-import { readGptPartitions } from './gpt.js'
+import { NO_GPT, readGpt } from './gpt.js'
 import {
   type KernelCommandLine,
   readCommandLine,
@@ -71,6 +71,8 @@ export type Machine = {
   crypttab: Volume[]
   /** The block device that the root is on, `major:minor`; undefined if it is none. */
   rootDevice: string | undefined
+  /** Whether systemd makes the root writable because of its partition's type, if nothing says what it is. */
+  opensRoot: boolean
   /** The generators whose mounts are not known before they have run. */
   otherGenerators: string[]
   /** Which of /tmp and the possible state directories are real directories. */
@@ -128,12 +130,13 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   const directories = unitDirectories(root)
   const softReboot = findUnit(root, 'soft-reboot.target', directories) !== undefined
   const enabled = readEnabled(root, directories)
+  const gpt = commandLine.gptAuto === false || inContainer ? NO_GPT : readGpt(root, mounts)
   const planned = readPlanned(
     root,
     fstab,
     softReboot ? (commandLine.mountExtra ?? []) : [],
     enabled,
-    commandLine.gptAuto === false || inContainer ? [] : readGptPartitions(root, mounts),
+    gpt.partitions,
   )
   return {
     commandLine,
@@ -163,6 +166,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     absent: planned.map(({ mountPoint }) => mountPoint).filter((path) => !has(path)),
     crypttab: readCrypttab(read('/etc/crypttab')),
     rootDevice: inContainer ? undefined : blockDevice(root, mountOf(mounts, '/')),
+    opensRoot: gpt.opensRoot,
     otherGenerators: readOtherGenerators(root),
     merging: readMerging(root, enabled),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),

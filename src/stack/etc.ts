@@ -4,7 +4,7 @@ import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, mountOf } from '../machine/mountinfo.js'
 import { isRemote, type PlannedMount } from '../machine/planned.js'
 import type { Message } from '../text/log.js'
-import { hasWritableRoot } from './state.js'
+import { hasWritableRoot, type RootFacts } from './state.js'
 
 /**
  * What /etc of the locked system is: part of the root, a mount of the machine's own, an overlay whose changes
@@ -68,9 +68,7 @@ const UNFIT_TYPES = [
 ]
 
 /** Whether changes to /etc are kept, as far as there is a place for them: `Etc=` in hostext.conf(5). */
-export function keepsEtc(
-  machine: Pick<Machine, 'configuration' | 'fstab' | 'commandLine' | 'mounts'>,
-): boolean {
+export function keepsEtc(machine: Pick<Machine, RootFacts | 'configuration'>): boolean {
   const { etc } = machine.configuration
   return etc === 'persistent' || (etc === 'auto' && hasWritableRoot(machine))
 }

@@ -53,7 +53,7 @@ export function findUsed(
  * where State= says what it is.
  */
 export function withData(
-  machine: Pick<Machine, 'configuration' | 'commandLine' | 'fstab' | 'planned' | 'mounts'>,
+  machine: Pick<Machine, RootFacts | 'configuration' | 'planned'>,
   state: readonly string[],
   data: readonly string[],
 ): string[] {
@@ -83,28 +83,34 @@ export const READ_ONLY_TYPES = ['squashfs', 'erofs', 'cramfs', 'romfs', 'iso9660
 
 /**
  * Whether the root would be writable at the end of a normal boot. fstab decides, because
- * systemd-remount-fs(8) applies it. Without a line for the root there, the command line decides, or the
- * current mount.
+ * systemd-remount-fs(8) applies it. Without a line for the root there, the command line decides. If neither
+ * says it, systemd makes the root writable because of its partition's type (`opensRoot`), or it stays as it
+ * is mounted.
  */
 export function isRootWritable(
   fstabRoot: FstabEntry | undefined,
   commandLine: KernelCommandLine,
   root: MountPoint | undefined,
+  opensRoot: boolean,
 ): boolean {
   if (root && READ_ONLY_TYPES.includes(root.type)) return false
   if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
   if (commandLine.root) return commandLine.root === 'rw'
-  return isMountedWritable(root)
+  return opensRoot || isMountedWritable(root)
 }
+
+/** What {@link hasWritableRoot} has to know of a machine. */
+export type RootFacts = 'fstab' | 'commandLine' | 'mounts' | 'opensRoot'
 
 /** {@link isRootWritable} for the root of a machine. */
 export function hasWritableRoot({
   fstab,
   commandLine,
   mounts,
-}: Pick<Machine, 'fstab' | 'commandLine' | 'mounts'>): boolean {
+  opensRoot,
+}: Pick<Machine, RootFacts>): boolean {
   const fstabRoot = fstab.find(({ mountPoint }) => mountPoint === '/')
-  return isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'))
+  return isRootWritable(fstabRoot, commandLine, mountOf(mounts, '/'), opensRoot)
 }
 
 /**

@@ -2,8 +2,10 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { readGptPartitions } from '../../../src/machine/gpt.js'
+import { NO_GPT, readGpt } from '../../../src/machine/gpt.js'
+import { readMachine } from '../../../src/machine/machine.js'
 import type { MountPoint } from '../../../src/machine/mountinfo.js'
+import { hasWritableRoot } from '../../../src/stack/state.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
 const MACHINE_ID = '0123456789abcdef0123456789abcdef'
@@ -49,7 +51,7 @@ t.test('partitions by their types', { skip }, async (t) => {
     'size=4M, type=swap',
   ]
   const found = (prefix: string, device = '254:1', mounts: MountPoint[] = []) =>
-    readGptPartitions({ prefix }, [{ ...ROOT, device }, ...mounts]).map(({ mountPoint, device, readOnly }) =>
+    readGpt({ prefix }, [{ ...ROOT, device }, ...mounts]).partitions.map(({ mountPoint, device, readOnly }) =>
       [mountPoint, device, readOnly ? 'ro' : 'rw'].join(' '),
     )
   t.same(found(machine(t, lines)), ['/home /dev/vda2 rw', '/srv /dev/vda3 ro'], 'the first of a type')
@@ -60,18 +62,46 @@ t.test('partitions by their types', { skip }, async (t) => {
   const noAuto = `size=4M, type=${SRV}, attrs="GUID:63"`
   t.same(found(machine(t, ['size=4M, type=linux', noAuto])), [])
   t.same(found(machine(t, lines), '254:7'), [], 'another disk')
-  t.same(readGptPartitions({ prefix: machine(t, lines) }, []), [])
+  t.same(readGpt({ prefix: machine(t, lines) }, []), NO_GPT)
 })
 
 t.test('/var is only mounted where it is that of this machine', { skip }, async (t) => {
   const found = (id: string, files?: Tree) =>
-    readGptPartitions(
-      { prefix: machine(t, ['size=4M, type=linux', `size=4M, type=${VAR}, uuid=${id}`], files) },
-      [{ ...ROOT, device: '254:1' }],
-    ).map(({ mountPoint }) => mountPoint)
+    readGpt({ prefix: machine(t, ['size=4M, type=linux', `size=4M, type=${VAR}, uuid=${id}`], files) }, [
+      { ...ROOT, device: '254:1' },
+    ]).partitions.map(({ mountPoint }) => mountPoint)
   t.same(found(OWN_VAR), ['/var'])
   t.same(found('11111111-2222-4333-8444-555555555555'), [])
   t.same(found(OWN_VAR, { 'etc/machine-id': 'uninitialized\n' }), [], 'no ID yet')
+})
+
+t.test('a root of the type of one is made writable, unless its partition is marked', { skip }, async (t) => {
+  const opens = (...lines: string[]) =>
+    readGpt({ prefix: machine(t, lines) }, [{ ...ROOT, device: '254:1' }]).opensRoot
+  const [root, arm] = ['4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709', 'B921B045-1DF0-41C3-AF44-4C6F280D3FAE'].map(
+    (type) => `size=4M, type=${type}`,
+  ) as [string, string]
+  t.ok(opens(root))
+  t.ok(opens(arm), 'of another architecture')
+  t.notOk(opens(`${root}, attrs="GUID:60"`), 'read-only')
+  t.notOk(opens(`${root}, attrs="GUID:63"`), 'not to be found by its type')
+  t.notOk(opens('size=4M, type=linux'))
+  t.ok(opens('size=4M, type=linux', root), 'the generator looks at the disk, not at what is mounted')
+  t.ok(opens(root, `${root}, attrs="GUID:60"`), 'of two, the flags of the one that is booted')
+  t.notOk(opens(`${root}, attrs="GUID:60"`, root))
+})
+
+t.test('systemd.gpt_auto=0 turns all of it off', { skip }, async (t) => {
+  const isOpened = (words: string) => {
+    const prefix = machine(t, ['size=4M, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709'], {
+      'proc/cmdline': `root=PARTUUID=x ${words}\n`,
+      'proc/self/mountinfo': '22 1 254:1 / / ro - ext4 /dev/vda1 ro\n',
+    })
+    return hasWritableRoot(readMachine({ prefix }, {}))
+  }
+  t.ok(isOpened('quiet'), 'mounted read-only, and made writable')
+  t.notOk(isOpened('systemd.gpt_auto=0'))
+  t.notOk(isOpened('ro'))
 })
 
 t.test('a root that is on no disk with such a table', async (t) => {
@@ -89,5 +119,5 @@ t.test('a root that is on no disk with such a table', async (t) => {
       'dev/sda': `${'x'.repeat(512)}EFI PART${'\x7f'.repeat(76)}\x80\0\0\0${'x'.repeat(2000)}`,
     },
   } as Record<string, Tree>))
-    t.same(readGptPartitions({ prefix: makeTree(t, files) }, [{ ...ROOT, device: '8:1' }]), [], what)
+    t.same(readGpt({ prefix: makeTree(t, files) }, [{ ...ROOT, device: '8:1' }]), NO_GPT, what)
 })

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { DEFAULTS } from '../../../src/machine/configuration.js'
-import { isAutomatic, parseFstab } from '../../../src/machine/fstab.js'
-import { readCommandLine } from '../../../src/machine/kernel-command-line.js'
-import { parseMountinfo } from '../../../src/machine/mountinfo.js'
+import { type FstabEntry, isAutomatic, parseFstab } from '../../../src/machine/fstab.js'
+import { type KernelCommandLine, readCommandLine } from '../../../src/machine/kernel-command-line.js'
+import { type MountPoint, parseMountinfo } from '../../../src/machine/mountinfo.js'
 import type { PlannedMount } from '../../../src/machine/planned.js'
 import { chooseState, findUsed, isRootWritable, withData } from '../../../src/stack/state.js'
 
@@ -29,6 +29,7 @@ t.test("the engine's data stays writable, as on the plain root", async (t) => {
     commandLine: readCommandLine([]),
     fstab: parseFstab('x / ext4 rw'),
     planned: planned('y /mnt/disk ext4'),
+    opensRoot: false,
     mounts: parseMountinfo('22 1 254:1 / / ro shared:1 - ext4 /dev/vda1 ro\n'),
   }
   const data = ['/data/docker', '/data/docker/containerd', '/var/lib/containerd', '/mnt/disk/docker']
@@ -77,17 +78,24 @@ t.test('whether the root would be writable', async (t) => {
     superOptions: [option],
   })
   const line = { target: 'default.target' }
-  t.ok(
-    isRootWritable(rw, { ...line, root: 'ro' }, mount('ro')),
-    'fstab says so, and systemd-remount-fs does it',
-  )
-  t.notOk(isRootWritable(ro, { ...line, root: 'rw' }, mount('rw')))
-  t.ok(isRootWritable(both, line, undefined))
-  t.ok(isRootWritable(undefined, { ...line, root: 'rw' }, mount('ro')))
-  t.notOk(isRootWritable(undefined, { ...line, root: 'ro' }, mount('rw')))
-  t.ok(isRootWritable(undefined, line, mount('rw')))
-  t.notOk(isRootWritable(undefined, line, mount('ro')))
-  t.notOk(isRootWritable(undefined, line, undefined))
+  const isWritable = (
+    entry: FstabEntry | undefined,
+    words: KernelCommandLine,
+    root: MountPoint | undefined,
+    opensRoot = false,
+  ) => isRootWritable(entry, words, root, opensRoot)
+  t.ok(isWritable(rw, { ...line, root: 'ro' }, mount('ro')), 'fstab says so, and systemd-remount-fs does it')
+  t.notOk(isWritable(ro, { ...line, root: 'rw' }, mount('rw')))
+  t.ok(isWritable(both, line, undefined))
+  t.ok(isWritable(undefined, { ...line, root: 'rw' }, mount('ro')))
+  t.notOk(isWritable(undefined, { ...line, root: 'ro' }, mount('rw')))
+  t.ok(isWritable(undefined, line, mount('rw')))
+  t.notOk(isWritable(undefined, line, mount('ro')))
+  t.notOk(isWritable(undefined, line, undefined))
+  t.ok(isWritable(undefined, line, mount('ro'), true), 'its partition has the type of a root')
+  t.ok(isWritable(undefined, line, mount('rw'), false))
+  t.notOk(isWritable(ro, line, mount('ro'), true), 'fstab says what it is')
+  t.notOk(isWritable(undefined, { ...line, root: 'ro' }, mount('ro'), true), 'the command line says it')
   for (const type of ['squashfs', 'erofs', 'overlay'])
-    t.notOk(isRootWritable(rw, { ...line, root: 'rw' }, { ...mount('rw'), type }), type)
+    t.notOk(isWritable(rw, { ...line, root: 'rw' }, { ...mount('rw'), type }, true), type)
 })
