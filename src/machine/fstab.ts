@@ -39,9 +39,17 @@ export function isAutomatic({ mountPoint, options }: FstabEntry): boolean {
   )
 }
 
+/** `ro` and `rw`; mount(8) also has them for the mount or the file system only: `ro=vfs`. */
+const ACCESS = /^(?:ro|rw)(?:=|$)/
+
+/** Whether options mount read-only: the last of those that say it counts. */
+export function isReadOnly(options: readonly string[]): boolean {
+  return options.findLast((option) => ACCESS.test(option))?.startsWith('ro') ?? false
+}
+
 /** The options of a remount that makes a file system writable and keeps fstab's other options. */
 export function remountOptions(options: readonly string[]): string {
-  return ['remount', ...options.filter((option) => option !== 'ro' && option !== 'rw'), 'rw'].join(',')
+  return ['remount', ...options.filter((option) => !ACCESS.test(option)), 'rw'].join(',')
 }
 
 /**

@@ -5,7 +5,7 @@ import { AUTOMATIC_STATE, type Configuration, readConfiguration } from './config
 import { readCrypttab, type Volume } from './crypttab.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
 import { isRealDirectory, type Root, readText, statLink, statTimes } from './files.js'
-import { type FstabEntry, isAutomatic, parseFstab } from './fstab.js'
+import { type FstabEntry, isAutomatic, isReadOnly, parseFstab } from './fstab.js'
 import { NO_GPT, readGpt } from './gpt.js'
 import {
   type KernelCommandLine,
@@ -206,7 +206,7 @@ function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
     mountPoint,
     type,
     source,
-    superOptions: [options.includes('ro') ? 'ro' : 'rw'],
+    superOptions: [isReadOnly(options) ? 'ro' : 'rw'],
   }))
 }
 

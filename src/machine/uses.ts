@@ -1,4 +1,5 @@
 import { type Root, resolveLinks, statLink } from './files.js'
+import { isReadOnly } from './fstab.js'
 import type { PlannedMount } from './planned.js'
 
 /**
@@ -26,7 +27,7 @@ export function readUses(root: Root, planned: readonly PlannedMount[], swaps: re
   }
   for (const { source, type, options } of planned) {
     if (type === 'overlay') add(upperOf(options), undefined)
-    else if (!options.includes('ro')) add(source, undefined)
+    else if (!isReadOnly(options)) add(source, undefined)
   }
   for (const path of swaps) add(path, 'swap')
   return [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1))

@@ -1,5 +1,5 @@
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
-import type { FstabEntry } from '../machine/fstab.js'
+import { type FstabEntry, isReadOnly } from '../machine/fstab.js'
 import type { KernelCommandLine } from '../machine/kernel-command-line.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
@@ -94,7 +94,7 @@ export function isRootWritable(
   opensRoot: boolean,
 ): boolean {
   if (root && READ_ONLY_TYPES.includes(root.type)) return false
-  if (fstabRoot) return fstabRoot.options.findLast((option) => option === 'ro' || option === 'rw') !== 'ro'
+  if (fstabRoot) return !isReadOnly(fstabRoot.options)
   if (commandLine.root) return commandLine.root === 'rw'
   return opensRoot || isMountedWritable(root)
 }
@@ -123,7 +123,7 @@ export function findCopied(
   planned: readonly PlannedMount[],
 ): string[] {
   const isMounted = (path: string): boolean =>
-    planned.some(({ mountPoint, options }) => !options.includes('ro') && isBelow(path, mountPoint))
+    planned.some(({ mountPoint, options }) => !isReadOnly(options) && isBelow(path, mountPoint))
   const possible = new Set([...AUTOMATIC_STATE, ...(configured === 'auto' ? [] : configured)])
   return [...possible].filter((path) => state.includes(path) || isMounted(path)).sort()
 }

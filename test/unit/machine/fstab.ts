@@ -1,5 +1,12 @@
 import t from 'tap'
-import { devicePath, isAutomatic, parseFstab, unescapeOctal } from '../../../src/machine/fstab.js'
+import {
+  devicePath,
+  isAutomatic,
+  isReadOnly,
+  parseFstab,
+  remountOptions,
+  unescapeOctal,
+} from '../../../src/machine/fstab.js'
 
 t.same(
   parseFstab(`# comment
@@ -39,4 +46,22 @@ t.test('the device of an entry, as udev links it', async (t) => {
   t.equal(devicePath('PARTLABEL=a/b'), '/dev/disk/by-partlabel/a\\x2fb')
   t.equal(devicePath('PARTUUID=x'), '/dev/disk/by-partuuid/x')
   for (const source of ['tmpfs', '/home/x', 'host:/x', 'ID=x']) t.equal(devicePath(source), undefined, source)
+})
+
+t.test('read-only, as mount(8) has it, also for the mount or the file system only', async (t) => {
+  for (const text of ['ro', 'rw,ro', 'subvol=/x,ro=vfs', 'ro=fs', 'ro=recursive', 'rw=vfs,ro=vfs'])
+    t.ok(isReadOnly(text.split(',')), text)
+  for (const text of [
+    'defaults',
+    'ro,rw',
+    'ro=vfs,rw=vfs',
+    'ro=vfs,rw',
+    'errors=remount-ro',
+    'rootcontext=x',
+  ])
+    t.notOk(isReadOnly(text.split(',')), text)
+  t.equal(
+    remountOptions(['ro=vfs', 'noatime', 'rw', 'errors=remount-ro']),
+    'remount,noatime,errors=remount-ro,rw',
+  )
 })
