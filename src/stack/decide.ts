@@ -16,7 +16,15 @@ import { type Back, findBack } from './back.js'
 import { describeBooted } from './base-change.js'
 import { chooseEtc, describeShadowed, findChangesPlace, keepsEtc } from './etc.js'
 import type { Against, Facts, Reading, RecordFacts, TrialName } from './facts.js'
-import { findDataMounts, findForeign, findMissing, findUnmounted, isApi, isRemounted } from './mounts.js'
+import {
+  findDataMounts,
+  findForeign,
+  findMissing,
+  findUnmounted,
+  isApi,
+  isFromInitrd,
+  isRemounted,
+} from './mounts.js'
 import { describeNothing } from './nothing.js'
 import { findObstacle, findUnfit } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
@@ -232,6 +240,9 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       bound: isBound,
       showsBase: machine.hasBase,
       carried,
+      fromInitrd: machine.planned
+        .filter((mount) => isFromInitrd(machine, mount))
+        .map(({ mountPoint }) => mountPoint),
       machineId,
       separateUsr: separateUsr && {
         hasUnit: covered.includes('/usr'),

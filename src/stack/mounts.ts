@@ -54,6 +54,21 @@ export function findForeign({ mounts, planned }: Mounts): string[] {
   )
 }
 
+/**
+ * Whether a planned mount is the initrd's (`x-initrd.mount` in systemd.mount(5)) and there. It goes into the
+ * new root as it is: PID 1 reads /etc before its units mount anything, and the options may have paths of the
+ * initrd. Not /usr, as above, nor what is below /mnt, where systemd 252 takes everything away
+ * (units/mounts.ts): there its unit mounts it again.
+ */
+export function isFromInitrd(
+  { mounts, softReboot }: Pick<Machine, 'mounts' | 'softReboot'>,
+  { mountPoint, options }: PlannedMount,
+): boolean {
+  if (!options.includes('x-initrd.mount') || isApi(mountPoint) || mountPoint === '/usr') return false
+  if (!softReboot && isBelow(mountPoint, '/mnt')) return false
+  return mounts.some((mount) => mount.mountPoint === mountPoint)
+}
+
 /** The directories that PID 1 mounts its own file systems on, and /tmp. */
 const API = ['/proc', '/sys', '/dev', '/run', '/tmp']
 

@@ -5,7 +5,7 @@ import { describePlanned, isRemote, type PlannedMount } from '../machine/planned
 import { BASE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { overlayDirectories } from '../machine/uses.js'
 import { isUnitPath } from '../text/unit-syntax.js'
-import { isApi } from './mounts.js'
+import { isApi, isFromInitrd } from './mounts.js'
 import { countAbove, placeName } from './order.js'
 
 /**
@@ -43,9 +43,10 @@ export function findLowers({ planned }: Pick<Machine, 'planned'>): string[] {
 
 /**
  * The overlays that need other layers; `lost`: those that cannot be mounted over the stacked root, and why.
+ * One that the initrd has mounted is carried over, and is not mounted again.
  */
 export function planOverlays(
-  machine: Pick<Machine, 'mounts' | 'planned' | 'hasBase'>,
+  machine: Pick<Machine, 'mounts' | 'planned' | 'hasBase' | 'softReboot'>,
   state: readonly string[],
   stack: readonly Extension[],
   isBound: boolean,
@@ -54,7 +55,8 @@ export function planOverlays(
   const lost: { mount: PlannedMount; why: string }[] = []
   const above = countAbove(stack)
   const isDeepBase = mountOf(machine.mounts, '/')?.type === 'overlay'
-  for (const mount of machine.planned.filter(({ type }) => type === 'overlay')) {
+  for (const mount of machine.planned) {
+    if (mount.type !== 'overlay' || isFromInitrd(machine, mount)) continue
     const { lowerdir, upperdir, workdir } = overlayDirectories(mount.options)
     // Its own mount point covers nothing that it is made of.
     const others = { ...machine, planned: machine.planned.filter((other) => other !== mount) }

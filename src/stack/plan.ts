@@ -87,6 +87,8 @@ export type Plan = Boot & {
   showsBase: boolean
   /** Mount points of the initrd that nothing would mount again. */
   carried: string[]
+  /** Those that come along although they have units, in fstab: it says that they are the initrd's. */
+  fromInitrd: string[]
   /**
    * The machine's ID is not on the disk yet, and its root can store it. `closeRoot`: the root is read-only
    * now.

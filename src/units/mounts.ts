@@ -79,7 +79,7 @@ function bindsOf(plan: Plan, nextRoot: string): Bind[] {
       : { from: path, path, place: nextRoot, options }
   return [
     ...plan.state.map((path) => bind(path, 'bind')),
-    ...plan.carried.map((path) => bind(path, 'bind')),
+    ...[...plan.carried, ...plan.fromInitrd].map((path) => bind(path, 'bind')),
     ...plan.boundData.map((path) => bind(path, 'bind,ro')),
     // It has set-uid programs that the root may hide.
     ...basePlaces(plan).map((path) => ({

@@ -60,6 +60,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     bound: false,
     showsBase: false,
     carried: [],
+    fromInitrd: [],
     machineId: undefined,
     separateUsr: false,
     indexes: [],

@@ -174,6 +174,17 @@ t.test('a mount that no unit can name is named, and not carried over', async (t)
   t.same(line, { level: 'warning', text: '/mnt/x  is not carried over: no unit can name it' })
 })
 
+t.test('an /etc that fstab has the initrd mount is there when PID 1 reads its units', async (t) => {
+  const bind = '26 22 254:1 /etc /etc rw shared:5 - ext4 /dev/vda1 rw\n'
+  const files = {
+    'etc/fstab': '/dev/vda1 / ext4 ro=vfs 0 0\n/etc /etc none bind,x-initrd.mount 0 0\n',
+    'proc/self/mountinfo': MACHINE['proc/self/mountinfo'] + bind,
+  }
+  t.match(await decided(t, files), {
+    plan: { fromInitrd: ['/etc'], carried: { length: 0 }, etc: { mode: 'mounted' }, state: { length: 0 } },
+  })
+})
+
 /** A root that can be written to, as most are. */
 const WRITABLE = { 'etc/fstab': '/dev/vda1 / ext4 noatime,rw 0 1\n' }
 

@@ -1,18 +1,25 @@
 import t from 'tap'
-import type { MountPoint } from '../../../src/machine/mountinfo.js'
+import { isAutomatic, parseFstab } from '../../../src/machine/fstab.js'
+import { type MountPoint, parseMountinfo } from '../../../src/machine/mountinfo.js'
 import type { PlannedMount } from '../../../src/machine/planned.js'
-import { findMissing } from '../../../src/stack/mounts.js'
+import { findDataMounts, findForeign, findMissing, findShowing, isFromInitrd } from '../../../src/stack/mounts.js'
 
-const plan = (mountPoint: string): PlannedMount => ({
-  ...{ mountPoint, source: 'LABEL=d', type: 'ext4', options: [], passno: 0, from: '/etc/fstab' },
+const mounted = (mountPoint: string, device: string): MountPoint => ({
+  ...{ mountPoint, device, root: '/', type: 'ext4', source: '/dev/x', superOptions: ['rw'] },
 })
-const mount = (mountPoint: string): MountPoint => ({
-  ...{ mountPoint, device: '8:1', root: '/', type: 'ext4', source: '/dev/sda1', superOptions: ['rw'] },
+const planned = (mountPoint: string, source: string, options: string[] = []): PlannedMount => ({
+  ...{ mountPoint, source, options, type: 'auto', passno: 0, from: '/etc/fstab' },
 })
-const missing = (place: { path: string; snapshots?: string }, planned: string[], mounted: string[] = []) =>
-  findMissing({ planned: planned.map(plan), mounts: mounted.map(mount) }, place).map(
-    ({ mountPoint }) => mountPoint,
-  )
+const ROOT = [mounted('/', '254:1'), mounted('/dev', '0:5'), mounted('/run', '0:6')]
+
+const missing = (place: { path: string; snapshots?: string }, places: string[], there: string[] = []) =>
+  findMissing(
+    {
+      planned: places.map((path) => planned(path, 'LABEL=d')),
+      mounts: there.map((path) => mounted(path, '8:1')),
+    },
+    place,
+  ).map(({ mountPoint }) => mountPoint)
 
 t.test('what an engine’s data will be on', async (t) => {
   const docker = { path: '/var/lib/docker' }
@@ -39,4 +46,80 @@ t.test('snapshots that containerd keeps elsewhere', async (t) => {
   t.same(missing(containerd, ['/fast/snapshots']), ['/fast/snapshots'], 'once')
   t.same(missing(containerd, ['/fast/snapshots/snapshots']), ['/fast/snapshots/snapshots'])
   t.same(missing({ path: '/var/lib/containerd' }, ['/fast']), [])
+})
+
+const machine = (fstab: string, softReboot = true) => ({
+  mounts: parseMountinfo(
+    ['/', '/proc', '/usr', '/etc', '/opt/vendor', '/mnt/data', '/home']
+      .map((path, index) => `${index + 2} 1 8:${index + 1} / ${path} rw - ext4 /dev/sda rw\n`)
+      .join(''),
+  ),
+  softReboot,
+  planned: parseFstab(fstab)
+    .filter(isAutomatic)
+    .map((entry) => ({ ...entry, from: '/etc/fstab' })),
+})
+
+t.test('what the initrd has mounted, and no unit mounts again', async (t) => {
+  t.same(findForeign(machine('')), ['/etc', '/opt/vendor', '/mnt/data', '/home'])
+  t.same(findForeign(machine('x /home ext4\ny /etc ext4 x-initrd.mount\n')), ['/opt/vendor', '/mnt/data'])
+})
+
+t.test('what fstab has the initrd mount: its unit would be too late for /etc', async (t) => {
+  const found = (softReboot?: boolean) => {
+    const places = ['/etc', '/usr', '/proc', '/srv', '/mnt/data', '/mnt']
+    const lines = places.map((path) => `x ${path} ext4 defaults,x-initrd.mount\n`)
+    const all = machine(`${lines.join('')}y /home ext4\n`, softReboot)
+    return all.planned.filter((mount) => isFromInitrd(all, mount)).map(({ mountPoint }) => mountPoint)
+  }
+  t.same(found(), ['/etc', '/mnt/data'], 'not what is not there, is stacked, or has no such option')
+  t.same(found(false), ['/etc'], 'systemd 252 takes away what is below /mnt')
+})
+
+t.test('where the file system of the root can still be reached', async (t) => {
+  const places = ['/', '/usr']
+  const showing = (mounts: MountPoint[], mounting: PlannedMount[] = []) =>
+    findShowing({ mounts: [...ROOT, ...mounts], planned: mounting }, '/', places)
+  t.same(showing([mounted('/usr', '254:1'), mounted('/data', '254:3')]), [])
+  t.same(showing([mounted('/var', '254:1'), mounted('/sysroot', '254:1')]), ['/var', '/sysroot'], 'OSTree')
+  t.same(showing([], [planned('/home', '/srv/home', ['bind'])]), ['/home'], 'it will be bound')
+  t.same(showing([mounted('/data', '254:3')], [planned('/home', '/data/home', ['bind'])]), [])
+  t.same(showing([], [planned('/snap/x', '/srv/x.snap', ['loop'])]), [], 'an image file is no part of it')
+  t.same(showing([], [planned('/data', '/dev/vda3')]), [])
+})
+
+t.test('data stays mounted with all that it stands on', async (t) => {
+  const data = (mounts: MountPoint[], mounting: PlannedMount[]) =>
+    findDataMounts({ mounts: [...ROOT, ...mounts], planned: mounting }, ['/var/lib/docker/overlay2'])
+  const docker = mounted('/var/lib/docker', '254:2')
+  t.same(
+    data(
+      [mounted('/data', '254:2'), docker],
+      [planned('/data', '/dev/vda2'), planned('/var/lib/docker', '/data/docker', ['bind'])],
+    ),
+    ['/data', '/var/lib/docker'],
+    'a bind',
+  )
+  t.same(
+    data(
+      [mounted('/srv', '254:4'), mounted('/srv/disk', '254:3'), mounted('/data', '7:1'), docker],
+      [planned('/data', '/srv/disk/image', ['loop']), planned('/var/lib/docker', '/data/docker', ['rbind'])],
+    ),
+    ['/data', '/srv', '/srv/disk', '/var/lib/docker'],
+    'a bind of an image file on another disk',
+  )
+  t.same(
+    data(
+      [mounted('/var', '254:3'), mounted('/home', '254:4'), docker],
+      [planned('/var/lib/docker', '/dev/vda2')],
+    ),
+    ['/var', '/var/lib/docker'],
+    'below another one',
+  )
+  t.same(
+    data([mounted('/usr', '254:3'), docker], [planned('/var/lib/docker', '/usr/local/docker', ['bind'])]),
+    ['/var/lib/docker'],
+    '/usr is stacked',
+  )
+  t.same(data([docker], [planned('/var/lib/docker', '/var/lib/docker', ['bind'])]), ['/var/lib/docker'])
 })

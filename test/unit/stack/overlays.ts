@@ -8,6 +8,7 @@ const ROOT = '1 0 8:1 / / ro - ext4 /dev/sda1 ro\n'
 const machine = (fstab: string, mounts: readonly MountPoint[] = parseMountinfo(ROOT)) => ({
   mounts,
   hasBase: true,
+  softReboot: true,
   planned: parseFstab(fstab)
     .filter(isAutomatic)
     .map((entry) => ({ ...entry, from: '/etc/fstab' })),
@@ -45,6 +46,20 @@ t.test('one that works as it is stays as it is', async (t) => {
   t.same(planOverlays(machine(elsewhere), [], stack, false), { overlays: [], lost: [] })
   const inState = 'overlay /x overlay lowerdir=/var/a:/run/b\n'
   t.same(planOverlays(machine(inState), ['/var'], stack, false), { overlays: [], lost: [] })
+})
+
+t.test('one that the initrd has mounted is carried over as it is', async (t) => {
+  const options = 'lowerdir=/sysroot/etc,upperdir=/sysroot/x/up,workdir=/sysroot/x/work'
+  const fstab = `overlay /etc overlay ${options},x-initrd.mount\n`
+  const mounted = parseMountinfo(`${ROOT}2 1 0:40 / /etc rw - overlay overlay rw,${options}\n`)
+  t.same(planOverlays(machine(fstab, mounted), ['/var'], stack, false), { overlays: [], lost: [] })
+  t.equal(planOverlays(machine(fstab), ['/var'], stack, false).lost.length, 1, 'it is not there')
+  const later = fstab.replace(',x-initrd.mount', '')
+  t.equal(
+    planOverlays(machine(later, mounted), ['/var'], stack, false).lost.length,
+    1,
+    'its unit mounts it again',
+  )
 })
 
 t.test('one that cannot be had is named, with the reason', async (t) => {

@@ -70,6 +70,13 @@ t.test('/etc, /usr and what the initrd has mounted: parents first', async (t) =>
   t.match(list('root', change)[5], 'none bind,ro,nosuid,nodev')
 })
 
+t.test('what fstab has the initrd mount comes along, too', async (t) => {
+  t.same(list('root', { fromInitrd: ['/etc'], carried: ['/etc/kept'] }).slice(1, 3), [
+    '/etc /run/nextroot/etc none bind',
+    '/etc/kept /run/nextroot/etc/kept none bind',
+  ])
+})
+
 t.test('kept changes to /etc wait for their directories, and what is below /etc for it', async (t) => {
   const change: Partial<Plan> = {
     etc: { mode: 'persistent', state: '/var', kept: true },
