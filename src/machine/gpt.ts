@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { sha256 } from '../text/sha256.js'
-import { at, listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
+import { diskOf, findBlockDevice } from './block-device.js'
+import { at, listDirectory, type Root, readText, statLink } from './files.js'
 import { type MountPoint, mountOf } from './mountinfo.js'
 
 /** A partition of the root's disk that systemd mounts because of its type. */
@@ -68,13 +69,10 @@ const MOST_ENTRIES = 128
 export function readGpt(root: Root, mounts: readonly MountPoint[]): Gpt {
   const base = mountOf(mounts, '/')
   if (!base || !statLink(root, GENERATOR)) return NO_GPT
-  // A file system on several devices has a number of its own, and the first device as its source.
-  const name = base.device.startsWith('0:') ? /^\/dev\/([a-z0-9]+)$/.exec(base.source)?.[1] : undefined
-  const link = name === undefined ? `/sys/dev/block/${base.device}` : `/sys/class/block/${name}`
-  const own = resolveLinks(root, link)
-  const ownNumber = Number(text(root, `${own}/partition`))
-  if (!(ownNumber > 0)) return NO_GPT
-  const disk = own.slice(0, own.lastIndexOf('/'))
+  const own = findBlockDevice(root, base)
+  const ownNumber = own === undefined ? 0 : Number(text(root, `${own}/partition`))
+  if (own === undefined || !(ownNumber > 0)) return NO_GPT
+  const disk = diskOf(own)
   const size = Number(text(root, `${disk}/queue/logical_block_size`)) || 512
   const table = readTable(root, `/dev/${disk.slice(disk.lastIndexOf('/') + 1)}`, size)
   const nodes = new Map(

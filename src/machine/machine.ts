@@ -1,6 +1,7 @@
 import { parseObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
 import { type BaseIdentity, readBaseIdentity } from './base-identity.js'
+import { findDeviceNumber } from './block-device.js'
 import { AUTOMATIC_STATE, type Configuration, readConfiguration } from './configuration.js'
 import { readCrypttab, type Volume } from './crypttab.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
@@ -69,7 +70,7 @@ export type Machine = {
   absent: string[]
   /** The encrypted volumes. */
   crypttab: Volume[]
-  /** The block device that the root is on, `major:minor`; undefined if it is none. */
+  /** The block device that the root is on, `major:minor`, or the partition below it; undefined if it is none. */
   rootDevice: string | undefined
   /** Whether systemd makes the root writable because of its partition's type, if nothing says what it is. */
   opensRoot: boolean
@@ -130,6 +131,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   const directories = unitDirectories(root)
   const softReboot = findUnit(root, 'soft-reboot.target', directories) !== undefined
   const enabled = readEnabled(root, directories)
+  const base = mountOf(mounts, '/')
   const gpt = commandLine.gptAuto === false || inContainer ? NO_GPT : readGpt(root, mounts)
   const planned = readPlanned(
     root,
@@ -165,7 +167,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     ),
     absent: planned.map(({ mountPoint }) => mountPoint).filter((path) => !has(path)),
     crypttab: readCrypttab(read('/etc/crypttab')),
-    rootDevice: inContainer ? undefined : blockDevice(root, mountOf(mounts, '/')),
+    rootDevice: inContainer || !base ? undefined : findDeviceNumber(root, base),
     opensRoot: gpt.opensRoot,
     otherGenerators: readOtherGenerators(root),
     merging: readMerging(root, enabled),
@@ -176,16 +178,6 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     packages: readPackages(root),
     messages,
   }
-}
-
-/**
- * The block device of a mount, `major:minor`. A file system on several devices has its first one as source.
- */
-function blockDevice(root: Root, mount: MountPoint | undefined): string | undefined {
-  if (!mount?.device.startsWith('0:')) return mount?.device
-  const name = /^\/dev\/([\w-]+)$/.exec(mount.source)?.[1]
-  const device = name === undefined ? undefined : readText(root, `/sys/class/block/${name}/dev`, 4096)
-  return typeof device === 'string' && /^\d+:\d+\n?$/.test(device) ? device.trim() : undefined
 }
 
 /** Reads what `hostext prepare` has written; other lines are ignored. */

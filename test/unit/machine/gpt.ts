@@ -75,6 +75,16 @@ t.test('/var is only mounted where it is that of this machine', { skip }, async 
   t.same(found(OWN_VAR, { 'etc/machine-id': 'uninitialized\n' }), [], 'no ID yet')
 })
 
+t.test('the table is that of the disk below LUKS', { skip }, async (t) => {
+  const prefix = machine(t, ['size=4M, type=linux', `size=4M, type=${HOME}`], {
+    'sys/dev/block/253:0': '-> ../../devices/virtual/block/dm-0',
+    'sys/devices/virtual/block/dm-0/slaves/vda1': '-> ../../../../pci0/block/vda/vda1',
+  })
+  t.match(readGpt({ prefix }, [{ ...ROOT, device: '253:0', source: '/dev/mapper/luks' }]).partitions, [
+    { mountPoint: '/home', device: '/dev/vda2' },
+  ])
+})
+
 t.test('a root of the type of one is made writable, unless its partition is marked', { skip }, async (t) => {
   const opens = (...lines: string[]) =>
     readGpt({ prefix: machine(t, lines) }, [{ ...ROOT, device: '254:1' }]).opensRoot
