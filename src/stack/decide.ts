@@ -20,6 +20,7 @@ import {
   findDataMounts,
   findForeign,
   findMissing,
+  findShowing,
   findUnmounted,
   isApi,
   isFromInitrd,
@@ -187,8 +188,17 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if (indexes.length > 0 && !facts.indexes) return { read: { what: 'indexes', dataRoot } }
   const index = findIndex(facts, stack, indexes, persisted.length > 0)
 
-  const dataMounts = findDataMounts(machine, [...data, ...(etc.mode === 'persistent' ? [CHANGES] : [])])
   const separateUsr = mounts.some(({ mountPoint }) => mountPoint === '/usr')
+  // The root of a container is on a file system of its host.
+  const unreached = machine.inContainer
+    ? []
+    : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])]
+  const showing = new Map(unreached.map((place) => [place, findShowing(machine, place, unreached)]))
+  const dataMounts = findDataMounts(
+    machine,
+    [...data, ...(etc.mode === 'persistent' ? [CHANGES] : [])],
+    [...showing.values()].flat(),
+  )
   const machineId =
     rootWritable && mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID)
       ? { closeRoot: !isMountedWritable(mountOf(mounts, '/')) }
@@ -261,10 +271,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
           ![...state, ...all.filter((other) => other !== path)].some((other) => isBelow(path, other)),
       ),
       dataMounts,
-      // The root of a container is on a file system of its host.
-      closedBeforeSwitch: machine.inContainer
-        ? []
-        : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])],
+      closedBeforeSwitch: unreached.filter((place) => showing.get(place)?.length === 0),
       checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
         passno > 0 && dataMounts.includes(mountPoint) ? (devicePath(source) ?? []) : [],
       ),

@@ -6,11 +6,46 @@ import { isUnitPath } from '../text/unit-syntax.js'
 
 type Mounts = Pick<Machine, 'mounts' | 'planned'>
 
-/** The mount points that `paths` are on, except for the root. */
-export function findDataMounts({ mounts }: Mounts, paths: readonly string[]): string[] {
-  const places = paths.map((path) => mountOf(mounts, path)?.mountPoint ?? '/')
+/**
+ * The mount points that `paths` are on, with all that they stand on: what they are mounted on, and what they
+ * bind. If one of these were unmounted, PID 1 would unmount them first. Not the root, and not /usr, which is
+ * stacked. `shown`: mount points that count as well, mounted or not ({@link findShowing}).
+ */
+export function findDataMounts(
+  { mounts, planned }: Mounts,
+  paths: readonly string[],
+  shown: readonly string[] = [],
+): string[] {
+  const found = new Set<string>()
+  const addAll = (place: string): void => {
+    if (isApi(place) || place === '/usr' || found.has(place)) return
+    found.add(place)
+    addBelow(place.slice(0, place.lastIndexOf('/')) || '/')
+    const source = planned.find(({ mountPoint }) => mountPoint === place)?.source
+    if (source?.startsWith('/')) addBelow(source)
+  }
+  const addBelow = (path: string): void => addAll(mountOf(mounts, path)?.mountPoint ?? '/')
+  paths.forEach(addBelow)
+  shown.forEach(addAll)
   // A path that no unit can name has no unit to order.
-  return [...new Set(places.filter((place) => place !== '/' && isUnitPath(place)))].sort()
+  return [...found].filter(isUnitPath).sort()
+}
+
+const isBind = ({ options }: PlannedMount): boolean =>
+  options.some((option) => option === 'bind' || option === 'rbind')
+
+/**
+ * Where else than at `places` the file system of the mount point `place` is shown, or will be: binds, other
+ * subvolumes, /var of OSTree. It can be reached there after the switch.
+ */
+export function findShowing({ mounts, planned }: Mounts, place: string, places: readonly string[]): string[] {
+  const device = mountOf(mounts, place)?.device
+  const isThere = (path: string): boolean => mountOf(mounts, path)?.device === device
+  const showing = [
+    ...mounts.filter((mount) => mount.device === device),
+    ...planned.filter((mount) => isBind(mount) && isThere(mount.source)),
+  ].map(({ mountPoint }) => mountPoint)
+  return [...new Set(showing)].filter((path) => path !== place && !places.includes(path))
 }
 
 /** The mount that `path` will be on once everything is mounted; undefined if it is there already. */

@@ -120,9 +120,14 @@ export type Plan = Boot & {
   dataRoot: string
   /** Those of both that are on the root file system and not below a state directory. */
   boundData: string[]
-  /** Mount points of the file systems that layers or kept changes are on, except for the root. */
+  /**
+   * Mount points of what stays mounted to the end: the file systems that layers or kept changes are on, and
+   * what they stand on, except for the root; those that show a root that stays writable.
+   */
   dataMounts: string[]
-  /** Mount points that nothing can reach after the switch, so they are made read-only before it. */
+  /**
+   * Mount points whose file systems nothing can reach after the switch, so they are made read-only before it.
+   */
   closedBeforeSwitch: string[]
   /** The devices of {@link Plan.dataMounts} that were checked before the switch. */
   checkedDevices: string[]

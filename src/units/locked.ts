@@ -345,21 +345,25 @@ ConditionPathExists=!/run/hostext
  * The layers keep the file systems they are on busy. If such a file system were unmounted at shutdown, it
  * would stay writable although nothing could reach it any more, and the disk would be left dirty. So it stays
  * mounted until the last step of the shutdown, like the state. Its check service would stop at shutdown and
- * stop the mount with it, so it is replaced; the check itself was done before the switch.
+ * stop the mount with it, so it is replaced; the check itself was done before the switch. What the initrd has
+ * mounted gets a unit file, see {@link stateUnit}.
  */
-function dataUnits({ dataMounts, checkedDevices }: Pick<Plan, 'dataMounts' | 'checkedDevices'>): UnitFile[] {
-  return [
-    ...dataMounts.map((path) =>
-      dropIn(
-        unitName(path, 'mount'),
-        `[Unit]
-# Host extensions are on it: it stays mounted until the last step of the shutdown.
+function dataUnits(plan: Plan): UnitFile[] {
+  const { dataMounts, checkedDevices, carried } = plan
+  const keep = (path: string): UnitFile | [] => {
+    if (carried.includes(path)) return isTaken(plan, path) ? [] : stateUnit(plan, path, path, 'bind', CARRIED)
+    return dropIn(
+      unitName(path, 'mount'),
+      `[Unit]
+# The stack keeps its file system busy: it stays mounted until the last step of the shutdown.
 DefaultDependencies=no
 After=local-fs-pre.target
 Before=local-fs.target
 `,
-      ),
-    ),
+    )
+  }
+  return [
+    ...dataMounts.flatMap(keep),
     ...checkedDevices.map((device) => ({
       path: `normal/${unitName(device, 'service', 'systemd-fsck@')}`,
       text: `# Written by hostext-generator.

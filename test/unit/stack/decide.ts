@@ -73,6 +73,33 @@ t.test('data behind a link waits for the file system that the link leads to', as
   )
 })
 
+t.test('a file system that is still reached after the switch is not made read-only', async (t) => {
+  const { 'proc/self/mountinfo': root } = MACHINE
+  const mounts = (...lines: string[]) => ({
+    'proc/self/mountinfo': `${root}${lines.map((line) => `${line} rw - ext4 /dev/vda1 rw\n`).join('')}`,
+  })
+  const usr = '26 22 254:1 /deploy/usr /usr'
+  t.match(await decided(t, mounts(usr)), {
+    plan: { closedBeforeSwitch: ['/', '/usr'], dataMounts: { length: 0 } },
+  })
+  t.match(
+    await decided(t, mounts(usr, '27 22 254:1 /deploy/var /var')),
+    { plan: { closedBeforeSwitch: { length: 0 }, dataMounts: ['/var'], carried: ['/var'] } },
+    'OSTree: /var is another directory of the same file system',
+  )
+  t.match(
+    await decided(t, mounts('26 22 254:2 / /usr', '27 22 254:1 /home /home')),
+    { plan: { closedBeforeSwitch: ['/usr'], dataMounts: ['/home'] } },
+    'the other one is',
+  )
+  const writable = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'srv/x': '' }
+  t.match(
+    await decided(t, { ...mounts(usr), ...writable }),
+    { plan: { closedBeforeSwitch: { length: 0 }, dataMounts: { length: 0 } } },
+    'state is on it',
+  )
+})
+
 t.test('data waits for a file system, however fstab spells its mount point', async (t) => {
   for (const path of ['/var', '//var', '/var/', '/./var', '/var/.'])
     t.match(

@@ -68,6 +68,13 @@ t.test('the data stays mounted until the end, too, and its check does not take i
   t.match(check, '\nSlice=system.slice\n')
 })
 
+t.test('what the initrd has mounted stays by a unit of its own, not by a drop-in', async (t) => {
+  const files = units({ dataMounts: ['/data', '/var'], carried: ['/var'] })
+  t.match(textOf(files, 'normal/var.mount'), /\nDefaultDependencies=no\n(.*\n)*What=\/var\nWhere=\/var\n/)
+  t.throws(() => textOf(files, 'normal/var.mount.d/50-hostext.conf'), /^no /)
+  t.throws(() => textOf(files, 'normal/data.mount'), /^no /)
+})
+
 t.test('/etc and /usr say what they are', async (t) => {
   const files = units({ etc: { mode: 'volatile' }, separateUsr: { hasUnit: false } })
   t.match(textOf(files, 'normal/etc.mount'), '\nDescription=/etc with host extensions, volatile\n')
