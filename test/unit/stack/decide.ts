@@ -100,6 +100,18 @@ t.test('a file system that is still reached after the switch is not made read-on
   )
 })
 
+t.test('the disk behind a bind with the data stays mounted, and is not checked again', async (t) => {
+  const disk = '254:3 / /data rw shared:5 - ext4 /dev/vda3 rw'
+  const bind = '254:3 /docker /var/lib/docker rw shared:5 - ext4 /dev/vda3 rw'
+  const files = {
+    'proc/self/mountinfo': `${MACHINE['proc/self/mountinfo']}26 22 ${disk}\n27 22 ${bind}\n`,
+    'etc/fstab': 'LABEL=data /data ext4 defaults 0 2\n/data/docker /var/lib/docker none bind\n',
+  }
+  t.match(await decided(t, files), {
+    plan: { dataMounts: ['/data', '/var/lib/docker'], checkedDevices: ['/dev/disk/by-label/data'] },
+  })
+})
+
 t.test('data waits for a file system, however fstab spells its mount point', async (t) => {
   for (const path of ['/var', '//var', '/var/', '/./var', '/var/.'])
     t.match(
