@@ -194,11 +194,12 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     ? []
     : [...(state.length > 0 ? [] : ['/']), ...(separateUsr ? ['/usr'] : [])]
   const showing = new Map(unreached.map((place) => [place, findShowing(machine, place, unreached)]))
-  const dataMounts = findDataMounts(
+  const standing = findDataMounts(
     machine,
     [...data, ...(etc.mode === 'persistent' ? [CHANGES] : [])],
     [...showing.values()].flat(),
   )
+  const remote = machine.planned.filter(isRemote).map(({ mountPoint }) => mountPoint)
   const machineId =
     rootWritable && mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID)
       ? { closeRoot: !isMountedWritable(mountOf(mounts, '/')) }
@@ -270,10 +271,11 @@ export function decide(facts: Facts): Decision | { read: Reading } {
           mountOf(mounts, path)?.mountPoint === '/' &&
           ![...state, ...all.filter((other) => other !== path)].some((other) => isBelow(path, other)),
       ),
-      dataMounts,
+      dataMounts: standing.filter((path) => !remote.includes(path)),
+      online: findDataMounts(machine, [dataRoot]).some((path) => remote.includes(path)),
       closedBeforeSwitch: unreached.filter((place) => showing.get(place)?.length === 0),
       checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
-        passno > 0 && dataMounts.includes(mountPoint) ? (devicePath(source) ?? []) : [],
+        passno > 0 && standing.includes(mountPoint) ? (devicePath(source) ?? []) : [],
       ),
       // Only what is in fstab: systemd-remount-fs(8).
       remount: fstab

@@ -122,14 +122,17 @@ export type Plan = Boot & {
   boundData: string[]
   /**
    * Mount points of what stays mounted to the end: the file systems that layers or kept changes are on, and
-   * what they stand on, except for the root; those that show a root that stays writable.
+   * what they stand on, except for the root and for what needs the network; those that show a root that stays
+   * writable.
    */
   dataMounts: string[]
+  /** Whether the layers need the network, so that they cannot be mounted before local-fs.target. */
+  online: boolean
   /**
    * Mount points whose file systems nothing can reach after the switch, so they are made read-only before it.
    */
   closedBeforeSwitch: string[]
-  /** The devices of {@link Plan.dataMounts} that were checked before the switch. */
+  /** The devices of such mounts that were checked before the switch. */
   checkedDevices: string[]
   /** Mount points in fstab that systemd-remount-fs(8) remounts, except for the root. */
   remount: string[]

@@ -42,7 +42,7 @@ Description=Host extensions: ${literal(story(plan))}
 Documentation=${DOCUMENTATION}
 Wants=${[...layers, ...leftOut.names].join(' ')}
 After=${layers.join(' ')}
-Before=local-fs.target
+${plan.online ? '# Not before local-fs.target: the layers wait for the network, which comes after that.' : 'Before=local-fs.target'}
 # The layers would stop with it: it stays to the end, like the root.
 DefaultDependencies=no
 RefuseManualStop=yes

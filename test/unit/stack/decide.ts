@@ -112,6 +112,31 @@ t.test('the disk behind a bind with the data stays mounted, and is not checked a
   })
 })
 
+t.test('data that needs the network is mounted when its unit says, also after the switch', async (t) => {
+  const files = (options: string) => ({
+    'proc/self/mountinfo': `${MACHINE['proc/self/mountinfo']}26 22 8:1 / /data rw shared:5 - ext4 /dev/sda1 rw\n`,
+    'etc/hostext.conf': '[Engine]\nDataRoot=/data/docker\n',
+    'etc/fstab': `LABEL=data /data ext4 ${options} 0 2\n`,
+  })
+  const checkedDevices = ['/dev/disk/by-label/data']
+  t.match(await decided(t, files('_netdev'), 'data/docker'), {
+    plan: { dataMounts: { length: 0 }, online: true, checkedDevices },
+  })
+  t.match(await decided(t, files('defaults'), 'data/docker'), {
+    plan: { dataMounts: ['/data'], online: false, checkedDevices },
+  })
+  const bind = {
+    'proc/self/mountinfo': `${files('')['proc/self/mountinfo']}27 22 8:1 /d /srv/docker rw - ext4 /dev/sda1 rw\n`,
+    'etc/fstab': 'nas:/x /data nfs\n/data/d /srv/docker none bind,_netdev\n',
+    'etc/hostext.conf': '[Engine]\nDataRoot=/srv/docker\n',
+  }
+  t.match(
+    await decided(t, bind, 'srv/docker'),
+    { plan: { dataMounts: { length: 0 }, online: true } },
+    'a bind of it',
+  )
+})
+
 t.test('data waits for a file system, however fstab spells its mount point', async (t) => {
   for (const path of ['/var', '//var', '/var/', '/./var', '/var/.'])
     t.match(

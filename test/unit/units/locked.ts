@@ -68,6 +68,11 @@ t.test('the data stays mounted until the end, too, and its check does not take i
   t.match(check, '\nSlice=system.slice\n')
 })
 
+t.test('layers that need the network do not hold up local-fs.target, which comes before it', async (t) => {
+  t.match(textOf(units(), 'normal/hostext.target'), '\nBefore=local-fs.target\n')
+  t.notMatch(textOf(units({ online: true }), 'normal/hostext.target'), '\nBefore=')
+})
+
 t.test('what the initrd has mounted stays by a unit of its own, not by a drop-in', async (t) => {
   const files = units({ dataMounts: ['/data', '/var'], carried: ['/var'] })
   t.match(textOf(files, 'normal/var.mount'), /\nDefaultDependencies=no\n(.*\n)*What=\/var\nWhere=\/var\n/)
