@@ -2,7 +2,13 @@ import t from 'tap'
 import { isAutomatic, parseFstab } from '../../../src/machine/fstab.js'
 import { type MountPoint, parseMountinfo } from '../../../src/machine/mountinfo.js'
 import type { PlannedMount } from '../../../src/machine/planned.js'
-import { findDataMounts, findForeign, findMissing, findShowing, isFromInitrd } from '../../../src/stack/mounts.js'
+import {
+  findDataMounts,
+  findForeign,
+  findMissing,
+  findShowing,
+  isFromInitrd,
+} from '../../../src/stack/mounts.js'
 
 const mounted = (mountPoint: string, device: string): MountPoint => ({
   ...{ mountPoint, device, root: '/', type: 'ext4', source: '/dev/x', superOptions: ['rw'] },
