@@ -1,10 +1,10 @@
 import { findDataRoots, findHomes } from '../engine/places.js'
 import type { Ids } from '../image/accounts.js'
+import { architectureOf } from '../image/architecture.js'
 import { type Host, hostOf } from '../image/compatibility.js'
-import { readElf } from '../image/elf.js'
 import { type Base, makeBase, readIds } from '../image/kept.js'
 import { AUTOMATIC_STATE } from '../machine/configuration.js'
-import { at, inputRoot, listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
+import { inputRoot, listDirectory, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { readMachine } from '../machine/machine.js'
 import { nextBootRoot } from '../machine/next-boot.js'
 import { nameOf } from '../machine/os-release.js'
@@ -91,21 +91,6 @@ function listed(root: Root, path: string): string[] {
   } catch {
     return []
   }
-}
-
-/** EM_… of elf(5), and what Go calls it. */
-const ARCHITECTURES: Record<number, string> = {
-  ...{ 3: '386', 8: 'mips', 21: 'ppc64le', 22: 's390x', 40: 'arm', 62: 'amd64', 183: 'arm64' },
-  ...{ 243: 'riscv64', 258: 'loong64' },
-}
-
-/** The processor that the root's programs are for. */
-function architectureOf(root: Root): string | undefined {
-  for (const path of ['/usr/lib/systemd/systemd', '/lib/systemd/systemd', '/bin/sh', '/usr/bin/env']) {
-    const elf = readElf(at(root, resolveLinks(root, path)))
-    if (elf) return ARCHITECTURES[elf.machine]
-  }
-  return undefined
 }
 
 /** Those of the first directory that has some: one machine has one engine. */

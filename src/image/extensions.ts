@@ -141,6 +141,12 @@ function readExtension(
     if (look.host.skipsForeign) throw new Error(`${what}: ForeignSystem=skip`)
     warnings.push(`${what}: its programs may want other libraries than the root's`)
   }
+  if (facts.mismatch) {
+    const { image, root } = facts.mismatch
+    warnings.push(
+      `its programs are for ${printable(image, 40)}, and this machine's for ${printable(root, 40)}: they do not run, unless an emulator runs them`,
+    )
+  }
   const extension: Extension = {
     container: identity,
     tree,

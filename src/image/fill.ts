@@ -1,6 +1,7 @@
 import { at, kindOf, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
 import { type Accounts, type Assignment, assignIds, type Ids, parseAccounts } from './accounts.js'
+import { findMismatch } from './architecture.js'
 import { makeList } from './contents.js'
 import { onDisk } from './disk.js'
 import { readElf } from './elf.js'
@@ -85,6 +86,7 @@ export function fillTree(filling: Filling): Filled {
     ? [...removeShadows(root, files, out, list, libraries), ...removeConfigured(root, files, out, libraries)]
     : []
   const foreign = findForeign(files, view, base.os)
+  const mismatch = findMismatch(root, files, view)
   const users = [
     ...leftOut.users.map((name) => `user ${name}`),
     ...leftOut.groups.map((name) => `group ${name}`),
@@ -115,6 +117,7 @@ export function fillTree(filling: Filling): Filled {
     },
     ...(replaced !== undefined && { replaced }),
     ...(foreign !== undefined && { foreign }),
+    ...(mismatch && { mismatch }),
     notes: notes.length > MOST_NOTES ? [...lines, `${notes.length - MOST_NOTES} more`] : lines,
     files: made.files,
     directories: made.directories,

@@ -6,6 +6,7 @@ import { isObject, parseObject } from '../text/json.js'
 import { once } from '../text/once.js'
 import { printable } from '../text/printable.js'
 import type { Ids } from './accounts.js'
+import type { Mismatch } from './architecture.js'
 import { describePlace, type RootAccounts, readAccounts } from './base.js'
 
 /**
@@ -61,6 +62,8 @@ export type TreeFacts = {
   replaced?: string
   /** The system that the image is, if it is a whole one and another than the base root's. */
   foreign?: string
+  /** The processors that its programs and the base root's are for, if they are others. */
+  mismatch?: Mismatch
   /** A line for each thing that was dropped, moved or not taken. */
   notes: string[]
   files: number
@@ -217,7 +220,7 @@ export function readTreeFacts(root: Root, dataRoot: string, name: string): TreeF
  * Whether this is what {@link TreeFacts} says. Only root can have written it, so only a damage is looked for.
  */
 function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
-  const { layers, image, lookedAt, notes, replaced, foreign } = facts
+  const { layers, image, lookedAt, notes, replaced, foreign, mismatch } = facts
   const isMaybeText = (value: unknown): boolean => value === undefined || typeof value === 'string'
   const isTexts = (value: unknown): boolean =>
     Array.isArray(value) && value.every((text) => typeof text === 'string')
@@ -237,7 +240,9 @@ function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
     isIds(lookedAt.ids.groups) &&
     isTexts(notes) &&
     isMaybeText(replaced) &&
-    isMaybeText(foreign)
+    isMaybeText(foreign) &&
+    (mismatch === undefined ||
+      (isObject(mismatch) && typeof mismatch.image === 'string' && typeof mismatch.root === 'string'))
   )
 }
 

@@ -222,6 +222,24 @@ t.test('a mount point that the root lacks, and the image has something else ther
   }
 })
 
+t.test('programs for another processor', async (t) => {
+  const { root } = copyDataRoot(t)
+  await prepareAll(root)
+  const facts = join(root.prefix, DATA, TREES, readAll(root).extensions[0]?.tree ?? '', 'facts')
+  const mismatch = { image: 'arm64', root: 'amd64' }
+  writeFileSync(facts, JSON.stringify({ ...JSON.parse(readFileSync(facts, 'utf8')), mismatch }))
+  for (const boot of [1, 2]) {
+    const { extensions, messages } = readAll(root)
+    t.equal(extensions.length, 4, `boot ${boot}`)
+    t.match(messages, [
+      {
+        level: 'warning',
+        text: /: its programs are for arm64, and this machine's for amd64: they do not run/,
+      },
+    ])
+  }
+})
+
 t.test('a whole system of another release', async (t) => {
   const { root } = copyDataRoot(t)
   await prepareAll(root)

@@ -270,6 +270,8 @@ t.test('damaged facts are none', async (t) => {
     { ...FACTS, notes: [1] },
     { ...FACTS, replaced: 1 },
     { ...FACTS, foreign: {} },
+    { ...FACTS, mismatch: 'arm64' },
+    { ...FACTS, mismatch: { image: 'arm64' } },
     { ...FACTS, lookedAt: { ...lookedAt, places: [1] } },
     { ...FACTS, lookedAt: { ...lookedAt, places: [['/usr']] } },
     { ...FACTS, lookedAt: { ...lookedAt, places: [[{}, 'file']] } },

@@ -382,6 +382,18 @@ t.test('a whole system of another release', async (t) => {
   )
 })
 
+t.test('programs for another processor than the root’s', async (t) => {
+  const { prepare } = machine(t, 'mkdir -p usr/bin; cp /bin/true usr/bin/env', {
+    a: [
+      "mkdir -p usr/bin; cp /bin/true usr/bin/x; printf '\\377' | dd of=usr/bin/x bs=1 seek=18 conv=notrunc status=none",
+    ],
+    b: ['mkdir -p usr/bin; cp /bin/true usr/bin/x'],
+  })
+  const [other, same] = await prepare('a', 'b')
+  t.match(other?.facts.mismatch, { image: /^ELF machine \d+$/, root: /^[a-z]/ })
+  t.equal(same?.facts.mismatch, undefined)
+})
+
 t.test('the links of an image’s own files lead nowhere else than into the image', async (t) => {
   const outside = makeTree(t, { passwd: 'app:x:100:100::/:/bin/sh\n', release: 'ID=outside\n' })
   const { prepare, tree } = machine(t, ':', {
