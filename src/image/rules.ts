@@ -116,11 +116,15 @@ const NO_STATE = [
 /** Of these, services need the directories; the files in them are caches and logs. */
 const DIRECTORIES_ONLY = ['/var/cache', '/var/log']
 
+/** Of the state of systemd, these are the image's: users whose services run without a login (loginctl(1)). */
+export const LINGER = '/var/lib/systemd/linger'
+
 /**
  * What becomes of a path below a directory of state: all of it is copied to the state, only its directories
  * are, or nothing.
  */
 export function stateOf(path: string): 'all' | 'directories' | 'nothing' {
+  if (isBelow(path, LINGER)) return 'all'
   if (NO_STATE.some((directory) => isBelow(path, directory))) return 'nothing'
   return DIRECTORIES_ONLY.some((directory) => isBelow(path, directory)) ? 'directories' : 'all'
 }

@@ -15,6 +15,7 @@ import {
   findDroppedAbove,
   hasDropped,
   isHostKey,
+  LINGER,
   stateOf,
   WHY_DROPPED,
 } from './rules.js'
@@ -347,7 +348,8 @@ export function makeTree(input: TreeInput): MadeTree {
   const enter = (directory: Directory): void => {
     const { image, place } = directory
     const kind = stateFor(place) && stateOf(place)
-    if (kind === 'nothing') {
+    const hasMore = isBelow(LINGER, place) && files.find(view + image + LINGER.slice(place.length))
+    if (kind === 'nothing' && !hasMore) {
       notCopied++
       return
     }

@@ -94,6 +94,13 @@ t.test('state: databases of packages are none, of caches and logs the directorie
     t.equal(stateOf(path), 'nothing', path)
   for (const path of ['/var/cache', '/var/cache/man/x', '/var/log', '/var/log/nginx/access.log'])
     t.equal(stateOf(path), 'directories', path)
-  for (const path of ['/var/lib/dpkg-exporter', '/var/lib/postgresql', '/var/logs', '/var/www/x', '/srv/ftp'])
+  for (const path of [
+    '/var/lib/dpkg-exporter',
+    '/var/lib/postgresql',
+    '/var/logs',
+    '/var/www/x',
+    '/srv/ftp',
+    '/var/lib/systemd/linger/app',
+  ])
     t.equal(stateOf(path), 'all', path)
 })

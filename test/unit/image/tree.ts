@@ -439,6 +439,23 @@ t.test('state is kept in the factory, and listed', async (t) => {
   ])
 })
 
+t.test('users whose services run without a login', async (t) => {
+  const { made, tree } = await treeOf(t, [
+    'mkdir -p var/lib/systemd/linger var/lib/systemd/timers; touch var/lib/systemd/linger/app var/lib/systemd/random-seed',
+  ])
+  t.same(
+    made.state.map(({ path }) => path),
+    ['', '/systemd', '/systemd/linger', '/systemd/linger/app'].map((path) => `/var/lib${path}`),
+  )
+  t.equal(tree['usr/share/factory/var/lib/systemd/linger/app'], '')
+  t.notOk('usr/share/factory/var/lib/systemd/timers' in tree)
+  const other = await treeOf(t, ['mkdir -p var/lib/systemd/timers'])
+  t.same(
+    other.made.state.map(({ path }) => path),
+    ['/var/lib'],
+  )
+})
+
 t.test('where there is no state, the files are in the tree as they are', async (t) => {
   const { made, tree } = await treeOf(t, ['mkdir -p var/lib/x home/y; echo x >var/lib/x/x'], ':', {
     state: ['/home'],
