@@ -265,7 +265,16 @@ export function makeTree(input: TreeInput): MadeTree {
       }
       if (root?.isSymbolicLink() && entry.isSymbolicLink()) {
         // The same link twice, as `/bin` in every image of a usr-merged system.
-        if (files.readLink(view + from) === readlinkSync(at(base, path))) continue
+        const target = files.readLink(view + from)
+        if (target === readlinkSync(at(base, path))) continue
+        if (MERGED.includes(path)) {
+          // Where everybody looks for programs and libraries, the root's link counts.
+          const own = resolveLinks(base, path)
+          looked.set(path, describePlace(base, path))
+          if (resolveLinks(base, resolve(path, '..', target)) !== own)
+            note('not taken', path, `the root has another link there, to ${printable(own)}`)
+          continue
+        }
       }
       const layer = listed.find(({ names }) => names.has(name))?.layer
       take(entry, layer === undefined ? undefined : { layer, from }, view + from, own, path, kind)

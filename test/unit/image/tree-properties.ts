@@ -125,7 +125,10 @@ function check([image, root]: [Entry[], Entry[]]): void {
     const isSame =
       entry.isSymbolicLink() &&
       (root?.isDirectory() ||
-        (root?.isSymbolicLink() && readlinkSync(base.prefix + own) === readlinkSync(join(view, path))))
+        (root?.isSymbolicLink() &&
+          (readlinkSync(base.prefix + own) === readlinkSync(join(view, path)) ||
+            resolveLinks(base, own) ===
+              resolveLinks(base, resolve(own, '..', readlinkSync(join(view, path)))))))
     // A link that is moved is written anew, and one that would lead to itself is not taken.
     const target = entry.isSymbolicLink() ? readlinkSync(join(view, path)) : ''
     const isMoved = target !== '' && own !== `/${path}` && statLink({ prefix: out }, own)?.isSymbolicLink()

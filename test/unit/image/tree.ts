@@ -33,8 +33,8 @@ t.test('files are links to those of the layers, the uppermost of each', async (t
   t.same(tree, { usr: 'directory', 'usr/share': 'directory', 'usr/share/x': 'new', 'usr/share/y': 'y' })
   t.ok(isSameFile(join(out, 'usr/share/x'), join(layer(0), 'usr/share/x')))
   t.ok(isSameFile(join(out, 'usr/share/y'), join(layer(1), 'usr/share/y')))
-  t.match(made, { files: 2, directories: 2, bytes: 6, copied: 0, hostKeys: [] })
-  t.same([made.notes, made.state], [[], []])
+  t.match(made, { files: 2, directories: 2, bytes: 6, copied: 0 })
+  t.same([made.notes, made.state, made.hostKeys], [[], [], []])
 })
 
 t.test('a directory that one layer deletes and makes anew has only what is new', async (t) => {
@@ -153,6 +153,21 @@ t.test('links of the image that are those of the root add nothing', async (t) =>
   )
   t.same(tree, { usr: 'directory', 'usr/lib': 'directory', 'usr/lib/x': 'x' })
   t.same(made.notes, [])
+})
+
+t.test('a link of the image where the root has another one', async (t) => {
+  const { made, tree } = await treeOf(
+    t,
+    [
+      `mkdir -p nix/store/env/bin usr; echo x >nix/store/env/bin/x; ln -s nix/store/env/bin bin
+       ln -s /usr/lib lib; ln -s usr/bin sbin; ln -s x usr/link`,
+    ],
+    `${MERGED}; rm -r usr/sbin; ln -s bin usr/sbin; ln -s y usr/link`,
+  )
+  t.equal(tree['nix/store/env/bin/x'], 'x')
+  t.same([tree.bin, tree.lib, tree.sbin], [undefined, undefined, undefined])
+  t.equal(tree['usr/link'], '-> x', 'any other is a file as all others')
+  t.same(made.notes, ['not taken: /bin: the root has another link there, to /usr/bin'])
 })
 
 t.test('a link of the image where the root has a directory', async (t) => {
