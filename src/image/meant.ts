@@ -21,7 +21,9 @@ export function findUnmeant(
   // If the engine is killed before it starts the command of a RUN line, that container stays, too. The
   // classic builder makes all of its containers without a log, from images that have no name yet
   // (builder/dockerfile/internals.go in moby).
-  if (isBuildStep || (isUnlogged && isImageId(image))) return `it is a step of an image build, but ${rule}`
+  if (isBuildStep) return `it is a step of an image build, but ${rule}`
+  if (isUnlogged && isImageId(image))
+    return 'it looks like a step of an image build: it was created from an image ID, with the log driver none; if it is an extension, create it again from the name of the image'
   if (isTemporary) return `it was created to be run once (--rm), but ${rule}`
   return undefined
 }

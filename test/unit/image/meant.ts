@@ -16,7 +16,10 @@ t.test('what running, building or trying leaves behind was not meant', async (t)
   t.equal(why({ start: 'tried' }), `an attempt to start it failed, ${RULE}`)
   t.equal(why({ isBuildStep: true }), `it is a step of an image build, ${RULE}`)
   const image = `sha256:${'0'.repeat(64)}`
-  t.equal(why({ image }, { isUnlogged: true }), `it is a step of an image build, ${RULE}`)
+  t.equal(
+    why({ image }, { isUnlogged: true }),
+    'it looks like a step of an image build: it was created from an image ID, with the log driver none; if it is an extension, create it again from the name of the image',
+  )
   t.equal(why({ image }), undefined, 'created from an image by its ID')
   t.equal(why({}, { isUnlogged: true }), undefined, 'created with --log-driver=none')
   t.equal(why({}, { isTemporary: true }), `it was created to be run once (--rm), ${RULE}`)
