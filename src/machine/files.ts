@@ -239,6 +239,17 @@ export function statTimes(root: Root, path: string): Stats | undefined {
   return statLink(root, path)
 }
 
+/** The time of the last change in nanoseconds, which a number is too small for; undefined if lstat(2) fails. */
+export function changedAt(root: Root, path: string): bigint | undefined {
+  note(root, 'times', path)
+  note(root, 'stats', path)
+  try {
+    return lstatSync(at(root, path), { bigint: true, throwIfNoEntry: false })?.mtimeNs
+  } catch {
+    return undefined
+  }
+}
+
 function lstat(place: string): Stats | undefined {
   try {
     return lstatSync(place, { throwIfNoEntry: false })

@@ -5,7 +5,7 @@ import { findDeviceNumber } from './block-device.js'
 import { AUTOMATIC_STATE, type Configuration, readConfiguration } from './configuration.js'
 import { readCrypttab, type Volume } from './crypttab.js'
 import { type EtcChanges, readEtcChanges } from './etc-changes.js'
-import { isRealDirectory, type Root, readText, statLink, statTimes } from './files.js'
+import { changedAt, isRealDirectory, type Root, readText, statLink } from './files.js'
 import { type FstabEntry, isAutomatic, isReadOnly, parseFstab } from './fstab.js'
 import { NO_GPT, readGpt } from './gpt.js'
 import {
@@ -207,11 +207,10 @@ function expectedMounts(fstab: readonly FstabEntry[]): MountPoint[] {
  * ConditionNeedsUpdate= in systemd.unit(5), made before an extension changes the times.
  */
 function isUpToDate(root: Root): boolean {
-  const usr = statTimes(root, '/usr')
+  const usr = changedAt(root, '/usr')
   const done = readText(root, '/etc/.updated', 4096)
   const time = typeof done === 'string' ? /^TIMESTAMP_NSEC=(\d+)/m.exec(done)?.[1] : undefined
-  if (!usr || time === undefined) return false
-  return usr.mtimeMs * 1e6 <= Number(time)
+  return usr !== undefined && time !== undefined && usr <= BigInt(time)
 }
 
 /** Set by the build from package.json. */

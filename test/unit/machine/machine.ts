@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -76,6 +77,20 @@ t.test('whether the root has applied the last change of its /usr', async (t) => 
   t.notOk(isDone('TIMESTAMP_NSEC=999000000000\n'))
   for (const text of [undefined, '', 'TIMESTAMP_NSEC=soon\n']) t.notOk(isDone(text), `${text}`)
   t.notOk(machine(t, { 'etc/.updated': 'TIMESTAMP_NSEC=1\n' }).upToDate, 'no /usr')
+})
+
+t.test('the times are compared to the nanosecond', async (t) => {
+  for (const fraction of ['123456789', '000000001', '999999999', '500000129', '700000257']) {
+    const second = '1764575879'
+    const isDone = (nanoseconds: bigint) => {
+      const prefix = makeTree(t, { 'etc/.updated': `TIMESTAMP_NSEC=${nanoseconds}\n`, 'usr/x': '' })
+      execFileSync('touch', ['-d', `@${second}.${fraction}`, join(prefix, 'usr')])
+      return readMachine({ prefix }, {}).upToDate
+    }
+    const time = BigInt(second + fraction)
+    t.ok(isDone(time), fraction)
+    t.notOk(isDone(time - 1n), `${fraction}: /usr is newer`)
+  }
 })
 
 t.test('what of the root matters for the decision', async (t) => {
