@@ -58,7 +58,7 @@ export type Machine = {
   unprepared: Record<string, string>
   /** Whether the directory exists at which the locked system shows the base root. */
   hasBase: boolean
-  /** The links through which the target of this boot pulls in units. */
+  /** The links and drop-ins through which the target of this boot pulls in units. */
   pulledIn: string[]
   /** The units that generators may link to that target. */
   hooked: string[]

@@ -27,18 +27,30 @@ export function findUnit(
 }
 
 /**
- * The links through which `target` pulls in units, as `<target>.wants/<unit>`, sorted and without duplicates.
+ * Through what `target` pulls in units, sorted and without duplicates: links, as `<target>.wants/<unit>`, and
+ * drop-ins, as `<target>.d/<name>`. A drop-in for several units is named as if it were for this one, whose
+ * drop-in of the same name takes its place: systemd.unit(5).
  */
 export function readPulledIn(
   root: Root,
   target: string,
   directories: readonly string[] = unitDirectories(root),
 ): string[] {
-  const links = new Set<string>()
-  for (const directory of directories)
+  const found = new Set<string>()
+  for (const directory of directories) {
     for (const kind of ['wants', 'requires', 'upholds'])
-      for (const name of list(root, `${directory}/${target}.${kind}`)) links.add(`${target}.${kind}/${name}`)
-  return [...links].sort()
+      for (const name of list(root, `${directory}/${target}.${kind}`)) found.add(`${target}.${kind}/${name}`)
+    for (const names of dropInDirectories(target))
+      for (const name of list(root, `${directory}/${names}`))
+        if (name.endsWith('.conf')) found.add(`${target}.d/${name}`)
+  }
+  return [...found].sort()
+}
+
+/** The directories with drop-ins for a target: `multi-user.target.d`, `multi-.target.d`, `target.d`. */
+function dropInDirectories(target: string): string[] {
+  const prefixes = [...target.matchAll(/-/g)].map(({ index }) => `${target.slice(0, index + 1)}.target.d`)
+  return [`${target}.d`, ...prefixes, 'target.d']
 }
 
 /** Run levels whose scripts systemd-sysv-generator(8) makes units of. */

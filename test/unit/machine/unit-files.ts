@@ -16,7 +16,7 @@ t.test('what a target pulls in, from wherever units are', async (t) => {
     'run/systemd/system/x.target.requires/a.service': '-> ../a.service',
     'etc/systemd/system/x.target.upholds/c.service': '-> ../c.service',
     'etc/systemd/system/y.target.wants/d.service': '-> ../d.service',
-    'etc/systemd/system/x.target.d/e.conf': '',
+    'etc/systemd/system/y.target.d/e.conf': '',
   })
   t.same(readPulledIn({ prefix }, 'x.target'), [
     'x.target.requires/a.service',
@@ -24,6 +24,25 @@ t.test('what a target pulls in, from wherever units are', async (t) => {
     'x.target.wants/a.service',
     'x.target.wants/b.service',
   ])
+})
+
+t.test('and its drop-ins, for it alone or for several, as its own', async (t) => {
+  const prefix = makeTree(t, {
+    'etc/systemd/system/multi-user.target.d/b.conf': '[Unit]\nWants=b.service\n',
+    'usr/lib/systemd/system/multi-user.target.d/b.conf': '',
+    'usr/lib/systemd/system/multi-user.target.d/README': '',
+    'usr/lib/systemd/system/multi-.target.d/c.conf': '',
+    'run/systemd/system/target.d/a.conf': '',
+    'etc/systemd/system/service.d/d.conf': '',
+    'etc/systemd/system/multi-user.target.wants/a.service': '-> ../a.service',
+  })
+  t.same(readPulledIn({ prefix }, 'multi-user.target'), [
+    'multi-user.target.d/a.conf',
+    'multi-user.target.d/b.conf',
+    'multi-user.target.d/c.conf',
+    'multi-user.target.wants/a.service',
+  ])
+  t.same(readPulledIn({ prefix }, 'default.target'), ['default.target.d/a.conf'])
 })
 
 t.test('a unit, its drop-ins, and what masks it', async (t) => {
