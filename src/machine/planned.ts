@@ -1,12 +1,12 @@
 import { simplifyPath } from '../text/path.js'
-import { mountPointOf } from '../text/unit-syntax.js'
+import { mountPointOf, unitName } from '../text/unit-syntax.js'
 import { listDirectory, type Root, resolveLinks } from './files.js'
 import { type FstabEntry, isAutomatic } from './fstab.js'
 import type { GptPartition } from './gpt.js'
 import { GENERATED } from './run-directory.js'
 import { readUnit } from './unit-files.js'
 
-/** A mount that a boot makes without being asked, at once or at the first access. */
+/** A mount that a boot makes without being asked, at once, with the engine, or at the first access. */
 export type PlannedMount = FstabEntry & {
   /** What says so, for messages: `/etc/fstab`, a unit, a word of the kernel command line. */
   from: string
@@ -16,7 +16,7 @@ export type PlannedMount = FstabEntry & {
  * What systemd will mount besides the root, by each of the ways to say so: fstab(5), the kernel command line
  * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), the units of other generators, if
  * this boot has seen them (generators/steps/collect), and partitions by their type
- * (systemd-gpt-auto-generator(8)). The first one for a mount point counts. Symbolic links in mount points are
+ * (systemd-gpt-auto-generator(8)); also what is only mounted for an engine. The first one for a mount point counts. Symbolic links in mount points are
  * followed, as systemd does. `extra`: the values of `systemd.mount-extra=`. `enabled`: the units that
  * something of the system starts.
  */
@@ -32,15 +32,18 @@ export function readPlanned(
     if (mount && mount.mountPoint !== '/' && !planned.has(mount.mountPoint))
       planned.set(mount.mountPoint, mount)
   }
-  for (const entry of fstab.filter(isAutomatic))
-    add({ ...entry, mountPoint: resolveLinks(root, entry.mountPoint), from: '/etc/fstab' })
+  const demanded = readDemanded(root, enabled)
+  const addEntry = (entry: FstabEntry, from: string): void => {
+    if (!entry.mountPoint.startsWith('/')) return
+    const mountPoint = resolveLinks(root, entry.mountPoint)
+    if (isAutomatic(entry) || demanded.includes(mountPoint)) add({ ...entry, mountPoint, from })
+  }
+  for (const entry of fstab) addEntry(entry, '/etc/fstab')
   for (const word of extra) {
     const entry = parseMountExtra(word)
-    if (!entry || !isAutomatic(entry)) continue
-    const mountPoint = resolveLinks(root, entry.mountPoint)
-    add({ ...entry, mountPoint, from: 'systemd.mount-extra= on the kernel command line' })
+    if (entry) addEntry(entry, 'systemd.mount-extra= on the kernel command line')
   }
-  for (const name of enabled)
+  for (const name of [...enabled, ...demanded.map((path) => unitName(path, 'mount'))])
     if (/\.(?:auto)?mount$/.test(name)) add(readMountUnit(root, name.replace(/\.automount$/, '.mount')))
   for (const name of names(root, GENERATED)) add(readMountUnit(root, name, [GENERATED]))
   for (const { mountPoint, device, readOnly } of partitions)
@@ -53,6 +56,44 @@ export function readPlanned(
       from: `the type of the partition ${device}`,
     })
   return [...planned.values()]
+}
+
+/** The units of engines, of which engine/daemon.ts has the rest, and of containerd. */
+export const ENGINE_UNITS = [
+  'docker.service',
+  'balena.service',
+  'balena-engine.service',
+  'snap.docker.dockerd.service',
+  'containerd.service',
+]
+
+/**
+ * Where the unit of an engine, if something starts it, has file systems mounted, by paths or by the names of
+ * units (systemd.unit(5)); with all that is above, because a mount unit requires what it is mounted on.
+ */
+function readDemanded(root: Root, enabled: readonly string[]): string[] {
+  const started = ENGINE_UNITS.filter((name) =>
+    [name, name.replace('.service', '.socket')].some((name) => enabled.includes(name)),
+  )
+  const paths = started
+    .flatMap((name) => readUnit(root, name)?.assignments ?? [])
+    .flatMap(([key, value]) => {
+      const words = (value.match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) =>
+        word.replace(/^(["'])(.*)\1$/, '$2'),
+      )
+      if (/^(?:Requires|Wants)MountsFor$/.test(key))
+        return words.flatMap((path) => (path.startsWith('/') ? simplifyPath(path.replaceAll('%%', '%')) : []))
+      if (!/^(?:Requires|BindsTo|Wants|Upholds)$/.test(key)) return []
+      return words.flatMap((name) => mountPointOf(name.replace(/\.automount$/, '.mount')) ?? [])
+    })
+  // PATH_MAX
+  return [...new Set(paths.filter(({ length }) => length < 4096).flatMap(withParents))]
+}
+
+/** `/a/b` gives `/a/b` and `/a`. */
+function withParents(path: string): string[] {
+  const names = path.split('/').slice(1)
+  return names.map((_, index) => `/${names.slice(0, names.length - index).join('/')}`)
 }
 
 /**

@@ -9,6 +9,7 @@ import { OTHERS, ROOTLESS } from '../../../src/engine/unread.js'
 import { CLASS_LABEL, FEATURE_LABELS } from '../../../src/image/labels.js'
 import { DEFAULTS, DROP_IN_DIRECTORIES, MAIN_FILES, SETTINGS } from '../../../src/machine/configuration.js'
 import { OFF_SWITCHES, REPAIR_WORDS } from '../../../src/machine/kernel-command-line.js'
+import { ENGINE_UNITS } from '../../../src/machine/planned.js'
 import * as runDirectory from '../../../src/machine/run-directory.js'
 import { LONGEST_PREPARATION } from '../../../src/units/collect.js'
 import { RUNTIME_FLAGS } from '../../../src/units/trial.js'
@@ -30,6 +31,7 @@ t.test('where an engine may have its data', async (t) => {
     words(/ engines='(.*)'$/m).map((name) => `${name}.service`),
     DAEMONS.flatMap(({ units }) => units),
   )
+  t.same(ENGINE_UNITS, [...DAEMONS.flatMap(({ units }) => units), 'containerd.service'])
   const found = readFileSync(join(STEPS, 'hostext-prepare.path'), 'utf8').matchAll(/^PathChanged=(.*)$/gm)
   t.same(
     [...found].map(([, path]) => path),

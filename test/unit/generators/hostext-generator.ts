@@ -139,6 +139,7 @@ for (const shell of shells) {
             'etc/docker/daemon.json': '{"data-root": "/data/docker"}\n',
           },
         ],
+        ['fstab mounts it for whoever asks', { 'etc/fstab': 'x /var/lib/docker ext4 noauto\n' }],
         ['a unit mounts it', { 'etc/systemd/system/mnt-data.mount': '' }],
         ['behind a link', { 'var/lib/docker': '-> /data/docker' }],
         ['a persistent /etc names it', { 'var/lib/hostext/etc/upper/docker/daemon.json': '{}' }],

@@ -53,6 +53,51 @@ t.test('units that are enabled', async (t) => {
   t.same(places(t, { 'etc/systemd/system/m.mount': '-> /dev/null', ...enabled('m.mount') }), [], 'masked')
 })
 
+t.test('what is only mounted for an engine', async (t) => {
+  const service = 'usr/lib/systemd/system/docker.service'
+  const dropIn = 'etc/systemd/system/docker.service.d/x.conf'
+  const start = { 'etc/systemd/system/multi-user.target.wants/docker.service': `-> /${service}` }
+  const fstab =
+    '/dev/vda2 /var/lib ext4 noauto\n/dev/vda3 /var/lib/docker ext4 noauto\n/dev/vda4 /srv ext4 noauto\n'
+  const units = {
+    'etc/systemd/system/var-lib-docker.mount': '[Mount]\nWhat=/dev/sdb\n',
+    'etc/systemd/system/srv.mount': '[Mount]\nWhat=/dev/sdc\n',
+    'etc/systemd/system/my\\x20disk.mount': '[Mount]\nWhat=/dev/sdd\n',
+  }
+  const asking = (line: string, files: Tree = start) => ({
+    ...files,
+    [service]: '[Service]\nExecStart=dockerd\n',
+    [dropIn]: `[Unit]\n${line}\n`,
+  })
+  const both = ['/var/lib', '/var/lib/docker']
+  t.same(places(t, asking('RequiresMountsFor=/var/lib/docker/volumes'), fstab), both, 'with what is above')
+  t.same(places(t, asking('WantsMountsFor="/x" //var/lib/docker/'), fstab), both)
+  t.same(places(t, asking('Requires=docker.socket var-lib-docker.mount'), fstab), both)
+  t.same(places(t, asking('BindsTo=var-lib.mount'), fstab), ['/var/lib'])
+  t.same(places(t, asking('Wants=srv.automount'), fstab), ['/srv'])
+  t.same(places(t, asking('After=var-lib-docker.mount'), fstab), [], 'an order pulls nothing in')
+  t.same(
+    places(t, asking('RequiresMountsFor=/var/lib/docker', {}), fstab),
+    [],
+    'an engine that nothing starts',
+  )
+  const socket = { 'etc/systemd/system/sockets.target.wants/docker.socket': '-> /x' }
+  t.same(places(t, asking('RequiresMountsFor=/var/lib/docker', socket), fstab), both, 'by its socket')
+  t.same(places(t, asking('RequiresMountsFor=/srv "/my disk/x"', { ...start, ...units })), [
+    '/srv',
+    '/my disk',
+  ])
+  t.same(planned(t, asking('Requires=var-lib-docker.mount', { ...start, ...units })), [
+    {
+      ...{ source: '/dev/sdb', mountPoint: '/var/lib/docker', type: 'auto', options: [], passno: 0 },
+      from: '/etc/systemd/system/var-lib-docker.mount',
+    },
+  ])
+  t.same(places(t, asking('Requires=var-lib-docker.mount'), '', ['/dev/b:/var/lib/docker:ext4:noauto']), [
+    '/var/lib/docker',
+  ])
+})
+
 t.test('a unit whose disk is checked, by the name that it gives it', async (t) => {
   const unit = (requires: string) =>
     `[Unit]\nRequires=${requires}\nAfter=systemd-fsck@x.service\n[Mount]\nWhat=/dev/sdb\n`

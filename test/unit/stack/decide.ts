@@ -168,6 +168,19 @@ t.test('what fstab mounts only when it is asked is not waited for', async (t) =>
   t.match(await decided(t, { 'etc/fstab': 'LABEL=data /var ext4 noauto\n' }), { plan: { collected: false } })
 })
 
+t.test('what is mounted for the engine only is waited for, and what nothing asks for is not', async (t) => {
+  const unit = 'usr/lib/systemd/system/docker.service'
+  const files = {
+    'etc/fstab': 'LABEL=data /var/lib/docker ext4 noauto\nLABEL=backup /mnt/data ext4 noauto\n',
+    [unit]: '[Service]\nExecStart=dockerd\n',
+    'etc/systemd/system/multi-user.target.wants/docker.service': `-> /${unit}`,
+  }
+  const asking = '[Unit]\nRequiresMountsFor=/var/lib/docker\n'
+  const dropIn = 'etc/systemd/system/docker.service.d/data.conf'
+  t.match(await decided(t, { ...files, [dropIn]: asking }, 'srv/x'), { wait: { paths: ['/var/lib/docker'] } })
+  t.match(await decided(t, files, 'srv/x'), { plain: /^no container is a host extension/ })
+})
+
 t.test('data that waits does not wait in a boot that stacks nothing', async (t) => {
   for (const [files, plain] of [
     [{ 'proc/cmdline': 'emergency\n' }, /emergency on the kernel command line/],
