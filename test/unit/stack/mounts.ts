@@ -69,6 +69,12 @@ const machine = (fstab: string, softReboot = true) => ({
 t.test('what the initrd has mounted, and no unit mounts again', async (t) => {
   t.same(findForeign(machine('')), ['/etc', '/opt/vendor', '/mnt/data', '/home'])
   t.same(findForeign(machine('x /home ext4\ny /etc ext4 x-initrd.mount\n')), ['/opt/vendor', '/mnt/data'])
+  t.same(findForeign(machine('x /mnt ext4\n')), ['/etc', '/opt/vendor', '/home'], 'a unit would hide it')
+  t.same(
+    findForeign(machine('x /opt ext4\nx /etc ext4 x-initrd.mount\nx / ext4\n')),
+    ['/mnt/data', '/home'],
+    'the root is no such unit',
+  )
 })
 
 t.test('what fstab has the initrd mount: its unit would be too late for /etc', async (t) => {
