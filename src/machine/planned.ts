@@ -16,9 +16,9 @@ export type PlannedMount = FstabEntry & {
  * What systemd will mount besides the root, by each of the ways to say so: fstab(5), the kernel command line
  * (systemd-fstab-generator(8)), enabled mount units (systemd.mount(5)), the units of other generators, if
  * this boot has seen them (generators/steps/collect), and partitions by their type
- * (systemd-gpt-auto-generator(8)); also what is only mounted for an engine. The first one for a mount point counts. Symbolic links in mount points are
- * followed, as systemd does. `extra`: the values of `systemd.mount-extra=`. `enabled`: the units that
- * something of the system starts.
+ * (systemd-gpt-auto-generator(8)); also what is only mounted for an engine. The first one for a mount point
+ * counts. Symbolic links in mount points are followed, as systemd does. `extra`: the values of
+ * `systemd.mount-extra=`. `enabled`: the units that something of the system starts.
  */
 export function readPlanned(
   root: Root,
