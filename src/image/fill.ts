@@ -1,5 +1,6 @@
 import { at, kindOf, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
+import { printable } from '../text/printable.js'
 import { type Accounts, type Assignment, assignIds, type Ids, parseAccounts } from './accounts.js'
 import { findMismatch } from './architecture.js'
 import { makeList } from './contents.js'
@@ -11,7 +12,7 @@ import { type Base, findTaken, MOST_NOTES, RULES, type TreeFacts } from './kept.
 import { fits, type Libraries, libraryPaths, loaderDirectories, onRoot } from './libraries.js'
 import { type Note, noteLine } from './note.js'
 import { replacedFinder, shadowFinder } from './replaced.js'
-import { stateLines } from './state-copy.js'
+import { findUnsafe, stateLines } from './state-copy.js'
 import { type MadeTree, makeTree, type TreeInput } from './tree.js'
 
 /** An image that becomes a tree. */
@@ -93,6 +94,12 @@ export function fillTree(filling: Filling): Filled {
   ]
   const notes: Note[] = [
     ...made.notes,
+    ...findUnsafe(made.state).map(
+      (path): Note => ({
+        kind: 'not taken',
+        text: `single files below ${printable(path)}: systemd-tmpfiles copies them only with all of it, because the directory above it has another owner`,
+      }),
+    ),
     ...shadows.map(
       (path): Note => ({
         kind: 'not taken',

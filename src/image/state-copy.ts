@@ -1,13 +1,31 @@
 import { literal } from '../text/unit-syntax.js'
-import type { MadeTree } from './tree.js'
+
+/** A path of the state: a directory with its owner, a symbolic link with its target, or a file. */
+export type StateEntry = { path: string; link?: string; directory?: { uid: number } }
+
+/**
+ * Directories below which systemd-tmpfiles(8) does nothing: those in a directory that belongs to a user other
+ * than root and than their own owner, who could put a link in their place (unsafe_transition() in its
+ * src/basic/chase.c). `state`: parents first. What is in them is copied only together with them.
+ */
+export function findUnsafe(state: readonly StateEntry[]): string[] {
+  const owners = new Map<string, number>()
+  for (const { path, directory } of state) if (directory) owners.set(path, directory.uid)
+  return [...owners].flatMap(([path, uid]) => {
+    const above = owners.get(path.slice(0, path.lastIndexOf('/'))) ?? 0
+    return above !== 0 && above !== uid ? [path] : []
+  })
+}
 
 /**
  * A tmpfiles.d(5) file that copies an image's state to its place. Every path has a line, so that what is
- * missing is copied, and what is there stays as it is. Paths with control characters are left out, and links
+ * missing is copied, and what is there stays as it is. Not below unsafe directories. Paths with control characters are left out, and links
  * whose target begins or ends in a blank: their lines cannot say that.
  */
-export function stateLines(state: MadeTree['state']): string {
+export function stateLines(state: readonly StateEntry[]): string {
+  const unsafe = findUnsafe(state)
   const lines = state.flatMap(({ path, link }) => {
+    if (unsafe.some((directory) => path.startsWith(`${directory}/`))) return []
     const words = [path, ...(link === undefined ? [] : [link])]
     // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
     if (words.some((word) => /[\x00-\x1f\x7f]/.test(word))) return []

@@ -19,6 +19,7 @@ import {
   stateOf,
   WHY_DROPPED,
 } from './rules.js'
+import type { StateEntry } from './state-copy.js'
 
 /**
  * Where an image's state is kept in its tree. systemd-tmpfiles copies it from there to the place of the same
@@ -74,8 +75,8 @@ export type MadeTree = {
   looked: [path: string, what: string][]
   /** Each thing that was dropped, moved or not taken. */
   notes: Note[]
-  /** Paths of the state that it brings, parents first; symbolic links with their targets. */
-  state: { path: string; link?: string }[]
+  /** The state that it brings, parents first. */
+  state: StateEntry[]
   /** The SSH host keys and the like that were dropped: {@link isHostKey}. */
   hostKeys: string[]
   /** Whether it has shared libraries. */
@@ -369,7 +370,10 @@ export function makeTree(input: TreeInput): MadeTree {
       return
     }
     ensure(own, stat)
-    if (kind && !state.includes(place)) made.state.push({ path: place })
+    if (kind && !state.includes(place)) {
+      const uid = uidOf(stat)
+      made.state.push({ path: place, directory: { uid } })
+    }
     visit(directory)
   }
 

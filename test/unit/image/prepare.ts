@@ -361,6 +361,27 @@ t.test('directories for what is added are the root’s', async (t) => {
   )
 })
 
+t.test(
+  'a directory of the state in one of another owner',
+  { skip: !existsSync('/usr/bin/systemd-tmpfiles') && 'no systemd-tmpfiles' },
+  async (t) => {
+    const { root, prepare, tree } = machine(t, 'mkdir -p etc home; : >etc/passwd; : >etc/group', {
+      a: ['mkdir -p home/app/conf; echo x >home/app/conf/x; chown 1000:1000 home/app'],
+    })
+    const [kept] = await prepare('a')
+    t.match(kept?.facts.notes, [/^not taken: single files below \/home\/app\/conf: /])
+    execFileSync('cp', ['-a', `${tree(kept?.name ?? '')}/.`, root.prefix])
+    // Twice: the second time, all of it is there.
+    for (const _ of [1, 2]) {
+      const { stderr } = spawnSync('systemd-tmpfiles', [`--root=${root.prefix}`, '--create'], {
+        encoding: 'utf8',
+      })
+      t.notMatch(stderr, /unsafe/)
+      t.equal(readFileSync(join(root.prefix, 'home/app/conf/x'), 'utf8'), 'x\n')
+    }
+  },
+)
+
 t.test('a whole system of another release', async (t) => {
   const release = (name: string) =>
     `mkdir -p usr/lib etc; printf 'ID=%s\\nVERSION_ID=1' ${name} >usr/lib/os-release; ln -s ../usr/lib/os-release etc/os-release`

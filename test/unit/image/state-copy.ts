@@ -1,9 +1,9 @@
 import t from 'tap'
-import { stateLines } from '../../../src/image/state-copy.js'
+import { findUnsafe, type StateEntry, stateLines } from '../../../src/image/state-copy.js'
 
 /** What systemd-tmpfiles makes of such a file is in prepare.ts. */
 
-const lines = (...state: { path: string; link?: string }[]) => stateLines(state).split('\n').slice(1, -1)
+const lines = (...state: StateEntry[]) => stateLines(state).split('\n').slice(1, -1)
 
 t.test('a line for everything', async (t) => {
   t.equal(stateLines([]), '', 'no file where there is nothing to copy')
@@ -38,4 +38,26 @@ t.test('what no line can say', async (t) => {
     ),
     ['C "/var/ж"'],
   )
+})
+
+t.test('below a directory in one of another owner, systemd-tmpfiles does nothing', async (t) => {
+  const directory = (path: string, uid: number): StateEntry => ({ path, directory: { uid } })
+  const state = [
+    directory('/home/app', 1000),
+    directory('/home/app/conf', 0),
+    { path: '/home/app/conf/a' },
+    directory('/home/app/conf/deeper', 1000),
+    { path: '/home/app/conf/deeper/l', link: 'x' },
+    directory('/home/app/config', 1000),
+    { path: '/home/app/config/b' },
+    directory('/srv/app', 1000),
+  ]
+  t.same(findUnsafe(state), ['/home/app/conf'])
+  t.same(lines(...state), [
+    'C /home/app',
+    'C /home/app/conf',
+    'C /home/app/config',
+    'C /home/app/config/b',
+    'C /srv/app',
+  ])
 })

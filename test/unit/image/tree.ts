@@ -6,6 +6,7 @@ import { lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import t from 'tap'
 import { withMerged } from '../../../src/image/merged.js'
+import type { StateEntry } from '../../../src/image/state-copy.js'
 import { makeTree as makeKeptTree, type Owners } from '../../../src/image/tree.js'
 import { isSameFile, listTree, NO_OWNERS, STATE, treeOf } from '../../support/image.js'
 import { cannotMount } from '../../support/private.js'
@@ -402,6 +403,8 @@ t.test('API directories, empty or not', async (t) => {
   ])
 })
 
+const withoutOwners = (state: StateEntry[]) => state.map(({ directory: _, ...entry }) => entry)
+
 t.test('state is kept in the factory, and listed', async (t) => {
   const { made, tree, out, layer } = await treeOf(t, [
     `mkdir -p var/lib/app/data var/lib/dpkg var/cache/app var/log/app home/app root/.config srv/www var/lib/empty
@@ -435,7 +438,7 @@ t.test('state is kept in the factory, and listed', async (t) => {
     'usr/share/factory/var/log/app': 'directory 7:0',
   })
   t.ok(isSameFile(join(out, 'usr/share/factory/home/app/h'), join(layer(0), 'home/app/h')))
-  t.same(made.state, [
+  t.same(withoutOwners(made.state), [
     ...['/home/app', '/home/app/h', '/root/.config', '/root/.config/r', '/srv/www', '/srv/www/w'].map(
       (path) => ({ path }),
     ),
@@ -477,7 +480,7 @@ t.test('where there is no state, the files are in the tree as they are', async (
   })
   t.equal(tree['var/lib/x/x'], 'x')
   t.equal(tree['usr/share/factory/home/y'], 'directory')
-  t.same(made.state, [{ path: '/home/y' }])
+  t.same(made.state, [{ path: '/home/y', directory: { uid: 0 } }])
 })
 
 t.test('an image’s own factory stays', async (t) => {
@@ -524,6 +527,11 @@ t.test(
       t.equal(lstatSync(join(out, 'usr/bin', name)).mtime.getUTCFullYear(), 2001, `the time of ${name}`)
     t.match(capabilities(join(out, 'usr/bin/cap')), /cap_net_raw=ep/)
     t.match(capabilities(join(layer(0), 'usr/bin/cap')), /cap_net_raw=ep/)
+    t.same(
+      made.state.map(({ directory }) => directory?.uid),
+      [0, 900, undefined],
+      'the owners that directories of the state have here',
+    )
     t.equal(made.copied, 2 + 2 + 1 + 2 + 0 + statSync('/bin/true').size)
   },
 )
