@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { mkdirSync, renameSync } from 'node:fs'
+import { mkdirSync, renameSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootOf, type Case, COMPLETE, isClean, otherMounts, said } from '../checks.js'
 import { type Partition, ROOT_PARTUUID } from '../disks.js'
@@ -127,7 +127,11 @@ export function cases(): Case[] {
           ...PATIENT,
           'etc/systemd/system/docker.service':
             '[Unit]\nRequiresMountsFor=/var/lib/docker\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n',
-          'etc/systemd/system/multi-user.target.wants/docker.service': '->../docker.service',
+        },
+        prepare(root) {
+          const wants = join(root, 'etc/systemd/system/multi-user.target.wants')
+          mkdirSync(wants, { recursive: true })
+          symlinkSync('../docker.service', join(wants, 'docker.service'))
         },
         disks: [disk('data', 'var/lib/docker')],
         fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /var/lib/docker ext4 noauto 0 2\n`,
