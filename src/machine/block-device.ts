@@ -43,11 +43,12 @@ export function diskOf(partition: string): string {
   return partition.slice(0, partition.lastIndexOf('/'))
 }
 
-/** The number of that device, `major:minor`; undefined as above. */
+/** The number of that device, `major:minor`; without /sys, what mountinfo has; undefined if there is none. */
 export function findDeviceNumber(root: Root, mount: MountPoint): string | undefined {
   const device = findBlockDevice(root, mount)
   const number = device === undefined ? undefined : readText(root, `${device}/dev`, 4096)
-  return typeof number === 'string' && /^\d+:\d+\n?$/.test(number) ? number.trim() : undefined
+  const found = typeof number === 'string' ? number.trim() : mount.device
+  return /^[1-9]\d*:\d+$/.test(found) ? found : undefined
 }
 
 /** The names in a directory of /sys; none where there is no such directory. */

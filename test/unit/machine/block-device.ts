@@ -56,7 +56,8 @@ t.test('the partition that a root is on, through all layers', async (t) => {
   t.equal(found('0:30', luks, '/dev/mapper/luks'), '8:2', 'btrfs on LUKS')
   for (const source of ['overlay', '/dev/root', 'host:/x', ''])
     t.equal(found('0:30', luks, source), undefined, `${source}`)
-  t.equal(found('7:0', {}), undefined, 'not in /sys')
+  t.equal(found('7:0', {}), '7:0', 'not in /sys')
+  t.equal(found('UUID=x', {}), undefined, 'what fstab has, of a machine that does not run')
 })
 
 t.test('a mount on no block device', async (t) => {
