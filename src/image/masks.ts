@@ -18,8 +18,8 @@ const NEEDED = new Set([
 ])
 
 /**
- * Why a mask of an image is not taken; undefined if it is. `for itself`: the image is a whole system, which is
- * made to run in a container, and the root has what it turns off. `needed`: no image may turn this off.
+ * Why a mask of an image is not taken; undefined if it is. `for itself`: the image is a whole system, made
+ * to run in a container, and the root has what it turns off. `needed`: no image may turn this off.
  * `has`: whether the root has a path. A mask of what only the image has stays.
  */
 export function findUnwantedMask(

@@ -50,8 +50,9 @@ const SIGNS = new Set([
 ])
 
 /**
- * By this, images FROM debian keep a build from starting services: invoke-rc.d(8) asks it. On a machine, it would
- * keep logrotate(8) and the scripts of packages from reaching their services. Where the root's links put it, too.
+ * By this, images FROM debian keep a build from starting services: invoke-rc.d(8) asks it. On a machine, it
+ * would keep logrotate(8) and the scripts of packages from reaching their services. Where the root's links
+ * put it, too.
  */
 const BUILD = new Set(['/usr/sbin/policy-rc.d', '/usr/bin/policy-rc.d'])
 

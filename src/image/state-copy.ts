@@ -19,8 +19,9 @@ export function findUnsafe(state: readonly StateEntry[]): string[] {
 
 /**
  * A tmpfiles.d(5) file that copies an image's state to its place. Every path has a line, so that what is
- * missing is copied, and what is there stays as it is. Not below unsafe directories. Paths with control characters are left out, and links
- * whose target begins or ends in a blank: their lines cannot say that.
+ * missing is copied, and what is there stays as it is. What is below unsafe directories is left out, and so
+ * are paths with control characters and links whose target begins or ends in a blank: their lines cannot say
+ * that.
  */
 export function stateLines(state: readonly StateEntry[]): string {
   const unsafe = findUnsafe(state)
