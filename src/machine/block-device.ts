@@ -5,8 +5,8 @@ import type { MountPoint } from './mountinfo.js'
 const MOST_LAYERS = 10
 
 /**
- * The directory in /sys of the block device that a mount is on; undefined if it is on none. Of a device that is
- * made from others (LUKS, dm-verity, LVM), the partition below it, as systemd finds it for
+ * The directory in /sys of the block device that a mount is on; undefined if it is on none. Of a device that
+ * is made from others (LUKS, dm-verity, LVM), the partition below it, as systemd finds it for
  * systemd-gpt-auto-generator(8) and systemd-repart(8): get_block_device_harder(). (systemd 252 and 257 look
  * one layer down, later versions through all of them.) If there is no partition, or there are several disks,
  * it is the device itself.

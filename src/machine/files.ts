@@ -239,7 +239,7 @@ export function statTimes(root: Root, path: string): Stats | undefined {
   return statLink(root, path)
 }
 
-/** The time of the last change in nanoseconds, which a number is too small for; undefined if lstat(2) fails. */
+/** The time of the last change in nanoseconds, too many for a number; undefined if lstat(2) fails. */
 export function changedAt(root: Root, path: string): bigint | undefined {
   note(root, 'times', path)
   note(root, 'stats', path)

@@ -70,7 +70,7 @@ export type Machine = {
   absent: string[]
   /** The encrypted volumes. */
   crypttab: Volume[]
-  /** The block device that the root is on, `major:minor`, or the partition below it; undefined if it is none. */
+  /** The block device of the root, or the partition below it: `major:minor`; undefined if there is none. */
   rootDevice: string | undefined
   /** Whether systemd makes the root writable because of its partition's type, if nothing says what it is. */
   opensRoot: boolean

@@ -81,19 +81,22 @@ export function findMissing(
 /**
  * The mount points of the initrd that no unit would mount again after the switch. They are carried over. /usr
  * is stacked instead, because extensions have files there. What is below something that a unit mounts is
- * hidden by it in any case, and most often is only its copy: the kernel shows what is mounted on a bind at its
+ * hidden by it in any case, and most often is only a copy: the kernel shows what is mounted on a bind at its
  * source, too (shared subtrees).
  */
 export function findForeign(machine: Mounts & Pick<Machine, 'softReboot'>): string[] {
   const { mounts, planned } = machine
-  const again = planned.filter((mount) => !isFromInitrd(machine, mount)).map(({ mountPoint }) => mountPoint)
+  // The root and /usr are stacked: what comes along is mounted over the stack.
+  const again = planned.filter(
+    (mount) => !['/', '/usr'].includes(mount.mountPoint) && !isFromInitrd(machine, mount),
+  )
   const places = new Set(mounts.map(({ mountPoint }) => mountPoint))
   return [...places].filter(
     (place) =>
       !isApi(place) &&
       place !== '/usr' &&
       !planned.some(({ mountPoint }) => mountPoint === place) &&
-      !again.some((mountPoint) => mountPoint !== '/' && isBelow(place, mountPoint)),
+      !again.some(({ mountPoint }) => isBelow(place, mountPoint)),
   )
 }
 

@@ -28,7 +28,7 @@ export type Plain = {
 export type Boot = {
   /** The unit PID 1 boots into. */
   target: string
-  /** What waits for the second pass: the links and drop-ins through which the target pulls in units, and units. */
+  /** What waits for the second pass: units, and links and drop-ins by which the target pulls in others. */
   pulledIn: string[]
   /** Seconds until an unfinished first pass is given up. */
   timeout: number
