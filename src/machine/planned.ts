@@ -175,9 +175,14 @@ const NETWORK_TYPES = [
   ...['lustre', 'ncp', 'ncpfs', 'nfs', 'nfs4', 'ocfs2', 'orangefs', 'pvfs2', 'smb3', 'smbfs', 'davfs'],
 ]
 
-/** Whether a mount needs the network. */
-export function isRemote({ type, options }: Pick<PlannedMount, 'type' | 'options'>): boolean {
-  return options.includes('_netdev') || NETWORK_TYPES.includes(type)
+/** Whether a mount needs the network: a share, or a disk of this machine that is reached by it. */
+export function isRemote(mount: Pick<PlannedMount, 'type' | 'options'>): boolean {
+  return mount.options.includes('_netdev') || isShare(mount)
+}
+
+/** Whether it is a file system of another machine. */
+export function isShare({ type }: Pick<PlannedMount, 'type'>): boolean {
+  return NETWORK_TYPES.includes(type)
 }
 
 /** A planned mount as a message names it: `/etc/fstab: /srv/app (overlay)`. */

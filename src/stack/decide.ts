@@ -7,7 +7,7 @@ import { devicePath, isAutomatic, remountOptions } from '../machine/fstab.js'
 import type { Index } from '../machine/indexes.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
-import { isRemote, type PlannedMount } from '../machine/planned.js'
+import { isRemote, isShare, type PlannedMount } from '../machine/planned.js'
 import type { Level } from '../text/log.js'
 import { printable } from '../text/printable.js'
 import { isUnitPath } from '../text/unit-syntax.js'
@@ -199,7 +199,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     [...data, ...(etc.mode === 'persistent' ? [CHANGES] : [])],
     [...showing.values()].flat(),
   )
-  const remote = machine.planned.filter(isRemote).map(({ mountPoint }) => mountPoint)
+  const isOn = (isIt: (mount: PlannedMount) => boolean) => (path: string) =>
+    machine.planned.some((mount) => mount.mountPoint === path && isIt(mount))
   const machineId =
     rootWritable && mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID)
       ? { closeRoot: !isMountedWritable(mountOf(mounts, '/')) }
@@ -271,8 +272,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
           mountOf(mounts, path)?.mountPoint === '/' &&
           ![...state, ...all.filter((other) => other !== path)].some((other) => isBelow(path, other)),
       ),
-      dataMounts: standing.filter((path) => !remote.includes(path)),
-      online: findDataMounts(machine, [dataRoot]).some((path) => remote.includes(path)),
+      dataMounts: standing.filter((path) => !isOn(isShare)(path)),
+      online: standing.filter(isOn(isRemote)),
       closedBeforeSwitch: unreached.filter((place) => showing.get(place)?.length === 0),
       checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
         passno > 0 && standing.includes(mountPoint) ? (devicePath(source) ?? []) : [],

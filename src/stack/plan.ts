@@ -122,12 +122,12 @@ export type Plan = Boot & {
   boundData: string[]
   /**
    * Mount points of what stays mounted to the end: the file systems that layers or kept changes are on, and
-   * what they stand on, except for the root and for what needs the network; those that show a root that stays
-   * writable.
+   * what they stand on, except for the root and for shares of other machines; those that show a root that
+   * stays writable.
    */
   dataMounts: string[]
-  /** Whether the layers need the network, so that they cannot be mounted before local-fs.target. */
-  online: boolean
+  /** Those that need the network, and shares: what is on them cannot be mounted before local-fs.target. */
+  online: string[]
   /**
    * Mount points whose file systems nothing can reach after the switch, so they are made read-only before it.
    */

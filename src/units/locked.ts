@@ -42,7 +42,7 @@ Description=Host extensions: ${literal(story(plan))}
 Documentation=${DOCUMENTATION}
 Wants=${[...layers, ...leftOut.names].join(' ')}
 After=${layers.join(' ')}
-${plan.online ? '# Not before local-fs.target: the layers wait for the network, which comes after that.' : 'Before=local-fs.target'}
+${plan.online.length > 0 ? '# Not before local-fs.target: the layers wait for the network, which comes after that.' : 'Before=local-fs.target'}
 # The layers would stop with it: it stays to the end, like the root.
 DefaultDependencies=no
 RefuseManualStop=yes
@@ -341,6 +341,12 @@ ConditionPathExists=!/run/hostext
   )
 }
 
+/** What systemd adds by itself for a mount that needs the network: systemd.mount(5), "Default Dependencies". */
+const AFTER_NETWORK = `Wants=network-online.target
+After=remote-fs-pre.target network.target network-online.target
+Before=remote-fs.target
+`
+
 /**
  * The layers keep the file systems they are on busy. If such a file system were unmounted at shutdown, it
  * would stay writable although nothing could reach it any more, and the disk would be left dirty. So it stays
@@ -349,7 +355,7 @@ ConditionPathExists=!/run/hostext
  * mounted gets a unit file, see {@link stateUnit}.
  */
 function dataUnits(plan: Plan): UnitFile[] {
-  const { dataMounts, checkedDevices, carried } = plan
+  const { dataMounts, online, checkedDevices, carried } = plan
   const keep = (path: string): UnitFile | [] => {
     if (carried.includes(path)) return isTaken(plan, path) ? [] : stateUnit(plan, path, path, 'bind', CARRIED)
     return dropIn(
@@ -357,9 +363,7 @@ function dataUnits(plan: Plan): UnitFile[] {
       `[Unit]
 # The stack keeps its file system busy: it stays mounted until the last step of the shutdown.
 DefaultDependencies=no
-After=local-fs-pre.target
-Before=local-fs.target
-`,
+${online.includes(path) ? AFTER_NETWORK : 'After=local-fs-pre.target\nBefore=local-fs.target\n'}`,
     )
   }
   return [

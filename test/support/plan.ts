@@ -73,7 +73,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     enginePlace: '/var/lib/docker',
     boundData: [],
     dataMounts: [],
-    online: false,
+    online: [],
     closedBeforeSwitch: [],
     checkedDevices: [],
     remount: [],

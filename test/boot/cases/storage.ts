@@ -139,6 +139,21 @@ export function cases(): Case[] {
       check: (t, outcome) => isExtendedAsPlain(t, outcome, WRITABLE),
     },
     {
+      name: 'storage: data on a disk that needs the network, as fstab says',
+      boot: 'uml',
+      machine: {
+        ...base,
+        files: { ...PATIENT, 'etc/docker/daemon.json': '{"data-root": "/data/docker"}\n' },
+        prepare(root) {
+          mkdirSync(join(root, 'data'))
+          renameSync(join(root, 'var/lib/docker'), join(root, 'data/docker'))
+        },
+        disks: [disk('data', 'data')],
+        fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /data ext4 _netdev 0 2\n`,
+      },
+      check: (t, outcome) => isExtendedAsPlain(t, outcome, WRITABLE),
+    },
+    {
       name: 'storage: data on an encrypted disk, whose passphrase is typed on the console',
       boot: 'uml',
       // Longer than the timeout, which is for the disk.

@@ -120,10 +120,10 @@ t.test('data that needs the network is mounted when its unit says, also after th
   })
   const checkedDevices = ['/dev/disk/by-label/data']
   t.match(await decided(t, files('_netdev'), 'data/docker'), {
-    plan: { dataMounts: { length: 0 }, online: true, checkedDevices },
+    plan: { dataMounts: ['/data'], online: ['/data'], checkedDevices },
   })
   t.match(await decided(t, files('defaults'), 'data/docker'), {
-    plan: { dataMounts: ['/data'], online: false, checkedDevices },
+    plan: { dataMounts: ['/data'], online: { length: 0 }, checkedDevices },
   })
   const bind = {
     'proc/self/mountinfo': `${files('')['proc/self/mountinfo']}27 22 8:1 /d /srv/docker rw - ext4 /dev/sda1 rw\n`,
@@ -132,8 +132,8 @@ t.test('data that needs the network is mounted when its unit says, also after th
   }
   t.match(
     await decided(t, bind, 'srv/docker'),
-    { plan: { dataMounts: { length: 0 }, online: true } },
-    'a bind of it',
+    { plan: { dataMounts: ['/srv/docker'], online: ['/data', '/srv/docker'] } },
+    'a bind of a share',
   )
 })
 

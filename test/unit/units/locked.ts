@@ -70,7 +70,11 @@ t.test('the data stays mounted until the end, too, and its check does not take i
 
 t.test('layers that need the network do not hold up local-fs.target, which comes before it', async (t) => {
   t.match(textOf(units(), 'normal/hostext.target'), '\nBefore=local-fs.target\n')
-  t.notMatch(textOf(units({ online: true }), 'normal/hostext.target'), '\nBefore=')
+  const files = units({ dataMounts: ['/data'], online: ['/data'] })
+  t.notMatch(textOf(files, 'normal/hostext.target'), '\nBefore=')
+  const kept = textOf(files, 'normal/data.mount.d/50-hostext.conf')
+  t.match(kept, '\nDefaultDependencies=no\n', 'but what they are on stays to the end')
+  t.match(kept, /\nAfter=.*network-online\.target\nBefore=remote-fs\.target\n$/)
 })
 
 t.test('what the initrd has mounted stays by a unit of its own, not by a drop-in', async (t) => {
