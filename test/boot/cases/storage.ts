@@ -204,6 +204,25 @@ export function cases(): Case[] {
       check: (t, outcome) => isExtendedAsPlain(t, outcome, []),
     },
     {
+      name: 'storage: a read-only root whose file system has a writable /var, as with OSTree',
+      boot: 'uml',
+      machine: {
+        ...base,
+        initrd: true,
+        commandLine: ['test.overlay=ostree'],
+        prepare(root) {
+          renameSync(join(root, 'var'), join(root, 'srv/var'))
+          mkdirSync(join(root, 'var'))
+        },
+        fstab: 'tmpfs /tmp tmpfs size=32M 0 0\n',
+        script: `${SCRIPT}report write sh -c 'echo x >/var/x && cat /var/x'\n`,
+      },
+      check(t, outcome) {
+        isExtendedAsPlain(t, outcome, [])
+        t.equal(reported(outcome, 'write'), 'x')
+      },
+    },
+    {
       name: 'storage: a share of another machine where an engine might have data',
       boot: 'uml',
       machine: {
