@@ -341,7 +341,7 @@ ConditionPathExists=!/run/hostext
   )
 }
 
-/** What systemd adds by itself for a mount that needs the network: systemd.mount(5), "Default Dependencies". */
+/** What systemd adds for a mount that needs the network: systemd.mount(5), "Default Dependencies". */
 const AFTER_NETWORK = `Wants=network-online.target
 After=remote-fs-pre.target network.target network-online.target
 Before=remote-fs.target
