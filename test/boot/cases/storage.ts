@@ -19,7 +19,7 @@ import {
 
 /**
  * Where data and swap are: each machine boots plain, then extended, and has the same mounts and swap. These
- * are the rows of the table in docs/storage.md that other files of this directory do not have.
+ * are the rows of the table in docs/machines.md that other files of this directory do not have.
  */
 
 const PASSPHRASE = 'correct horse'
