@@ -164,7 +164,10 @@ function describeMask(
   { hasRoot, isWhole }: UnitsInput,
 ): { level: 'warning' | 'notice'; text: string } {
   if (own === undefined) {
-    const elsewhere = isWhole ? 'it stays on where the root has it' : "the root's, too, where it has one"
+    const elsewhere =
+      isWhole && path.startsWith('/etc/')
+        ? 'it stays on where the root has it'
+        : "the root's, too, where it has one"
     return { level: 'notice', text: `turns off ${name}${hasRoot ? '' : `; ${elsewhere}`}` }
   }
   const placeOf = (path: string): number =>

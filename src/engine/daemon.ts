@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { listDirectory, type Root, readBytes } from '../machine/files.js'
-import { findUnit, readAssignments, readUnit, unitDirectories } from '../machine/unit-files.js'
+import { findUnit, readAssignments, readUnit, splitWords, unitDirectories } from '../machine/unit-files.js'
 import { matchesGlob } from '../text/glob.js'
 import { isObject } from '../text/json.js'
 import { printable } from '../text/printable.js'
@@ -217,15 +217,4 @@ export function findFiles(root: Root, pattern: string): string[] {
   } catch {
     return []
   }
-}
-
-/** The words of a value, without their quotes: systemd.syntax(7), "Quoting". */
-function splitWords(text: string): string[] {
-  const words = text.matchAll(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|["'\\])+/gs)
-  return [...words].map(([word]) =>
-    word.replace(/"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\\(.)/gs, (all, double, single, escaped) => {
-      const inner: string | undefined = double ?? single
-      return inner === undefined ? (escaped ?? all) : inner.replace(/\\(.)/gs, '$1')
-    }),
-  )
 }

@@ -12,15 +12,17 @@ const ARCHITECTURES: Record<number, string> = {
 export function architectureOf(root: Root): string | undefined {
   for (const path of ['/usr/lib/systemd/systemd', '/lib/systemd/systemd', '/bin/sh', '/usr/bin/env']) {
     const elf = readElf(at(root, resolveLinks(root, path)))
-    if (elf) return nameOf(elf)
+    if (elf) return ARCHITECTURES[elf.machine]
   }
   return undefined
 }
 
 const nameOf = ({ machine }: Elf): string => ARCHITECTURES[machine] ?? `ELF machine ${machine}`
 
-/** What a machine of one kind usually runs, too. */
-const ALSO: Record<string, string> = { amd64: '386', arm64: 'arm' }
+/**
+ * What a machine of one kind usually runs, too. A root for 32 bits often has a kernel for 64.
+ */
+const ALSO: Record<string, string> = { amd64: '386', '386': 'amd64', arm64: 'arm', arm: 'arm64' }
 
 /** Where an image has its programs. */
 const PROGRAMS = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/bin', '/sbin']
@@ -41,7 +43,7 @@ export function findMismatch(root: Root, files: ImageFiles, view: string): Misma
   let first: string | undefined
   let count = 0
   for (const directory of PROGRAMS)
-    for (const name of files.names(view + directory)) {
+    for (const name of [...files.names(view + directory)].sort()) {
       const elf = files.readElf(view, `${directory}/${name}`)
       if (!elf) continue
       const architecture = nameOf(elf)

@@ -1,6 +1,6 @@
 import { at, kindOf, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
-import { printable } from '../text/printable.js'
+import { printableList } from '../text/printable.js'
 import { type Accounts, type Assignment, assignIds, type Ids, parseAccounts } from './accounts.js'
 import { findMismatch } from './architecture.js'
 import { makeList } from './contents.js'
@@ -88,18 +88,21 @@ export function fillTree(filling: Filling): Filled {
     : []
   const foreign = findForeign(files, view, base.os)
   const mismatch = findMismatch(root, files, view)
+  const unsafe = findUnsafe(made.state)
   const users = [
     ...leftOut.users.map((name) => `user ${name}`),
     ...leftOut.groups.map((name) => `group ${name}`),
   ]
   const notes: Note[] = [
     ...made.notes,
-    ...findUnsafe(made.state).map(
-      (path): Note => ({
-        kind: 'not taken',
-        text: `single files below ${printable(path)}: systemd-tmpfiles copies them only with all of it, because the directory above it has another owner`,
-      }),
-    ),
+    ...(unsafe.length > 0
+      ? [
+          {
+            kind: 'not taken' as const,
+            text: `single files below ${printableList(unsafe)}: systemd-tmpfiles copies them only with all of it, because the directory above it has another owner`,
+          },
+        ]
+      : []),
     ...shadows.map(
       (path): Note => ({
         kind: 'not taken',

@@ -10,6 +10,8 @@ type Maker = {
   isIts: (path: string) => boolean
   /** The files whose absence makes it run; by default those that the image brought. */
   conditions?: string[]
+  /** What it waits for; by default all that services wait for. */
+  after?: string[]
   /** The commands that make these files. */
   commands: (paths: string[]) => string[]
 }
@@ -45,6 +47,8 @@ const MAKERS: Maker[] = [
     what: 'Make the name of the iSCSI initiator on this machine',
     before: ['iscsid.service', 'iscsid.socket', 'iscsi.service', 'open-iscsi.service'],
     isIts: (path) => path === INITIATOR,
+    // Network mounts come after iscsid, and /var may be one: sysinit.target would be too late.
+    after: ['After=systemd-remount-fs.service', 'RequiresMountsFor=/etc/iscsi'],
     commands: () => [
       // A name that could not be made would leave a file without one.
       `sh -c "umask 077; name=$$(iscsi-iname) && echo InitiatorName=$$name >${INITIATOR}"`,
@@ -59,7 +63,7 @@ export function isKeyUnit(name: string): boolean {
 
 /** The units that make what an image brought and what was dropped: these paths. */
 export function makeKeyUnits(dropped: readonly string[]): KeyUnit[] {
-  return MAKERS.flatMap(({ name, what, before, isIts, conditions, commands }) => {
+  return MAKERS.flatMap(({ name, what, before, isIts, conditions, after, commands }) => {
     const paths = dropped.filter(isIts).sort()
     if (paths.length === 0) return []
     const lines = [
@@ -67,7 +71,8 @@ export function makeKeyUnits(dropped: readonly string[]): KeyUnit[] {
       ...['[Unit]', `Description=${what}`],
       ...(conditions ?? paths).map((path) => `ConditionPathExists=|!${path}`),
       // By default, it would be after all sockets, and so after those that it is before.
-      ...['DefaultDependencies=no', 'Requires=sysinit.target', 'After=sysinit.target'],
+      'DefaultDependencies=no',
+      ...(after ?? ['Requires=sysinit.target', 'After=sysinit.target']),
       `Before=shutdown.target ${before.join(' ')}`,
       'Conflicts=shutdown.target',
       ...['', '[Service]', 'Type=oneshot', 'RemainAfterExit=yes'],

@@ -24,9 +24,13 @@ export function findUnsafe(state: readonly StateEntry[]): string[] {
  * that.
  */
 export function stateLines(state: readonly StateEntry[]): string {
-  const unsafe = findUnsafe(state)
-  const lines = state.flatMap(({ path, link }) => {
-    if (unsafe.some((directory) => path.startsWith(`${directory}/`))) return []
+  // Directories in which nothing has a line.
+  const closed = new Set(findUnsafe(state))
+  const lines = state.flatMap(({ path, link, directory }) => {
+    if (closed.has(path.slice(0, path.lastIndexOf('/')))) {
+      if (directory) closed.add(path)
+      return []
+    }
     const words = [path, ...(link === undefined ? [] : [link])]
     // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what is looked for
     if (words.some((word) => /[\x00-\x1f\x7f]/.test(word))) return []

@@ -168,7 +168,8 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     absent: planned.map(({ mountPoint }) => mountPoint).filter((path) => !has(path)),
     crypttab: readCrypttab(read('/etc/crypttab')),
     rootDevice: inContainer || !base ? undefined : findDeviceNumber(root, base),
-    opensRoot: gpt.opensRoot,
+    // A device that cannot be written to stays as it is: dm-verity.
+    opensRoot: gpt.opensRoot && read(`/sys/dev/block/${base?.device}/ro`).trim() !== '1',
     otherGenerators: readOtherGenerators(root),
     merging: readMerging(root, enabled),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),

@@ -4,7 +4,7 @@ import { listDirectory, type Root, resolveLinks } from './files.js'
 import { type FstabEntry, isAutomatic } from './fstab.js'
 import type { GptPartition } from './gpt.js'
 import { GENERATED } from './run-directory.js'
-import { readUnit } from './unit-files.js'
+import { readUnit, splitWords } from './unit-files.js'
 
 /** A mount that a boot makes without being asked, at once, with the engine, or at the first access. */
 export type PlannedMount = FstabEntry & {
@@ -27,23 +27,44 @@ export function readPlanned(
   enabled: readonly string[],
   partitions: readonly GptPartition[],
 ): PlannedMount[] {
+  const demanded = new Set(readDemanded(root, enabled))
+  for (;;) {
+    const planned = readAsked(root, fstab, extra, enabled, partitions, demanded)
+    // A bind, or the mount of an image file, requires what its source is on: systemd.mount(5).
+    const sources = planned.flatMap(({ source }) => (/^\/(?!dev\/)/.test(source) ? withParents(source) : []))
+    const more = sources.filter((path) => !demanded.has(path))
+    if (more.length === 0) return planned
+    for (const path of more) demanded.add(path)
+  }
+}
+
+/** The same, of what is `demanded` by name only these mount points. */
+function readAsked(
+  root: Root,
+  fstab: readonly FstabEntry[],
+  extra: readonly string[],
+  enabled: readonly string[],
+  partitions: readonly GptPartition[],
+  demanded: ReadonlySet<string>,
+): PlannedMount[] {
   const planned = new Map<string, PlannedMount>()
   const add = (mount: PlannedMount | undefined): void => {
     if (mount && mount.mountPoint !== '/' && !planned.has(mount.mountPoint))
       planned.set(mount.mountPoint, mount)
   }
-  const demanded = readDemanded(root, enabled)
   const addEntry = (entry: FstabEntry, from: string): void => {
-    if (!entry.mountPoint.startsWith('/')) return
+    const isAsked = isAutomatic(entry)
+    // Nobody looks at what hangs there (a share, a disk that is gone) for nothing.
+    if (!entry.mountPoint.startsWith('/') || (!isAsked && demanded.size === 0)) return
     const mountPoint = resolveLinks(root, entry.mountPoint)
-    if (isAutomatic(entry) || demanded.includes(mountPoint)) add({ ...entry, mountPoint, from })
+    if (isAsked || demanded.has(mountPoint)) add({ ...entry, mountPoint, from })
   }
   for (const entry of fstab) addEntry(entry, '/etc/fstab')
   for (const word of extra) {
     const entry = parseMountExtra(word)
     if (entry) addEntry(entry, 'systemd.mount-extra= on the kernel command line')
   }
-  for (const name of [...enabled, ...demanded.map((path) => unitName(path, 'mount'))])
+  for (const name of [...enabled, ...[...demanded].map((path) => unitName(path, 'mount'))])
     if (/\.(?:auto)?mount$/.test(name)) add(readMountUnit(root, name.replace(/\.automount$/, '.mount')))
   for (const name of names(root, GENERATED)) add(readMountUnit(root, name, [GENERATED]))
   for (const { mountPoint, device, readOnly } of partitions)
@@ -78,20 +99,18 @@ function readDemanded(root: Root, enabled: readonly string[]): string[] {
   const paths = started
     .flatMap((name) => readUnit(root, name)?.assignments ?? [])
     .flatMap(([key, value]) => {
-      const words = (value.match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) =>
-        word.replace(/^(["'])(.*)\1$/, '$2'),
-      )
+      const words = splitWords(value)
       if (/^(?:Requires|Wants)MountsFor$/.test(key))
         return words.flatMap((path) => (path.startsWith('/') ? simplifyPath(path.replaceAll('%%', '%')) : []))
       if (!/^(?:Requires|BindsTo|Wants|Upholds)$/.test(key)) return []
       return words.flatMap((name) => mountPointOf(name.replace(/\.automount$/, '.mount')) ?? [])
     })
-  // PATH_MAX
-  return [...new Set(paths.filter(({ length }) => length < 4096).flatMap(withParents))]
+  return [...new Set(paths.flatMap(withParents))]
 }
 
-/** `/a/b` gives `/a/b` and `/a`. */
+/** `/a/b` gives `/a/b` and `/a`; a path that is longer than the kernel takes (PATH_MAX) gives none. */
 function withParents(path: string): string[] {
+  if (path.length >= 4096) return []
   const names = path.split('/').slice(1)
   return names.map((_, index) => `/${names.slice(0, names.length - index).join('/')}`)
 }

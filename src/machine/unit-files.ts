@@ -90,6 +90,17 @@ export function readUnit(
   return { path, assignments: files.flatMap((path) => readAssignments(root, path)) }
 }
 
+/** The words of a value, without their quotes: systemd.syntax(7), "Quoting". */
+export function splitWords(text: string): string[] {
+  const words = text.matchAll(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|["'\\])+/gs)
+  return [...words].map(([word]) =>
+    word.replace(/"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\\(.)/gs, (all, double, single, escaped) => {
+      const inner: string | undefined = double ?? single
+      return inner === undefined ? (escaped ?? all) : inner.replace(/\\(.)/gs, '$1')
+    }),
+  )
+}
+
 /** The lines `KEY=VALUE` of a file; continued lines are joined. */
 export function readAssignments(root: Root, path: string): [string, string][] {
   const text = readText(root, path)

@@ -22,7 +22,8 @@ export type Verdict = { kind: keyof typeof STATUSES; line: string }
  * what was asked of this boot alone, so that it is intended that the next one differs.
  */
 export function judgeMachine(now: BootReport | undefined, next: BootReport, once?: string): Verdict {
-  const hasChanged = compareBoots(now, next).length > 0
+  const differences = compareBoots(now, next)
+  const hasChanged = differences.length > 0
   const also = hasChanged ? '; the next boot differs ("hostext diff")' : ''
   if (!now) {
     const line = `hostext has not run in this boot; the next one ${describeNext(next)}`
@@ -40,11 +41,13 @@ export function judgeMachine(now: BootReport | undefined, next: BootReport, once
     const why = safety.culprits.length > 0 ? `: because of ${printableList(safety.culprits)}` : `: ${line}`
     return { kind: 'rolled back', line: `rolled back${why}; ${where}${also}` }
   }
+  const onRequest = leftOut.filter((out) => out.onRequest).map(({ name }) => name)
   if (now.root !== 'stacked') {
-    const isMissing = missing.length > 0 || (!once && next.extensions.length + next.unprepared.length > 0)
+    const isAsked = once !== undefined && (now.why === once || onRequest.length > 0)
+    const isMissing = missing.length > 0 || (!isAsked && next.extensions.length + next.unprepared.length > 0)
     if (isMissing)
       return { kind: 'plain', line: `plain root, although there are extensions: ${now.why}${also}` }
-    if (hasChanged && !once)
+    if (hasChanged && !isAsked)
       return { kind: 'changed', line: `the root is plain: ${now.why}; the next boot ${describeNext(next)}` }
     const without = hasChanged ? `; without it, the next boot ${describeNext(next)}` : ''
     return { kind: 'as intended', line: `as intended: the root is plain: ${now.why}${without}` }
@@ -57,7 +60,8 @@ export function judgeMachine(now: BootReport | undefined, next: BootReport, once
     const { attempt, attempts } = safety
     return { kind: 'on trial', line: `on trial, boot ${attempt} of ${attempts}: ${stacked}${also}` }
   }
-  return hasChanged && !once
+  const isAsked = once !== undefined && differences.every(({ name }) => onRequest.includes(name))
+  return hasChanged && !isAsked
     ? { kind: 'changed', line: `${stacked}${also}` }
     : { kind: 'as intended', line: `as intended: ${stacked}${also}` }
 }

@@ -273,7 +273,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
           ![...state, ...all.filter((other) => other !== path)].some((other) => isBelow(path, other)),
       ),
       dataMounts: standing.filter((path) => !isOn(isShare)(path)),
-      online: standing.filter(isOn(isRemote)),
+      online: standing.filter((path) => findDataMounts(machine, [], [path]).some(isOn(isRemote))),
       closedBeforeSwitch: unreached.filter((place) => showing.get(place)?.length === 0),
       checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
         passno > 0 && standing.includes(mountPoint) ? (devicePath(source) ?? []) : [],

@@ -31,20 +31,17 @@ export function findDataMounts(
   return [...found].filter(isUnitPath).sort()
 }
 
-const isBind = ({ options }: PlannedMount): boolean =>
-  options.some((option) => option === 'bind' || option === 'rbind')
-
 /**
- * Where else than at `places` the file system of the mount point `place` is shown, or will be: binds, other
- * subvolumes, /var of OSTree. It can be reached there after the switch.
+ * Where else than at `places` the file system of the mount point `place` is shown: other subvolumes, /var of
+ * OSTree. It can be reached there after the switch. (What is bound later is bound from the stack.)
  */
-export function findShowing({ mounts, planned }: Mounts, place: string, places: readonly string[]): string[] {
+export function findShowing(
+  { mounts }: Pick<Mounts, 'mounts'>,
+  place: string,
+  places: readonly string[],
+): string[] {
   const device = mountOf(mounts, place)?.device
-  const isThere = (path: string): boolean => mountOf(mounts, path)?.device === device
-  const showing = [
-    ...mounts.filter((mount) => mount.device === device),
-    ...planned.filter((mount) => isBind(mount) && isThere(mount.source)),
-  ].map(({ mountPoint }) => mountPoint)
+  const showing = mounts.filter((mount) => mount.device === device).map(({ mountPoint }) => mountPoint)
   return [...new Set(showing)].filter((path) => path !== place && !places.includes(path))
 }
 

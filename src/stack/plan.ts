@@ -126,7 +126,10 @@ export type Plan = Boot & {
    * stays writable.
    */
   dataMounts: string[]
-  /** Those that need the network, and shares: what is on them cannot be mounted before local-fs.target. */
+  /**
+   * Those that need the network, or stand on what does, and shares: what is on them cannot be mounted before
+   * local-fs.target.
+   */
   online: string[]
   /**
    * Mount points whose file systems nothing can reach after the switch, so they are made read-only before it.

@@ -3,7 +3,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSyn
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DOCKER } from '../../../src/engine/daemon.js'
+import { READ_DIRECTORIES } from '../../../src/engine/places.js'
 import { GRAPHROOT } from '../../../src/engine/storage-conf.js'
+import { unitName } from '../../../src/text/unit-syntax.js'
 import { DATA_ROOTS, GENERATORS, PACKAGES, STEPS } from '../../support/paths.js'
 import { copyTree, makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
@@ -219,6 +221,15 @@ for (const shell of shells) {
             'etc/hostext.conf': '[Engine]\nDataRoot=/opt/my-engine\n',
           },
         ],
+        ...READ_DIRECTORIES.flatMap((name) => [
+          [`fstab ${name}`, { 'etc/fstab': `x /var/lib/docker/${name} ext4\n` }],
+          [`fstab below ${name}`, { 'etc/fstab': `x /var/lib/docker/${name}/x ext4\n` }],
+          [`unit ${name}`, { [`etc/systemd/system/${unitName(`/var/lib/docker/${name}`, 'mount')}`]: '' }],
+          [
+            `unit below ${name}`,
+            { [`etc/systemd/system/${unitName(`/var/lib/docker/${name}/x`, 'mount')}`]: '' },
+          ],
+        ]),
       ] as [string, Tree][])
         t.ok(run(t, shell, files).started, what)
       // systemd-gpt-auto-generator(8) mounts a partition there, if it is empty.
@@ -234,6 +245,12 @@ for (const shell of shells) {
         { 'etc/fstab': 'x / ext4\n#x /var ext4\nx /home ext4\nx /variant ext4\nx none swap\n' },
         { 'etc/systemd/system/var-lib-machines.mount': '' },
         { 'etc/fstab': 'x /var/lib/dockers/x ext4\n', 'etc/systemd/system/var-lib-docker2.mount': '' },
+        // Below an engine's place, what hostext does not read may be on any disk.
+        {
+          'etc/fstab': 'x /var/lib/docker/volumes ext4\ny /var/lib/docker/volumes/a/_data nfs\n',
+          'etc/systemd/system/var-lib-docker-volumes.mount': '',
+          'etc/systemd/system/var-lib-docker-overlayx.mount': '',
+        },
         {
           'etc/systemd/system/opt-other.mount': '',
           'etc/hostext.conf': '[Engine]\nDataRoot=/opt/engine\n',

@@ -49,19 +49,23 @@ ExecStart=sh -c "[ -e ${dropbear('rsa')} ] || dropbearkey -t rsa -f ${dropbear('
   )
 })
 
-t.test('the name of an initiator', async (t) => {
-  const directory = makeTree(t, { 'bin/iscsi-iname*': '#!/bin/sh\necho iqn.2024-01.org:1\n' })
-  const file = join(directory, 'name')
-  const [unit] = makeKeyUnits([INITIATOR])
-  const script = /^ExecStart=sh -c "(.*)"$/m.exec(unit?.text ?? '')?.[1] ?? ''
-  const run = (path: string) =>
-    // systemd makes one $ of two.
-    execFileSync('/bin/sh', ['-c', script.replaceAll('$$', '$').replaceAll(INITIATOR, file)], {
-      env: { PATH: path },
-      stdio: 'pipe',
-    })
-  t.throws(() => run('/nowhere'), { message: /iscsi-iname: not found/ })
-  t.notOk(existsSync(file), 'no file without a name')
-  run(join(directory, 'bin'))
-  t.equal(readFileSync(file, 'utf8'), 'InitiatorName=iqn.2024-01.org:1\n')
-})
+t.test(
+  'the name of an initiator, before iscsid, which is before network mounts and so maybe /var',
+  async (t) => {
+    t.notMatch(makeKeyUnits([INITIATOR])[0]?.text, 'sysinit.target')
+    const directory = makeTree(t, { 'bin/iscsi-iname*': '#!/bin/sh\necho iqn.2024-01.org:1\n' })
+    const file = join(directory, 'name')
+    const [unit] = makeKeyUnits([INITIATOR])
+    const script = /^ExecStart=sh -c "(.*)"$/m.exec(unit?.text ?? '')?.[1] ?? ''
+    const run = (path: string) =>
+      // systemd makes one $ of two.
+      execFileSync('/bin/sh', ['-c', script.replaceAll('$$', '$').replaceAll(INITIATOR, file)], {
+        env: { PATH: path },
+        stdio: 'pipe',
+      })
+    t.throws(() => run('/nowhere'), { message: /iscsi-iname: not found/ })
+    t.notOk(existsSync(file), 'no file without a name')
+    run(join(directory, 'bin'))
+    t.equal(readFileSync(file, 'utf8'), 'InitiatorName=iqn.2024-01.org:1\n')
+  },
+)

@@ -96,6 +96,15 @@ t.test('what is only mounted for an engine', async (t) => {
   t.same(places(t, asking('Requires=var-lib-docker.mount'), '', ['/dev/b:/var/lib/docker:ext4:noauto']), [
     '/var/lib/docker',
   ])
+  const bound = '/dev/sdb1 /data ext4 noauto\n/data/docker /var/lib/docker none bind,noauto\n'
+  t.same(
+    places(t, asking('RequiresMountsFor=/var/lib/docker'), bound),
+    ['/data', '/var/lib/docker'],
+    'with what a bind shows',
+  )
+  t.same(places(t, {}, bound.replace('bind,noauto', 'bind')), ['/data', '/var/lib/docker'])
+  const long = `/${'x/'.repeat(100_000)}`
+  t.same(places(t, {}, `${long} /srv none bind\n`), ['/srv'], 'no path that the kernel takes')
 })
 
 t.test('a unit whose disk is checked, by the name that it gives it', async (t) => {

@@ -135,6 +135,15 @@ t.test('data that needs the network is mounted when its unit says, also after th
     { plan: { dataMounts: ['/srv/docker'], online: ['/data', '/srv/docker'] } },
     'a bind of a share',
   )
+  const silent = {
+    ...bind,
+    'etc/fstab': '/dev/sda1 /data ext4 _netdev\n/data/d /srv/docker none bind,nofail\n',
+  }
+  t.match(
+    await decided(t, silent, 'srv/docker'),
+    { plan: { dataMounts: ['/data', '/srv/docker'], online: ['/data', '/srv/docker'] } },
+    'a bind that does not say so',
+  )
 })
 
 t.test('data waits for a file system, however fstab spells its mount point', async (t) => {
