@@ -9,12 +9,14 @@ import { UNIT_DIRECTORIES } from '../machine/unit-files.js'
 /** What a whole system boots into. */
 export const DEFAULT_TARGET = '/etc/systemd/system/default.target'
 
-/** Units without which nothing boots, or the root stays as it was when the kernel mounted it. */
+/**
+ * Units without which a boot seems good, and is not: the state stays read-only, users or devices are missing.
+ * (Without a target, nothing boots, and the stack is rolled back.)
+ */
 const NEEDED = new Set([
-  ...['default.target', 'multi-user.target', 'basic.target', 'sysinit.target', 'local-fs.target'],
-  ...['boot-complete.target', 'systemd-remount-fs.service', 'systemd-sysusers.service'],
-  ...['systemd-tmpfiles-setup.service', 'systemd-tmpfiles-setup-dev.service', 'systemd-journald.service'],
-  ...['systemd-journald.socket', 'systemd-udevd.service', 'systemd-udev-trigger.service'],
+  ...['systemd-remount-fs.service', 'systemd-sysusers.service', 'systemd-tmpfiles-setup.service'],
+  ...['systemd-tmpfiles-setup-dev.service', 'systemd-journald.service', 'systemd-journald.socket'],
+  ...['systemd-udevd.service', 'systemd-udev-trigger.service'],
 ])
 
 /**

@@ -202,7 +202,7 @@ export function makeTree(input: TreeInput): MadeTree {
     const why = isMask ? findUnwantedMask(path, isWhole, rootHas) : undefined
     if (why === 'for itself') masks.push(path)
     if (why === 'needed')
-      note('not taken', path, 'it would turn off a unit without which the machine does not boot')
+      note('not taken', path, 'it would turn off a unit without which the machine does not work')
     return why !== undefined
   }
 
