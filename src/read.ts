@@ -19,9 +19,10 @@ import { readLastGood, readRecords, restoreStack, type SourcedStack } from './tr
 
 /**
  * The boot that is decided: the one under way; the same, by what prepares its images; or the next one, of
- * which commands speak. `any`: the next one of a system that need not be running, with whatever kernel.
+ * which commands speak. `whole`: the same, with what the kernel command line skips; `any`: that of a system
+ * that need not be running, with whatever kernel.
  */
-export type Which = 'this' | 'preparing' | 'next' | 'any'
+export type Which = 'this' | 'preparing' | 'next' | 'whole' | 'any'
 
 /**
  * Reads as much about the machine and its engine below `root` as the decision needs, and decides. Writes
@@ -34,7 +35,9 @@ export function readAndDecide(
 ): { facts: Facts; decision: Decision } {
   const read = readMachine(root, environment)
   const isUnderWay = which === 'this' || which === 'preparing'
-  const machine = isUnderWay ? read : { ...read, commandLine: forNextBoot(read.commandLine) }
+  const { skip, ...whole } = read.commandLine
+  const commandLine = which === 'next' ? read.commandLine : whole
+  const machine = isUnderWay ? read : { ...read, commandLine: forNextBoot(commandLine) }
   let facts: Facts = { machine, dataRoots: readDataRoots(root, machine) }
   // Each step reads the one thing that the last step found missing; there are at most three.
   for (;;) {

@@ -62,7 +62,7 @@ export async function prepare(
 
 /** Of a system that need not be running nobody knows which kernel will: it is the boot that judges that. */
 function whichBoot({ prefix }: Root, isBoot: boolean): Which {
-  return isBoot ? 'preparing' : prefix === '' ? 'next' : 'any'
+  return isBoot ? 'preparing' : prefix === '' ? 'whole' : 'any'
 }
 
 type Prepared = { lines: string[]; done: boolean }

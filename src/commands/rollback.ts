@@ -69,7 +69,7 @@ function giveUp(
   { identity, configuration }: Machine,
   dataRoot: string,
 ): Answer {
-  const { decision } = readAndDecide(root, environment)
+  const { decision } = readAndDecide(root, environment, 'whole')
   if (!('plan' in decision)) throw new Error('the next boot stacks nothing: there is nothing to give up')
   const { extensions, safety } = decision.plan
   if (safety.kind === 'restored')
@@ -91,7 +91,7 @@ function giveUp(
     if (statLink(root, `${directory}/previous`)) renameSync(`${own}/previous`, `${own}/good`)
     else rmSync(`${own}/good`)
   }
-  const next = readAndDecide(root, environment).decision
+  const next = readAndDecide(root, environment, 'whole').decision
   const instead = 'plan' in next ? next.plan.extensions.map(({ container }) => container.name) : null
   const lines = [
     `given up: ${describe(stack)}`,

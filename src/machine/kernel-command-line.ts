@@ -144,8 +144,8 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
  * What a command line asks of the next boot: without what somebody adds for one boot, to repair or to try
  * something. It may be there for good, so `once` says what it was.
  */
-export function forNextBoot({ off, otherTarget, skip, ...lasting }: KernelCommandLine): KernelCommandLine {
-  const once = off ?? otherTarget ?? (skip && SKIP)
+export function forNextBoot({ off, otherTarget, ...lasting }: KernelCommandLine): KernelCommandLine {
+  const once = off ?? otherTarget
   return once === undefined ? lasting : { ...lasting, once }
 }
 

@@ -120,9 +120,8 @@ t.test('what is for one boot', async (t) => {
   const next = (line: string) => forNextBoot(readCommandLine(splitCommandLine(line)))
   for (const [line, once] of [
     ['balena.nohostext', 'balena.nohostext on the kernel command line'],
-    ['hostext.skip=wifi emergency', 'emergency on the kernel command line'],
     ['systemd.run=/bin/x', 'systemd.run= on the kernel command line'],
-    ['hostext.skip=wifi', 'hostext.skip= on the kernel command line'],
+    ['emergency', 'emergency on the kernel command line'],
   ] as const)
     t.same(next(`rw ${line}`), { target: 'default.target', root: 'rw', once }, line)
   t.same(next('rw systemd.unit=a.target'), { target: 'a.target', root: 'rw' }, 'what lasts')
