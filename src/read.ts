@@ -19,8 +19,8 @@ import { readLastGood, readRecords, restoreStack, type SourcedStack } from './tr
 
 /**
  * The boot that is decided: the one under way; the same, by what prepares its images; or the next one, of
- * which commands speak. `whole`: the same, with what the kernel command line skips; `any`: that of a system
- * that need not be running, with whatever kernel.
+ * which commands speak. `whole`: the next one, with what the command line of this one skips; `any`: that of a
+ * system that need not be running, with whatever kernel.
  */
 export type Which = 'this' | 'preparing' | 'next' | 'whole' | 'any'
 
@@ -33,11 +33,7 @@ export function readAndDecide(
   environment: NodeJS.ProcessEnv,
   which: Which = 'next',
 ): { facts: Facts; decision: Decision } {
-  const read = readMachine(root, environment)
-  const isUnderWay = which === 'this' || which === 'preparing'
-  const { skip, ...whole } = read.commandLine
-  const commandLine = which === 'next' ? read.commandLine : whole
-  const machine = isUnderWay ? read : { ...read, commandLine: forNextBoot(commandLine) }
+  const machine = asOf(which, readMachine(root, environment))
   let facts: Facts = { machine, dataRoots: readDataRoots(root, machine) }
   // Each step reads the one thing that the last step found missing; there are at most three.
   for (;;) {
@@ -45,6 +41,14 @@ export function readAndDecide(
     if (!('read' in decision)) return { facts, decision }
     facts = { ...facts, ...readMore(root, facts, decision.read, which) }
   }
+}
+
+/** The machine as that boot finds it. */
+function asOf(which: Which, machine: Machine): Machine {
+  if (which === 'this' || which === 'preparing') return machine
+  const commandLine = forNextBoot(machine.commandLine)
+  if (which !== 'next') delete commandLine.skip
+  return { ...machine, commandLine }
 }
 
 /** Where to look for an engine, by its settings as it will find them. */

@@ -49,7 +49,7 @@ export async function answer(words: string[], environment: NodeJS.ProcessEnv): P
   const known = { ...verb.options, ...COMMON_OPTIONS }
   const unknown = Object.keys(options).find((option) => !Object.hasOwn(known, option))
   if (unknown !== undefined) return complain(`unknown option --${unknown}`, name)
-  const wrong = verb && findWrongValue(options, known)
+  const wrong = findWrongValue(options, known)
   if (wrong !== undefined) return complain(wrong, name)
   if (options.help) return { output: usage(words[0] === name ? name : undefined), status: 0 }
   if (rest.length < verb.least || rest.length > verb.most) return complain(countProblem(name, rest), name)

@@ -2,6 +2,7 @@ import { dirname, posix } from 'node:path'
 import { parse } from 'smol-toml'
 import { directoryPath } from '../machine/configuration.js'
 import { type Root, readText } from '../machine/files.js'
+import { ENGINE_UNITS } from '../machine/planned.js'
 import { unitDirectories } from '../machine/unit-files.js'
 import { isObject } from '../text/json.js'
 import type { Message } from '../text/log.js'
@@ -38,7 +39,7 @@ export function findContainerdRoots(
   directories: readonly string[] = unitDirectories(root),
 ): { roots: ContainerdRoot[]; messages: Message[] } {
   const messages: Message[] = []
-  const words = new Map(options(readCommandLine(root, ['containerd.service'], directories)?.words ?? []))
+  const words = new Map(options(readCommandLine(root, ENGINE_UNITS.containerd, directories)?.words ?? []))
   const file = words.get('config') ?? words.get('c') ?? CONFIG
   const found: { root?: string; snapshots?: string } = {}
   for (const table of readTables(root, file, messages)) {

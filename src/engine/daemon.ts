@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
 import { listDirectory, type Root, readBytes } from '../machine/files.js'
+import { ENGINE_UNITS } from '../machine/planned.js'
 import { findUnit, readAssignments, readUnit, splitWords, unitDirectories } from '../machine/unit-files.js'
 import { matchesGlob } from '../text/glob.js'
 import { isObject } from '../text/json.js'
@@ -19,7 +20,7 @@ export type Daemon = {
 
 export const DOCKER: Daemon = {
   name: 'Docker',
-  units: ['docker.service'],
+  units: ENGINE_UNITS.docker,
   config: '/etc/docker/daemon.json',
   dataRoot: '/var/lib/docker',
 }
@@ -28,13 +29,13 @@ export const DAEMONS: Daemon[] = [
   DOCKER,
   {
     name: 'balenaEngine',
-    units: ['balena.service', 'balena-engine.service'],
+    units: ENGINE_UNITS.balena,
     config: '/etc/balena-engine/daemon.json',
     dataRoot: '/var/lib/balena-engine',
   },
   {
     name: 'the snap of Docker',
-    units: ['snap.docker.dockerd.service'],
+    units: ENGINE_UNITS.snap,
     config: '/var/snap/docker/current/config/daemon.json',
     dataRoot: '/var/snap/docker/common/var-lib-docker',
   },

@@ -146,7 +146,7 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
  */
 export function forNextBoot({ off, otherTarget, ...lasting }: KernelCommandLine): KernelCommandLine {
   const once = off ?? otherTarget
-  return once === undefined ? lasting : { ...lasting, once }
+  return once === undefined ? { ...lasting } : { ...lasting, once }
 }
 
 /** What leaves extensions out, as one says it. */

@@ -53,11 +53,9 @@ function readAsked(
       planned.set(mount.mountPoint, mount)
   }
   const addEntry = (entry: FstabEntry, from: string): void => {
-    const isAsked = isAutomatic(entry)
-    // Nobody looks at what hangs there (a share, a disk that is gone) for nothing.
-    if (!entry.mountPoint.startsWith('/') || (!isAsked && demanded.size === 0)) return
-    const mountPoint = resolveLinks(root, entry.mountPoint)
-    if (isAsked || demanded.has(mountPoint)) add({ ...entry, mountPoint, from })
+    // Nobody looks at other places: what is mounted there may hang.
+    if (isAutomatic(entry) || demanded.has(entry.mountPoint))
+      add({ ...entry, mountPoint: resolveLinks(root, entry.mountPoint), from })
   }
   for (const entry of fstab) addEntry(entry, '/etc/fstab')
   for (const word of extra) {
@@ -80,22 +78,21 @@ function readAsked(
 }
 
 /** The units of engines, of which engine/daemon.ts has the rest, and of containerd. */
-export const ENGINE_UNITS = [
-  'docker.service',
-  'balena.service',
-  'balena-engine.service',
-  'snap.docker.dockerd.service',
-  'containerd.service',
-]
+export const ENGINE_UNITS = {
+  docker: ['docker.service'],
+  balena: ['balena.service', 'balena-engine.service'],
+  snap: ['snap.docker.dockerd.service'],
+  containerd: ['containerd.service'],
+}
 
 /**
  * Where the unit of an engine, if something starts it, has file systems mounted, by paths or by the names of
  * units (systemd.unit(5)); with all that is above, because a mount unit requires what it is mounted on.
  */
 function readDemanded(root: Root, enabled: readonly string[]): string[] {
-  const started = ENGINE_UNITS.filter((name) =>
-    [name, name.replace('.service', '.socket')].some((name) => enabled.includes(name)),
-  )
+  const started = Object.values(ENGINE_UNITS)
+    .flat()
+    .filter((name) => [name, name.replace('.service', '.socket')].some((name) => enabled.includes(name)))
   const paths = started
     .flatMap((name) => readUnit(root, name)?.assignments ?? [])
     .flatMap(([key, value]) => {

@@ -19,11 +19,10 @@ export type Verdict = { kind: keyof typeof STATUSES; line: string }
  * The one thing that somebody has to know about a machine first. The gravest comes first: a rollback, a plain
  * root although there are extensions, an extension that is missing, a trial, a change at the next boot.
  * `now`: undefined if hostext has not run in this boot, as on a root file system that is not running. `once`:
- * what was asked of this boot alone, so that it is intended that the next one differs.
+ * the reason for a plain root that was asked of this boot alone: it is intended that the next one differs.
  */
 export function judgeMachine(now: BootReport | undefined, next: BootReport, once?: string): Verdict {
-  const differences = compareBoots(now, next)
-  const hasChanged = differences.length > 0
+  const hasChanged = compareBoots(now, next).length > 0
   const also = hasChanged ? '; the next boot differs ("hostext diff")' : ''
   if (!now) {
     const line = `hostext has not run in this boot; the next one ${describeNext(next)}`
@@ -41,9 +40,8 @@ export function judgeMachine(now: BootReport | undefined, next: BootReport, once
     const why = safety.culprits.length > 0 ? `: because of ${printableList(safety.culprits)}` : `: ${line}`
     return { kind: 'rolled back', line: `rolled back${why}; ${where}${also}` }
   }
-  const onRequest = leftOut.filter((out) => out.onRequest).map(({ name }) => name)
   if (now.root !== 'stacked') {
-    const isAsked = once !== undefined && (now.why === once || onRequest.length > 0)
+    const isAsked = once !== undefined && now.why === once
     const isMissing = missing.length > 0 || (!isAsked && next.extensions.length + next.unprepared.length > 0)
     if (isMissing)
       return { kind: 'plain', line: `plain root, although there are extensions: ${now.why}${also}` }
@@ -60,10 +58,9 @@ export function judgeMachine(now: BootReport | undefined, next: BootReport, once
     const { attempt, attempts } = safety
     return { kind: 'on trial', line: `on trial, boot ${attempt} of ${attempts}: ${stacked}${also}` }
   }
-  const isAsked = once !== undefined && differences.every(({ name }) => onRequest.includes(name))
-  return hasChanged && !isAsked
+  return hasChanged
     ? { kind: 'changed', line: `${stacked}${also}` }
-    : { kind: 'as intended', line: `as intended: ${stacked}${also}` }
+    : { kind: 'as intended', line: `as intended: ${stacked}` }
 }
 
 /** `stacks 2 host extensions: gpu, wifi`; for a sentence about the next boot. */

@@ -31,7 +31,7 @@ t.test('where an engine may have its data', async (t) => {
     words(/ engines='(.*)'$/m).map((name) => `${name}.service`),
     DAEMONS.flatMap(({ units }) => units),
   )
-  t.same(ENGINE_UNITS, [...DAEMONS.flatMap(({ units }) => units), 'containerd.service'])
+  t.same(Object.values(ENGINE_UNITS).flat(), [...DAEMONS.flatMap(({ units }) => units), 'containerd.service'])
   const found = readFileSync(join(STEPS, 'hostext-prepare.path'), 'utf8').matchAll(/^PathChanged=(.*)$/gm)
   t.same(
     [...found].map(([, path]) => path),
