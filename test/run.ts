@@ -72,6 +72,7 @@ console.log(`HOSTEXT_TEST_SEED=${ROTATING_SEED}`)
 
 const total = { pass: 0, fail: 0, skip: 0 }
 const failedTests: string[] = []
+const briefs: string[] = []
 const tiers: string[] = []
 let failed = false
 for (const [tier, files] of Object.entries(TIERS)) {
@@ -102,7 +103,11 @@ for (const [tier, files] of Object.entries(TIERS)) {
     .join('; ')
   tiers.push(line)
   console.log(`=== ${line}`)
-  if (status !== 0) failedTests.push(`\n=== failed in ${tier}`, ...failures(output))
+  if (status !== 0) {
+    const { failed, briefs: said } = failures(output)
+    failedTests.push(`\n=== failed in ${tier}`, ...failed)
+    briefs.push(...said)
+  }
   failed ||= status !== 0
 }
 
@@ -111,7 +116,8 @@ if (process.env.CI === 'true' && total.skip > 0) {
   failed = true
 }
 // Once more and in short: of a long output often only the end is seen.
-if (failed) console.log(failedTests.join('\n'))
+if (failed) console.log(briefs.join('\n'))
 console.log(`\n=== where the ${secondsSince(begun)} s went\n${tiers.join('\n')}`)
+if (failed) console.log(failedTests.join('\n'))
 console.log(`\n${inWords(total)}`)
 process.exit(failed ? 1 : 0)

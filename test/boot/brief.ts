@@ -56,15 +56,16 @@ export function countsOf(tap: string): { pass: number; fail: number; skip: numbe
 }
 
 /**
- * Each failed test of a tier with the names of its parents, how what it compared differs, and the briefs in
- * it, from its output (TAP).
+ * Of the failed tests of a tier, from its output (TAP): each one with the names of its parents and how what
+ * it compared differs, and the briefs.
  */
-export function failures(tap: string): string[] {
+export function failures(tap: string): { failed: string[]; briefs: string[] } {
   const path: string[] = []
-  const found: string[] = []
+  const failed: string[] = []
+  const briefs: string[] = []
   let diff: { indent: number; lines: number } | undefined
-  for (const line of tap.split('\n')) {
-    const [, indent = '', text = ''] = /^( *)(.*)$/.exec(line) ?? []
+  for (const each of tap.split('\n')) {
+    const [, indent = '', text = ''] = /^( *)(.*)$/.exec(each) ?? []
     const depth = Math.floor(indent.length / 4)
     if (/^diff: [|>]/.test(text)) {
       diff = { indent: indent.length, lines: 0 }
@@ -72,19 +73,19 @@ export function failures(tap: string): string[] {
     }
     if (diff && indent.length > diff.indent) {
       if (/^[-+](?!-- expected$|\+\+ actual$)/.test(text) && diff.lines++ < MOST_DIFF)
-        found.push(`  ${text}`.slice(0, MOST_CHARACTERS))
+        failed.push(`  ${text}`.slice(0, MOST_CHARACTERS))
       continue
     }
     diff = undefined
     const [, subtest] = /^# Subtest: (.*)$/.exec(text) ?? []
-    const [, failed] = /^not ok \d+ - (.*?)(?: # time=.*)?$/.exec(text) ?? []
+    const [, name] = /^not ok \d+ - (.*?)(?: # time=.*)?$/.exec(text) ?? []
     if (subtest !== undefined) path.splice(depth, path.length, subtest)
-    else if (text.startsWith(`# ${MARK}`)) found.push(text.slice(2 + MARK.length))
-    else if (failed !== undefined && !/ # (?:TODO|SKIP)/.test(failed)) {
-      const name = `not ok: ${[...path.slice(0, depth), failed].join(' > ')}`
+    else if (text.startsWith(`# ${MARK}`)) briefs.push(text.slice(2 + MARK.length))
+    else if (name !== undefined && !/ # (?:TODO|SKIP)/.test(name)) {
+      const line = `not ok: ${[...path.slice(0, depth), name].join(' > ')}`
       // A parent that only fails because of a subtest is named with that.
-      if (!found.some((other) => other.startsWith(`${name} > `))) found.push(name)
+      if (!failed.some((other) => other.startsWith(`${line} > `))) failed.push(line)
     }
   }
-  return found
+  return { failed, briefs }
 }

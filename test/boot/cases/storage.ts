@@ -230,6 +230,8 @@ export function cases(): Case[] {
         storage: true,
         files: {
           ...PATIENT,
+          // A machine with others beside it takes longer for its own server than people's do.
+          'etc/systemd/system.conf.d/slow.conf': '[Manager]\nDefaultTimeoutStartSec=5min\n',
           'etc/exports': '/srv/share 127.0.0.1(rw,fsid=0,no_root_squash,no_subtree_check)\n',
           'srv/share/file': 'from the share\n',
           'mnt/data/.keep': '',
