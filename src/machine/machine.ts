@@ -84,6 +84,8 @@ export type Machine = {
   upToDate: boolean
   /** Whether balenaOS's file exists whose absence means that the data partition is about to be wiped. */
   hasPurgeMarker: boolean
+  /** Whether SELinux refuses what its policy does not allow: selinux(8). */
+  enforcesSelinux: boolean
   /** Only read if changes to /etc may be kept. */
   etcChanges: EtcChanges | undefined
   packages: Packages
@@ -175,6 +177,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
     upToDate: isUpToDate(root),
     hasPurgeMarker: has(PURGE_MARKER),
+    enforcesSelinux: read('/sys/fs/selinux/enforce').trim() === '1',
     etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root) : undefined,
     packages: readPackages(root),
     messages,

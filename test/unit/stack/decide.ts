@@ -260,6 +260,15 @@ t.test('a mount that no unit can name is named, and not carried over', async (t)
   t.same(line, { level: 'warning', text: '/mnt/x  is not carried over: no unit can name it' })
 })
 
+t.test('SELinux that enforces its policy is named, as it may refuse what extensions bring', async (t) => {
+  const warnings = async (enforce: string) => {
+    const { messages } = await decided(t, { 'sys/fs/selinux/enforce': enforce })
+    return messages.filter(({ text }) => text.startsWith('SELinux is enforcing: '))
+  }
+  t.match(await warnings('1'), [{ level: 'warning' }])
+  t.same(await warnings('0'), [])
+})
+
 t.test('an /etc that fstab has the initrd mount is there when PID 1 reads its units', async (t) => {
   const bind = '26 22 254:1 /etc /etc rw shared:5 - ext4 /dev/vda1 rw\n'
   const files = {
