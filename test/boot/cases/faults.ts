@@ -286,6 +286,7 @@ function dataPartitionCases(): Case[] {
     {
       name: 'faults: a read-only data partition on a disk that takes no write',
       boot: 'uml',
+      fullOnly: true,
       machine: {
         ...failing('unwritable', wholeDisk, 1),
         fstab: (root) => `${root} / ext4 rw 0 1\n/dev/mapper/data /mnt/data ext4 ro,noload 0 0\n`,

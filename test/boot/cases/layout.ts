@@ -256,6 +256,7 @@ report kind findmnt -no FSTYPE /run/hostext/0
       (rootFilesystem): Case => ({
         name: `layout: a ${rootFilesystem} root with a data partition`,
         boot: 'uml',
+        fullOnly: rootFilesystem === 'erofs',
         machine: { ...base, ...immutableRoot(rootFilesystem) },
         check: (t, outcome) => isExtendedAsPlain(t, outcome, []),
       }),
