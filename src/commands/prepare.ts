@@ -23,7 +23,7 @@ import type { Decision } from '../stack/plan.js'
 import { leaveOut, readSkips } from '../stack/skip.js'
 import { log } from '../text/log.js'
 import { printable } from '../text/printable.js'
-import { keepIndexes } from '../trial/indexes.js'
+import { keepIndexes, removeIndexes } from '../trial/indexes.js'
 import { withLock } from '../trial/lock.js'
 import { readLastGood } from '../trial/records.js'
 import { hasStacked, neededTrees, removeTrees } from '../trial/unused.js'
@@ -213,6 +213,9 @@ function removeLeft(root: Root, { dataRoot, homes }: EngineFacts, engines: reado
   return left.flatMap((home) => {
     const directory = `${home}/${OWN_DIRECTORY}`
     if (!statLink(root, directory) || findUnfitDirectory(root, directory) !== undefined) return []
+    // Or half of a tree would count as whole when the engine comes back to this store.
+    removeTrees(root, home, new Set())
+    removeIndexes(root, home, new Set())
     rmSync(at(root, directory), { recursive: true })
     return [`removed: ${directory}: the engine has left this store`]
   })

@@ -4,7 +4,8 @@ import type { Layers } from '../engine/engine.js'
 import { OWN_DIRECTORY } from '../engine/places.js'
 import { readSizes } from '../engine/tar-split.js'
 import { findUnfitDirectory } from '../engine/trust.js'
-import { at, type Root, reason } from '../machine/files.js'
+import { at, type Root, reason, statLink } from '../machine/files.js'
+import { setAside } from '../machine/remove.js'
 import { fillTree, mergeIds } from './fill.js'
 import { type Base, idsFile, type KeptTree, readIds, TREES, type TreeFacts } from './kept.js'
 import type { Libraries } from './libraries.js'
@@ -73,8 +74,8 @@ export function keepTrees(root: Root, dataRoot: string, trees: readonly PendingT
   const directory = `${dataRoot}/${TREES}`
   writeToDisk(at(root, directory))
   for (const { work, name } of trees) {
-    // One that is there and was not found has damaged facts.
-    rmSync(at(root, `${directory}/${name}`), { recursive: true, force: true })
+    // One that is there and was not found has damaged facts. Its files may be those of the running root.
+    if (statLink(root, `${directory}/${name}`)) setAside(at(root, directory), name)
     renameSync(at(root, work), at(root, `${directory}/${name}`))
   }
   writeToDisk(at(root, directory))

@@ -2,6 +2,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter } from '../engine/trust.js'
 import { at, listDirectory, type Root, readText, statLink, statTimes } from '../machine/files.js'
+import { removeWhole } from '../machine/remove.js'
 import { INDEX_KEY, INDEX_MADE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { IndexFacts } from '../stack/facts.js'
 
@@ -27,11 +28,15 @@ function sourcesOf(release: string): string[] {
   ]
 }
 
+/** Whether indexes with this name are whole: under another one, some may not be on the disk. */
+function isWhole(name: string): boolean {
+  return /^[1-9]\d*$/.test(name)
+}
+
 /** Reads what is kept, and what the base root has. What cannot be read is not kept. */
 export function readIndexes(root: Root, dataRoot: string, release: string): IndexFacts {
   const directory = `${dataRoot}/${INDEXES}`
-  // One under another name may not be on the disk as a whole.
-  const names = listDirectory(root, directory).filter((name) => /^[1-9]\d*$/.test(name))
+  const names = listDirectory(root, directory).filter(isWhole)
   const kept = names.flatMap((name) => {
     const key = readText(root, `${directory}/${name}/key`, LARGEST, findOtherWriter)
     return typeof key === 'string' ? [{ name, key }] : []
@@ -65,11 +70,21 @@ export function keepIndexes(root: Root, dataRoot: string, needed: ReadonlySet<st
     renameSync(place('new'), place(name))
     lines.push(`kept: the rebuilt indexes of this boot, as ${directory}/${name}`)
   }
+  return [...lines, ...removeIndexes(root, dataRoot, needed)]
+}
+
+/**
+ * Removes the indexes that are for other trees than `needed`. Returns a line for each. Throws an Error if one
+ * cannot be removed.
+ */
+export function removeIndexes(root: Root, dataRoot: string, needed: ReadonlySet<string>): string[] {
+  const directory = `${dataRoot}/${INDEXES}`
+  const lines: string[] = []
   for (const name of listDirectory(root, directory)) {
     const text = readText(root, `${directory}/${name}/key`, LARGEST)
     const trees = typeof text === 'string' ? (/^trees: (.*)$/m.exec(text)?.[1]?.split(' ') ?? []) : []
-    if (trees.length > 0 && trees.every((tree) => needed.has(tree))) continue
-    rmSync(place(name), { recursive: true })
+    if (isWhole(name) && trees.length > 0 && trees.every((tree) => needed.has(tree))) continue
+    removeWhole(at(root, directory), name)
     lines.push(`removed: ${directory}/${name}: nothing needs these indexes`)
   }
   return lines

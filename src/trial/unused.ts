@@ -1,6 +1,6 @@
-import { rmSync } from 'node:fs'
 import { isTreeName, TREES } from '../image/kept.js'
 import { at, listDirectory, type Root, readText, statLink } from '../machine/files.js'
+import { removeWhole } from '../machine/remove.js'
 import { BOOT_REPORT, FALLBACK } from '../machine/run-directory.js'
 import { isObject, parseObject } from '../text/json.js'
 import { readRecords } from './records.js'
@@ -36,11 +36,15 @@ export function hasStacked(root: Root, dataRoot: string): boolean {
 }
 
 /**
- * Removes all kept trees but those in `needed`, and what an interrupted preparation has left. Returns the
- * names of what it removed. Throws an Error if something cannot be removed.
+ * Removes all kept trees but those in `needed`, and what an interrupted preparation or removal has left.
+ * Returns the names of what it removed. Throws an Error if something cannot be removed.
  */
 export function removeTrees(root: Root, dataRoot: string, needed: ReadonlySet<string>): string[] {
-  const unused = listDirectory(root, `${dataRoot}/${TREES}`).filter((name) => !needed.has(name))
-  for (const name of unused) rmSync(at(root, `${dataRoot}/${TREES}/${name}`), { recursive: true })
+  const directory = `${dataRoot}/${TREES}`
+  const stacked = new Set(readStacked(root))
+  // The running root may have been stacked with a tree that was set aside since: keepTrees().
+  const isStacked = (name: string): boolean => stacked.has(name.slice(name.indexOf('-') + 1))
+  const unused = listDirectory(root, directory).filter((name) => !needed.has(name) && !isStacked(name))
+  for (const name of unused) removeWhole(at(root, directory), name)
   return unused
 }

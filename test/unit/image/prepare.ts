@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Layers } from '../../../src/engine/engine.js'
@@ -97,28 +106,32 @@ t.test('prepared twice: the same name; a base that has changed: another one', as
   const { root, layers, preparation, prepare } = machine(t, 'mkdir -p usr/lib', {
     a: ['mkdir -p usr/lib; echo x >usr/lib/x'],
   })
+  const trees = () => listDirectory(root, `${DATA}/hostext/trees`).filter(isTreeName)
   const [first] = await prepare('a')
   const [second] = await prepare('a')
   t.equal(second?.name, first?.name)
-  t.equal(listDirectory(root, `${DATA}/hostext/trees`).length, 1)
+  t.equal(trees().length, 1)
   sh(root.prefix, 'chmod 0700 usr')
   t.match(readTrees(root, DATA, preparation().base).find(layers('a')), {
     change: '/usr was directory 0:0 0755 and is directory 0:0 0700',
   })
   const [third] = await prepare('a')
   t.not(third?.name, first?.name)
-  t.equal(listDirectory(root, `${DATA}/hostext/trees`).length, 2, 'another stack may need the old one')
+  t.equal(trees().length, 2, 'another stack may need the old one')
   t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: third?.name })
 })
 
-t.test('damaged facts are made anew', async (t) => {
-  const { root, layers, preparation, prepare, own } = machine(t, ':', { a: ['echo x >x'] })
+t.test('damaged facts are made anew, and the running root keeps its files', async (t) => {
+  const { root, layers, preparation, prepare, own, tree } = machine(t, ':', { a: ['echo x >x'] })
   const [first] = await prepare('a')
+  const stacked = openSync(tree(first?.name ?? ''), 'r')
+  t.teardown(() => closeSync(stacked))
   writeFileSync(join(own, 'trees', first?.name ?? '', 'facts'), '{')
   t.same(readTrees(root, DATA, preparation().base).find(layers('a')), { change: undefined })
   const [second] = await prepare('a')
   t.equal(second?.name, first?.name)
   t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: first?.name })
+  t.same(readdirSync(`/proc/self/fd/${stacked}`), ['x'])
 })
 
 t.test('what an interrupted preparation has left is in nobody’s way', async (t) => {
@@ -443,7 +456,7 @@ t.test('several at once', async (t) => {
   })
   const kept = await prepare('a', 'b', 'c', 'a')
   t.equal(new Set(kept.map(({ name }) => name)).size, 3)
-  t.equal(listDirectory(root, `${DATA}/hostext/trees`).length, 3)
+  t.equal(listDirectory(root, `${DATA}/hostext/trees`).filter(isTreeName).length, 3)
   for (const { name } of kept) t.ok(readTreeFacts(root, DATA, name), name)
   t.ok(
     isSameFile(join(own, 'trees', kept[0]?.name ?? '', 'tree/a'), join(root.prefix, DATA, 'overlay2/a0/a')),

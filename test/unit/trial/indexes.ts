@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { keepIndexes, readIndexes } from '../../../src/trial/indexes.js'
+import { cutRemovals } from '../../support/cut.js'
 import { makeTree, type Tree, writeTree } from '../../support/tree.js'
 
 const KEY = 'trees: A.01234567 B.01234567\nindexes: libraries\n'
@@ -54,6 +55,17 @@ t.test('indexes go with their trees', async (t) => {
     ['2', '3', '4'].map((name) => `removed: ${DIRECTORY}/${name}: nothing needs these indexes`),
   )
   t.equal(readIndexes({ prefix }, '/data', '').kept.length, 1)
+})
+
+t.test('half of the indexes do not count, even if they are needed again', async (t) => {
+  const prefix = makeTree(t, {
+    'data/hostext/indexes/1/key': KEY,
+    'data/hostext/indexes/1/a/ld.so.cache': '',
+  })
+  const keep = (trees: ReadonlySet<string>) => keepIndexes({ prefix }, '/data', trees)
+  cutRemovals(() => t.throws(() => keep(new Set()), { message: 'the power is cut' }))
+  t.same(readIndexes({ prefix }, '/data', '').kept, [])
+  t.same(keep(needed), [`removed: ${DIRECTORY}/old0-1: nothing needs these indexes`])
 })
 
 t.test('what others can write to is not kept; the base root’s own count', async (t) => {

@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { isTreeName } from '../../../src/image/kept.js'
 import { type RecordedStack, recordStack, stackText } from '../../../src/stack/record.js'
 import { neededTrees, removeTrees } from '../../../src/trial/unused.js'
+import { cutRemovals } from '../../support/cut.js'
 import { makeExtension } from '../../support/plan.js'
 import { makeTree } from '../../support/tree.js'
 
@@ -50,4 +52,27 @@ t.test('all others go, and what was left over', async (t) => {
   )
   t.same(removeTrees({ prefix }, '/data', new Set([tree('USED')])), [])
   t.same(removeTrees({ prefix: makeTree(t) }, '/data', new Set()), [], 'no trees at all')
+})
+
+t.test('half of a tree does not count as one, and goes the next time', async (t) => {
+  const prefix = makeTree(t, {
+    [`data/hostext/trees/${tree('OLD')}/tree/usr/x`]: '',
+    [`data/hostext/trees/${tree('OLD')}/facts`]: '',
+  })
+  const remove = () => removeTrees({ prefix }, '/data', new Set())
+  cutRemovals(() => t.throws(remove, { message: 'the power is cut' }))
+  const left = readdirSync(join(prefix, 'data/hostext/trees'))
+  t.equal(left.length, 1)
+  t.same(left.filter(isTreeName), [])
+  t.same(remove(), left)
+})
+
+t.test('what this boot has stacked stays, even if it was set aside since', async (t) => {
+  const prefix = makeTree(t, {
+    'run/hostext/boot.json': JSON.stringify({ extensions: [{ tree: tree('STACKED') }] }),
+  })
+  const trees = join(prefix, 'data/hostext/trees')
+  for (const name of [tree('STACKED'), `old0-${tree('STACKED')}`, `old0-${tree('OLD')}`])
+    mkdirSync(join(trees, name), { recursive: true })
+  t.same(removeTrees({ prefix }, '/data', new Set()), [`old0-${tree('OLD')}`])
 })
