@@ -101,10 +101,22 @@ export function makeBase(root: Root, os: string, state: readonly string[]): Base
 }
 
 /** What has changed on the base root since a tree was made; undefined if the tree would be the same. */
-export function findChange({ rules, lookedAt }: TreeFacts, base: Base): string | undefined {
-  const { os, state, places, libraries, ids } = lookedAt
-  if (rules !== RULES) return 'the rules of images have changed with hostext'
+export function findChange(facts: TreeFacts, base: Base): string | undefined {
+  const { os } = facts.lookedAt
+  if (facts.rules !== RULES) return NEW_RULES
   if (os !== base.os) return `the system was ${os || 'unnamed'} and is ${base.os || 'unnamed'}`
+  return findMisfit(facts, base)
+}
+
+const NEW_RULES = 'the rules of images have changed with hostext'
+
+/**
+ * Why a tree that has booted well on another base cannot be tried on this one; undefined if it can. Earlier
+ * rules were good enough then. The name of the system is only for what is said about the image.
+ */
+export function findMisfit({ rules, lookedAt }: TreeFacts, base: Base): string | undefined {
+  const { state, places, libraries, ids } = lookedAt
+  if (!(rules <= RULES)) return NEW_RULES
   if (state.join(':') !== base.state.join(':'))
     return `the state was ${state.join(' ') || 'nothing'} and is ${base.state.join(' ') || 'nothing'}`
   const place = places.find(([path, what]) => base.place(path) !== what)

@@ -413,19 +413,25 @@ function chooseSafely(
       inContainer,
     }
   }
+  const sayOff = (why: string): void =>
+    say('notice', `rollback is off: ${why}: a stack that does not boot well is tried again`)
   const goBack = ({ stack, trial }: Back, line: string, culprits: string[]): Safe => {
     say('error', line)
+    if (trial && 'off' in place) sayOff(place.off)
     if (!trial || 'off' in place) return { stack, safety: { kind: 'restored', line, culprits } }
     const { attempt, change } = trial
     say('notice', `on trial: boot ${attempt} of ${attempts}; ${describeBooted(change)}`)
     const back = makeTrial('back', attempt, recordOn(identity, stack), place)
     return { stack, safety: { kind: 'restored', line, culprits, trial: back } }
   }
-  // A stack of another base is only tried if that can be recorded.
-  const canRecord = !('off' in place)
-  if (verdict.kind === 'bad') {
-    const { back, problems } = findBack(records, identity, attempts, canRecord && !verdict.change)
+  const findGood = (triesOthers: boolean): Back | undefined => {
+    const { back, problems } = findBack(records, identity, attempts, triesOthers)
     for (const text of problems) say('warning', `the last good stack cannot be booted: ${text}`)
+    return back
+  }
+  if (verdict.kind === 'bad') {
+    // In place of a bad stack, one of another base is only tried if that can be recorded.
+    const back = findGood(!('off' in place || verdict.change))
     const line = describeRollback(verdict, back ? 'the last good stack' : 'the plain root')
     const { culprits } = verdict
     if (back) return { ...goBack(back, line, culprits), messages }
@@ -434,7 +440,8 @@ function chooseSafely(
   }
 
   if (isIncomplete && !isKnown) {
-    const { back } = findBack(records, identity, attempts, canRecord)
+    // A part of the new stack has not booted well either, and could be recorded no better.
+    const back = findGood(true)
     if (back) {
       const kept = new Set(back.stack.map(({ container }) => container.id))
       for (const { container } of stack.filter(({ container }) => !kept.has(container.id))) {
@@ -448,7 +455,7 @@ function chooseSafely(
   if ('plain' in chosen) return { ...chosen, messages }
 
   if ('off' in place) {
-    say('notice', `rollback is off: ${place.off}: a stack that does not boot well is tried again`)
+    sayOff(place.off)
     return { ...chosen, messages }
   }
   if (verdict.kind === 'good') return { stack, safety: { kind: 'known', keep: place }, messages }

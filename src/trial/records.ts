@@ -3,7 +3,7 @@ import { OWN_DIRECTORY } from '../engine/places.js'
 import { findOtherWriter } from '../engine/trust.js'
 import type { Extension } from '../image/extension.js'
 import { type Look, readImage } from '../image/image.js'
-import { findChange, isTreeName, readTreeFacts, treePath } from '../image/kept.js'
+import { findMisfit, isTreeName, readTreeFacts, treePath } from '../image/kept.js'
 import type { Rank } from '../image/labels.js'
 import { type BaseIdentity, IDENTITY_FIELDS } from '../machine/base-identity.js'
 import { type FileProblem, listDirectory, type Root, readText } from '../machine/files.js'
@@ -151,7 +151,7 @@ export function restoreStack(
     const who = printable(name, 60)
     const facts = readTreeFacts(root, dataRoot, tree)
     if (!facts) throw new Error(`${who} is gone: there is no tree ${tree}`)
-    const change = findChange(facts, look.base)
+    const change = findMisfit(facts, look.base)
     if (change !== undefined) throw new Error(`${who} was prepared for another base root: ${change}`)
     const isAbove = index < stack.above
     const path = treePath(dataRoot, tree)

@@ -1,7 +1,8 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { prepare } from '../../../src/commands/prepare.js'
+import { RULES } from '../../../src/image/kept.js'
 import type { Root } from '../../../src/machine/files.js'
 import { readAndDecide } from '../../../src/read.js'
 import type { Decision } from '../../../src/stack/plan.js'
@@ -559,5 +560,56 @@ t.test(
     const marked = readAndDecide(root, {}, 'this').decision
     if (!('plan' in marked)) throw new Error('plain')
     t.strictSame(Object.keys(marked.plan.safety), ['kind', 'line', 'culprits'])
+  },
+)
+
+/** Has all trees be made by a version of hostext with other rules. `more`: how much higher they are. */
+function ruledBy(root: Root, more: number): void {
+  for (const name of readdirSync(join(root.prefix, HOSTEXT, 'trees'))) {
+    const file = join(root.prefix, HOSTEXT, 'trees', name, 'facts')
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), rules: RULES + more }))
+  }
+}
+
+t.test(
+  'nothing can be prepared by new rules: the last good stack is tried, as older rules made it',
+  async (t) => {
+    const { root, record } = await recorded(t)
+    const updated = { ...record, base: { ...record.base, hostext: 'before' } }
+    writeTree(root.prefix, {
+      [`${HOSTEXT}/good`]: stackText(updated),
+      'run/hostext/collected': '',
+      'etc/os-release': 'ID=os\nVERSION_ID=2\n',
+    })
+    ruledBy(root, -1)
+    const full = readAndDecide(root, {}, 'this').decision
+    t.match(full, {
+      plan: {
+        extensions: { length: 4 },
+        safety: {
+          kind: 'restored',
+          line: 'not everything could be prepared: booting the last good stack',
+          trial: { name: 'back', attempt: 1, record: /^.*"hostext":"(?!before)/ },
+        },
+      },
+    })
+    const mount = '23 22 254:2 / /var/lib/docker ro shared:2 - ext4 /dev/vdb1 ro\n'
+    writeTree(root.prefix, { 'proc/self/mountinfo': MACHINE['proc/self/mountinfo'] + mount })
+    const closed = readAndDecide(root, {}, 'this').decision
+    t.match(closed, { plan: { extensions: { length: 4 } } })
+    if (!('plan' in closed)) throw new Error('plain')
+    t.strictSame(
+      Object.keys(closed.plan.safety),
+      ['kind', 'line', 'culprits'],
+      'as any stack without rollback',
+    )
+    t.match(texts(closed).at(-1), /^rollback is off: /)
+    ruledBy(root, 1)
+    const newer = readAndDecide(root, {}, 'this').decision
+    t.match(newer, { plain: 'every extension is left out' })
+    t.match(
+      texts(newer).at(-1),
+      /^the last good stack cannot be booted: override was prepared for another base root: the rules of images have changed/,
+    )
   },
 )

@@ -182,11 +182,17 @@ t.test(
     t.equal(below.length, restored.length)
     const place = join(data, 'hostext/trees', recorded.extensions[1]?.tree as string, 'facts')
     const facts = readFileSync(place, 'utf8')
-    writeFileSync(place, facts.replace('"os":""', '"os":"debian 11"'))
-    t.throws(
-      () => restore(),
-      /^many-layers was prepared for another base root: the system was debian 11 and is unnamed$/,
-    )
+    writeFileSync(place, facts.replace('"os":""', '"os":"debian 11"').replace(/"rules":\d+/, '"rules":1'))
+    t.equal(restore().length, restored.length, 'another name of the system, older rules: it fits as it is')
+    for (const [from, to, why] of [
+      ['"state":["/var"]', '"state":["/srv"]', /: the state was \/srv and is \/var$/],
+      [/"rules":\d+/, '"rules":99', /: the rules of images have changed with hostext$/],
+      [/"rules":\d+/, '"rules":"x"', /: the rules of images have changed with hostext$/],
+    ] as const) {
+      t.not(facts.replace(from, to), facts)
+      writeFileSync(place, facts.replace(from, to))
+      t.throws(() => restore(), new RegExp(`^many-layers was prepared for another base root${why.source}`))
+    }
     for (const damaged of ['', '{}', facts.slice(0, 100)]) {
       writeFileSync(place, damaged)
       t.throws(() => restore(), /^many-layers is gone: there is no tree [A-Z0-9]{26}\.[0-9a-f]{8}$/)
