@@ -1,16 +1,20 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { OWN_DIRECTORY } from '../engine/places.js'
 import { findUnfitDirectory } from '../engine/trust.js'
-import { type Root, statLink } from '../machine/files.js'
+import type { BaseIdentity } from '../machine/base-identity.js'
+import { type Root, readText, statLink } from '../machine/files.js'
 import { type Machine, readMachine } from '../machine/machine.js'
+import { RECORD_FILE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { readAndDecide } from '../read.js'
 import { findRecordsHome } from '../report/records-home.js'
 import { describeBase } from '../stack/base-change.js'
-import { type RecordedStack, recordOn, stackText } from '../stack/record.js'
+import type { RecordFacts } from '../stack/facts.js'
+import type { Decision } from '../stack/plan.js'
+import { isSameRecord, isSameStack, type RecordedStack, recordOn, stackText } from '../stack/record.js'
 import { chooseState, hasWritableRoot, withData } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
 import { printable } from '../text/printable.js'
-import { readRecords } from '../trial/records.js'
+import { parseStack, readRecords } from '../trial/records.js'
 import type { Answer } from './answer.js'
 
 /**
@@ -37,6 +41,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
     return giveUp(root, environment, machine, dataRoot)
   }
   const { good, tried, problems } = readRecords(root, dataRoot)
+  const { attempts: most } = configuration
   const off = 'off' in place ? place.off : null
   return {
     document: {
@@ -44,7 +49,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
       why: off,
       directory: 'off' in place ? null : place.directory,
       good: good.map(asDocument),
-      tried: tried.map(({ stack, attempts }) => ({ ...asDocument(stack), boots: attempts })),
+      tried: tried.map(({ stack, attempts }) => ({ ...asDocument(stack), boots: Math.min(attempts, most) })),
       problems,
     },
     lines: [
@@ -52,7 +57,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
       ...problems,
       ...good.map((stack) => `good: ${describe(stack)}`),
       ...tried.map(
-        ({ stack, attempts }) => `tried ${attempts} of ${configuration.attempts}: ${describe(stack)}`,
+        ({ stack, attempts }) => `tried ${Math.min(attempts, most)} of ${most}: ${describe(stack)}`,
       ),
     ],
     status: 0,
@@ -61,7 +66,8 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
 
 /**
  * Records the stack that the next boot would take as one that was tried and did not boot well, and the one
- * before it as the last good one. Throws an Error if there is nothing to give up, or if it cannot be written.
+ * before it as the last good one. In the last boot of a trial, it is the one on trial. Throws an Error if there
+ * is nothing to give up, if it cannot be written, or if the next boot would take that stack nevertheless.
  */
 function giveUp(
   root: Root,
@@ -69,29 +75,33 @@ function giveUp(
   { identity, configuration }: Machine,
   dataRoot: string,
 ): Answer {
+  const { good, tried } = readRecords(root, dataRoot)
   const { decision } = readAndDecide(root, environment, 'whole')
-  if (!('plan' in decision)) throw new Error('the next boot stacks nothing: there is nothing to give up')
-  const { extensions, safety } = decision.plan
-  if (safety.kind === 'restored')
-    throw new Error('the next boot goes back already: "hostext rollback" shows why')
+  const stack = stackOf(decision, identity) ?? stackOnTrial(root, tried)
+  if (!stack)
+    throw new Error(
+      'plan' in decision
+        ? 'the next boot goes back already: "hostext rollback" shows why'
+        : 'the next boot stacks nothing: there is nothing to give up',
+    )
   const directory = `${dataRoot}/${OWN_DIRECTORY}`
   // Whoever can replace a directory there with a link could make us write elsewhere.
   const unfit = findUnfitDirectory(root, directory)
   if (unfit !== undefined) throw new Error(`${directory}: ${unfit}`)
-  const stack = recordOn(identity, extensions)
-  const { good, tried } = readRecords(root, dataRoot)
   const own = root.prefix + directory
-  for (const { name, attempts } of tried)
-    if (name === 'trial') rmSync(`${own}/${name}.${attempts}`, { force: true })
-  writeDurably(`${own}/trial.${configuration.attempts}`, stackText(stack))
-  const text = stackText(stack)
-  const others = good.filter((other) => stackText(other) !== text)
-  // The last one is no longer good, or the boot would take it.
-  if (good.some((other) => other.name === 'good' && !others.includes(other))) {
-    if (statLink(root, `${directory}/previous`)) renameSync(`${own}/previous`, `${own}/good`)
-    else rmSync(`${own}/good`)
-  }
+  const trials = tried.filter(({ name }) => name === 'trial').map(({ attempts }) => attempts)
+  for (const attempts of trials) rmSync(`${own}/trial.${attempts}`, { force: true })
+  // One more than any boot of a trial: what is about to mark this boot good must not find its record.
+  writeDurably(`${own}/trial.${Math.max(configuration.attempts, ...trials) + 1}`, stackText(stack))
+  // It is no longer good under any name, or the boot would take it. To the boot, a container of another name
+  // with the same image is the same.
+  const dropped = good.filter((other) => isSameRecord(other, stack)).map(({ name }) => name)
+  for (const name of dropped) rmSync(`${own}/${name}`)
+  if (dropped.includes('good') && statLink(root, `${directory}/previous`))
+    renameSync(`${own}/previous`, `${own}/good`)
   const next = readAndDecide(root, environment, 'whole').decision
+  if ('plan' in next && isSameStack(recordOn(identity, next.plan.extensions), stack))
+    throw new Error('the next boot takes this stack nevertheless: "hostext rollback" shows what is recorded')
   const instead = 'plan' in next ? next.plan.extensions.map(({ container }) => container.name) : null
   const lines = [
     `given up: ${describe(stack)}`,
@@ -100,6 +110,19 @@ function giveUp(
       : `the next boot stacks ${instead.map((name) => printable(name)).join(', ')}; "hostext retry" takes this back`,
   ]
   return { document: { givenUp: asDocument(stack), nextBoot: instead }, lines, status: 0 }
+}
+
+/** What a boot stacks of its own accord, and not to go back. */
+function stackOf(decision: Decision, identity: BaseIdentity): RecordedStack | undefined {
+  if (!('plan' in decision) || decision.plan.safety.kind === 'restored') return undefined
+  return recordOn(identity, decision.plan.extensions)
+}
+
+/** The stack that is on trial in this boot: even after the last boot of its trial, it may yet be marked good. */
+function stackOnTrial(root: Root, tried: RecordFacts['tried']): RecordedStack | undefined {
+  const text = readText(root, `${RUN_DIRECTORY}/${RECORD_FILE}`)
+  const own = typeof text === 'string' ? parseStack(text) : undefined
+  return tried.find(({ name, stack }) => name === 'trial' && own && isSameRecord(stack, own))?.stack
 }
 
 /** Writes a file beside its place, and renames it: after a power cut there is the old one, or the new one. */

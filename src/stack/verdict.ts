@@ -52,7 +52,8 @@ export function judge(
   const change = elsewhere && findBaseChange(elsewhere.base, stack.base)
   if (attempts < most) return { kind: 'trial', attempt: attempts + 1, change }
   const here = good.find((other) => isSameBase(other.base, stack.base))
-  return { kind: 'bad', attempts, culprits: change ? [] : findCulprits(stack, here ?? good[0]), change }
+  // One that was given up has the number of a boot that never was.
+  return { kind: 'bad', attempts: most, culprits: change ? [] : findCulprits(stack, here ?? good[0]), change }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { showRollback } from '../../../src/commands/rollback.js'
@@ -31,6 +31,58 @@ t.test('the stack is given up in a boot without it, which is there to do that', 
     t.match(lines[0], /^given up: override .*many-layers .*one-layer .*additive /, words)
     t.match(lines[1], /^the next boot stays on the plain root/)
   }
+})
+
+t.test('a good stack is given up under each name, and as containers of other names', async (t) => {
+  for (const [name, rename] of [
+    ['good', '"name":"renamed"'],
+    ['previous', undefined],
+    ['other', '"name":"renamed"'],
+    ['reduced', undefined],
+  ] as const) {
+    const { root: prefix, call } = await runningCase(t, 'known-good')
+    const directory = join(prefix, 'var/lib/docker/hostext')
+    const text = readFileSync(join(directory, 'good'), 'utf8')
+    rmSync(join(directory, 'good'))
+    writeFileSync(join(directory, name), rename ? text.replace(/"name":"additive"/, rename) : text)
+    const { root, environment } = call()
+    const { lines } = showRollback(root, environment, true)
+    t.match(lines[1], /^the next boot stays on the plain root/, name)
+    t.same(
+      readdirSync(directory).filter((name) => !['trees', 'known'].includes(name)),
+      ['trial.3'],
+    )
+    t.match(showRollback(root, environment, false).lines[1], /^tried 2 of 2: /)
+  }
+})
+
+t.test('the stack before it is the good one then', async (t) => {
+  const { root: prefix, call } = await runningCase(t, 'known-good')
+  const directory = join(prefix, 'var/lib/docker/hostext')
+  const [head, first, ...rest] = readFileSync(join(directory, 'good'), 'utf8').split('\n')
+  const { above, extensions, ...more } = JSON.parse(head ?? '')
+  const shorter = [JSON.stringify({ above: above - 1, extensions: extensions - 1, ...more }), ...rest]
+  writeFileSync(join(directory, 'previous'), shorter.join('\n'))
+  const { root, environment } = call()
+  const gone = JSON.parse(first ?? '').name
+  const { lines } = showRollback(root, environment, true)
+  t.match(lines[1], /^the next boot stacks /)
+  t.notMatch(lines[1], gone)
+  t.equal(readFileSync(join(directory, 'good'), 'utf8'), shorter.join('\n'))
+})
+
+t.test('in the last boot of a trial, the stack is given up before it is marked good', async (t) => {
+  const { root: prefix, call } = await runningCase(t, 'trial-second-attempt')
+  const directory = join(prefix, 'var/lib/docker/hostext')
+  const trials = () => readdirSync(directory).filter((name) => name.startsWith('trial'))
+  // As generators/steps/trial does.
+  renameSync(join(directory, 'trial.1'), join(directory, 'trial.2'))
+  const { root, environment } = call()
+  showRollback(root, environment, true)
+  t.same(trials(), ['trial.3'], 'not what generators/steps/good would mark')
+  t.match(showRollback(root, environment, false).lines.at(-1), /^tried 2 of 2: /)
+  rmSync(join(prefix, 'run/hostext/trial'))
+  t.throws(() => showRollback(root, environment, true), { message: /goes back already|nothing to give up/ })
 })
 
 t.test('a root filesystem that has not booted: what fstab will mount', async (t) => {

@@ -65,6 +65,7 @@ t.test('after its attempts it is bad until it changes', async (t) => {
     { ...bad, culprits: ['wifi', 'gpu'] },
     'only their order is new',
   )
+  t.match(judge(stack('wifi2'), records([], [[stack('wifi2'), 3]]), 2), { attempts: 2 }, 'given up')
   t.same(
     judge(stack('wifi2', 'gpu1'), records([], tried), 3),
     { kind: 'trial', attempt: 3, ...SAME },
