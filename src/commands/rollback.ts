@@ -66,8 +66,9 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
 
 /**
  * Records the stack that the next boot would take as one that was tried and did not boot well, and the one
- * before it as the last good one. In the last boot of a trial, it is the one on trial. Throws an Error if there
- * is nothing to give up, if it cannot be written, or if the next boot would take that stack nevertheless.
+ * before it as the last good one. In the last boot of a trial, it is the one on trial. Throws an Error if
+ * there is nothing to give up, if it cannot be written, or if the next boot would take that stack all the
+ * same.
  */
 function giveUp(
   root: Root,
@@ -101,7 +102,7 @@ function giveUp(
     renameSync(`${own}/previous`, `${own}/good`)
   const next = readAndDecide(root, environment, 'whole').decision
   if ('plan' in next && isSameStack(recordOn(identity, next.plan.extensions), stack))
-    throw new Error('the next boot takes this stack nevertheless: "hostext rollback" shows what is recorded')
+    throw new Error('the next boot takes this stack all the same: "hostext rollback" shows what is recorded')
   const instead = 'plan' in next ? next.plan.extensions.map(({ container }) => container.name) : null
   const lines = [
     `given up: ${describe(stack)}`,
@@ -118,7 +119,7 @@ function stackOf(decision: Decision, identity: BaseIdentity): RecordedStack | un
   return recordOn(identity, decision.plan.extensions)
 }
 
-/** The stack that is on trial in this boot: even after the last boot of its trial, it may yet be marked good. */
+/** The stack that is on trial in this boot: even in the last boot of its trial, it may yet be marked good. */
 function stackOnTrial(root: Root, tried: RecordFacts['tried']): RecordedStack | undefined {
   const text = readText(root, `${RUN_DIRECTORY}/${RECORD_FILE}`)
   const own = typeof text === 'string' ? parseStack(text) : undefined

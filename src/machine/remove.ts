@@ -14,8 +14,8 @@ export function setAside(directory: string, name: string): string {
 }
 
 /**
- * Removes such a directory. It loses its name first: if the power is cut half-way, what is left must not count
- * as whole. The next removal in `directory` takes it as well.
+ * Removes such a directory. It loses its name first: if the power is cut half-way, what is left must not
+ * count as whole. The next removal in `directory` takes it as well.
  */
 export function removeWhole(directory: string, name: string): void {
   rmSync(setAside(directory, name), { recursive: true })

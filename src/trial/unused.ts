@@ -1,3 +1,4 @@
+import { OWN_DIRECTORY } from '../engine/places.js'
 import { isTreeName, TREES } from '../image/kept.js'
 import { at, listDirectory, type Root, readText, statLink } from '../machine/files.js'
 import { removeWhole } from '../machine/remove.js'
@@ -7,16 +8,35 @@ import { readRecords } from './records.js'
 
 /**
  * The names of the kept trees that something needs besides the containers that the engine has now: the stack
- * of this boot, those that have booted well, and those that are or were on trial.
+ * of this boot, those that have booted well, and those that are or were on trial. Throws an Error if the
+ * records change all the time.
  */
 export function neededTrees(root: Root, dataRoot: string): Set<string> {
-  const { good, tried } = readRecords(root, dataRoot)
+  const { good, tried } = readAtRest(root, dataRoot)
   const stacks = [...good, ...tried.map(({ stack }) => stack)]
   return new Set([
     ...stacks.flatMap(({ extensions }) => extensions.map(({ tree }) => tree)),
     ...readStacked(root),
   ])
 }
+
+/**
+ * Reads the records. One that is renamed meanwhile, because its stack is marked good, may be seen under
+ * neither name. So they are read until they are the same twice.
+ */
+function readAtRest(root: Root, dataRoot: string): ReturnType<typeof readRecords> {
+  let last: string | undefined
+  for (let reading = 0; reading < MOST_READINGS; reading++) {
+    const records = readRecords(root, dataRoot)
+    const text = JSON.stringify(records)
+    if (text === last) return records
+    last = text
+  }
+  throw new Error(`${dataRoot}/${OWN_DIRECTORY}: the records change all the time`)
+}
+
+/** A mark is a few renames, once in a boot. */
+const MOST_READINGS = 10
 
 /** 499 extensions, and a line for each of ten thousand containers. */
 const LARGEST = 16 << 20

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isTreeName } from '../../../src/image/kept.js'
@@ -32,6 +32,49 @@ t.test('what stacks of earlier boots need, and this one', async (t) => {
     ['BACK', 'BOTH', 'GOOD', 'LESS', 'OTHER', 'PREVIOUS', 'REDUCED', 'STACKED', 'TRIAL'].map(tree),
   )
   t.same([...neededTrees({ prefix: makeTree(t) }, '/data')], [])
+})
+
+t.test('a stack that is marked good meanwhile is seen, whenever that happens', async (t) => {
+  const marks = {
+    trial: ['good previous', 'trial.1 good'],
+    again: ['good spare', 'previous good', 'spare previous'],
+  }
+  for (const renames of Object.values(marks)) {
+    for (let moment = 1, isOver = false; !isOver; moment++) {
+      const prefix = makeTree(t, {
+        'data/hostext/good': stackText(stack('OLD')),
+        'data/hostext/previous': stackText(stack('OLDER')),
+        'data/hostext/trial.1': stackText(stack('NEW')),
+      })
+      let looks = 0
+      const root = {
+        get prefix() {
+          if (++looks === moment)
+            for (const names of renames) {
+              const [from, to] = names.split(' ').map((name) => join(prefix, 'data/hostext', name))
+              renameSync(from ?? '', to ?? '')
+            }
+          return prefix
+        },
+      }
+      const needed = neededTrees(root, '/data')
+      isOver = looks < moment
+      const stacks = renames.length === 2 ? ['NEW', 'OLD'] : ['NEW', 'OLD', 'OLDER']
+      for (const name of stacks) t.ok(needed.has(tree(name)), `${name}, mark at look ${moment}`)
+    }
+  }
+})
+
+t.test('records that never rest: nothing is known to be unused', async (t) => {
+  const prefix = makeTree(t, { 'data/hostext/good': stackText(stack('OLD')) })
+  let looks = 0
+  const root = {
+    get prefix() {
+      writeFileSync(join(prefix, 'data/hostext/good'), stackText(stack(`S${looks++}`)))
+      return prefix
+    },
+  }
+  t.throws(() => neededTrees(root, '/data'), { message: '/data/hostext: the records change all the time' })
 })
 
 t.test('all others go, and what was left over', async (t) => {
