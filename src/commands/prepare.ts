@@ -121,10 +121,16 @@ async function prepareThese(
     libraries: once(() => findEssentialLibraries(root)),
   }
   let pending: PendingTree[] = []
+  // In a boot, the clock may be set meanwhile.
+  let keptAt = performance.now()
   const keep = (): void => {
     if (pending.length > 0) keepTrees(root, dataRoot, pending)
     pending = []
+    keptAt = performance.now()
   }
+  const isMuch = (): boolean =>
+    pending.reduce((sum, { facts }) => sum + facts.files, 0) > FILES_AT_RISK ||
+    performance.now() - keptAt > TIME_AT_RISK
   /** Images that are prepared, for containers that have the same. */
   const made = new Set<string>()
   for (const [number, unprepared] of wanted.entries()) {
@@ -139,7 +145,7 @@ async function prepareThese(
       pending.push(tree)
       made.add(image)
       lines.push(`prepared: ${who}: ${line}`)
-      if (pending.reduce((sum, { facts }) => sum + facts.files, 0) > FILES_AT_RISK) keep()
+      if (isMuch()) keep()
     } catch (error) {
       done = false
       const why = (error as Error).message
@@ -151,8 +157,12 @@ async function prepareThese(
   return { lines, done }
 }
 
-/** The most files in trees that a power cut would lose, so that a machine gets on even if it is cut often. */
+/**
+ * The most files in trees that a power cut would lose, and the milliseconds of work. A machine gets on even
+ * if its power is cut often, or if a watchdog resets it a minute after each start.
+ */
 const FILES_AT_RISK = 20_000
+const TIME_AT_RISK = 10_000
 
 /** Prepares one image, and says on the log how far it is if that takes long. `line`: what was made. */
 async function prepareOne(

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { prepare } from '../../../src/commands/prepare.js'
-import { TREES } from '../../../src/image/kept.js'
+import { isTreeName, TREES } from '../../../src/image/kept.js'
 import type { Root } from '../../../src/machine/files.js'
 import { readAndDecide } from '../../../src/read.js'
 import { copyDataRoot, DATA, find } from '../../support/data-root.js'
@@ -217,6 +217,24 @@ t.test('a container that the engine makes meanwhile is prepared, too', async (t)
     ['many-layers', 'override', 'additive', 'one-layer'].map((name) => new RegExp(`^prepared: ${name}: `)),
   )
   t.equal(short(lines).filter((line) => line.startsWith('kept')).length, 4)
+})
+
+t.test('what took some time is kept before the rest is prepared', async (t) => {
+  const { root, trees } = machine(t)
+  const { now } = performance
+  let seconds = 0
+  performance.now = () => {
+    seconds += 11
+    return 1000 * seconds
+  }
+  t.teardown(() => {
+    performance.now = now
+  })
+  const working = prepare(root, {}, true)
+  while (trees().filter(isTreeName).length === 0) await setImmediate()
+  t.ok(trees().filter(isTreeName).length < 4, 'the power may be cut now')
+  await working
+  t.equal(trees().filter(isTreeName).length, 4)
 })
 
 t.test('something else where the trees are to be kept', async (t) => {
