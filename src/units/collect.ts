@@ -2,7 +2,7 @@ import { MOUNT_LOG } from '../machine/run-directory.js'
 import type { Limit, Wait } from '../stack/plan.js'
 import { execWord, pathWord, type UnitFile, unitName } from '../text/unit-syntax.js'
 import { takeOver } from './first-pass.js'
-import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
+import { CHECK_SERVICE, DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
 /** How many seconds the preparation of images may take. generators/steps/collect ends it then. */
 export const LONGEST_PREPARATION = 1800
@@ -30,15 +30,15 @@ export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
   const paths = wait.paths.map(pathWord).join(' ')
   const mounts = wait.hoped.map((path) => unitName(path, 'mount')).join(' ')
   const hoped = mounts && `Wants=${mounts}\nAfter=${mounts}\n`
-  const needs = wait.mounting ? [DATA_SERVICE] : []
-  const wants = wait.mounting ? DEVICES : []
-  if (wait.remount?.check) wants.push('systemd-fsck-root.service')
-  const after = [...needs, ...(wait.remount?.check ? ['systemd-fsck-root.service'] : [])]
+  const needs = [
+    ...(wait.mounting ? [DATA_SERVICE] : []),
+    ...(wait.remount?.check ? [CHECK_SERVICE] : []),
+  ].join(' ')
   const lines = [
     `RequiresMountsFor=${paths}`,
-    ...(needs.length > 0 ? [`Requires=${needs.join(' ')}`] : []),
-    ...(wants.length > 0 ? [`Wants=${wants.join(' ')}`] : []),
-    ...(after.length > 0 ? [`After=${after.join(' ')}`] : []),
+    ...(needs ? [`Requires=${needs}`] : []),
+    ...(wait.mounting ? [`Wants=${DEVICES.join(' ')}`] : []),
+    ...(needs ? [`After=${needs}`] : []),
   ]
   return [
     {

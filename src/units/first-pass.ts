@@ -5,6 +5,7 @@ import type { Boot, Plan } from '../stack/plan.js'
 import { execWord, type UnitFile } from '../text/unit-syntax.js'
 import { INDEXES } from '../trial/indexes.js'
 import {
+  CHECK_SERVICE,
   DOCUMENTATION,
   LAYERS_SERVICE,
   MOUNT_ENVIRONMENT,
@@ -101,6 +102,11 @@ function stackWords(plan: Plan, root: string, what: 'all' | 'root'): string[] {
   return ['/usr/lib/hostext/stack', what, ...[directory, state, options].map(execWord)]
 }
 
+/** Whether the first pass writes to the root file system, and fstab wants it checked before that. */
+function isChecked({ checkRoot, state, machineId }: Plan): boolean {
+  return checkRoot && (state.length > 0 || machineId !== undefined)
+}
+
 /** What comes before the mounts: lines of a unit. */
 function beforeStack(plan: Plan): string {
   const wants: string[] = []
@@ -108,14 +114,16 @@ function beforeStack(plan: Plan): string {
   // Before the mount, because a file below an overlay must not change
   // (Documentation/filesystems/overlayfs.rst).
   if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
-  const fsck = 'systemd-fsck-root.service'
-  const isChecked = plan.checkRoot && plan.state.length > 0
-  if (isChecked) wants.push(fsck)
-  if (wants.length === 0) return ''
-  const why = isChecked
-    ? '# The locked system remounts the state writable, so the disk is checked before that.\n'
-    : ''
-  return `${why}Wants=${wants.join(' ')}\nAfter=${wants.join(' ')}\n`
+  const requires = isChecked(plan) ? [CHECK_SERVICE] : []
+  const after = [...wants, ...requires]
+  return [
+    requires.length > 0 &&
+      `# The state is remounted writable, so the disk is checked first. If that fails: see \`fallback\`.\nRequires=${requires.join(' ')}\n`,
+    wants.length > 0 && `Wants=${wants.join(' ')}\n`,
+    after.length > 0 && `After=${after.join(' ')}\n`,
+  ]
+    .filter(Boolean)
+    .join('')
 }
 
 /**
@@ -168,13 +176,18 @@ StandardError=append:${MOUNT_LOG}
  * Sends the output of the system's own units (the check of a disk, the device manager, the data's mount)
  * where it would go anyway, because the journal does not run yet. Without these drop-ins, which apply to all
  * units of a type (systemd.unit(5)), PID 1 warns for each unit that it cannot connect it to the journal. They
- * are in the early directory, so they apply to this pass only.
+ * are in the early directory, so they apply to this pass only. Not to the shell that a failed check of the
+ * root opens on the console: a link of that name masks the drop-in.
  */
 function quiet(): UnitFile[] {
-  return ['Service', 'Mount'].map((kind) => ({
-    path: `early/${kind.toLowerCase()}.d/50-hostext.conf`,
-    text: `# Written by hostext-generator.\n[${kind}]\n# The journal does not run yet.\nStandardOutput=null\n`,
-  }))
+  const name = '50-hostext.conf'
+  return [
+    ...['Service', 'Mount'].map((kind) => ({
+      path: `early/${kind.toLowerCase()}.d/${name}`,
+      text: `# Written by hostext-generator.\n[${kind}]\n# The journal does not run yet.\nStandardOutput=null\n`,
+    })),
+    { path: `early/emergency.service.d/${name}`, link: '/dev/null' },
+  ]
 }
 
 export const AWAKE_SERVICE = 'hostext-awake.service'
@@ -347,7 +360,7 @@ function machineIdUnit(
   { checkRoot, rootOptions }: Pick<Plan, 'checkRoot' | 'rootOptions'>,
   { closeRoot }: { closeRoot: boolean },
 ): UnitFile {
-  const check = checkRoot ? `Wants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n` : ''
+  const check = checkRoot ? `Requires=${CHECK_SERVICE}\nAfter=${CHECK_SERVICE}\n` : ''
   return {
     path: `normal/${MACHINE_ID_SERVICE}`,
     text: `# Written by hostext-generator.

@@ -3,7 +3,7 @@ import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
 import type { Place, Trial } from '../stack/verdict.js'
 import { execWord, literal, type UnitFile } from '../text/unit-syntax.js'
-import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
+import { CHECK_SERVICE, DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
 export const RECORD_SERVICE = 'hostext-trial.service'
 export const WATCH_SERVICE = 'hostext-watch.service'
@@ -19,7 +19,7 @@ export function recordUnit(
   mounts: string[],
 ): UnitFile {
   const { directory, state } = place
-  const needs = [...mounts, ...(plan.checkRoot && state ? ['systemd-fsck-root.service'] : [])]
+  const needs = [...mounts, ...(plan.checkRoot && state ? [CHECK_SERVICE] : [])].join(' ')
   const words = state
     ? [name, String(attempt), root + directory, root + state, remountOptions(plan.rootOptions)]
     : [name, String(attempt), directory]
@@ -31,8 +31,8 @@ Description=Record that the stack of host extensions is on trial
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
-Requires=${mounts.join(' ')}
-After=${needs.join(' ')}
+Requires=${needs}
+After=${needs}
 
 [Service]
 Type=oneshot

@@ -73,6 +73,7 @@ export function cases(): Case[] {
   return [
     ...fullDiskCases(),
     ...dataPartitionCases(),
+    ...checkCases(),
     ...machineCases(),
     ...runtimeCases(),
     ...engineFaultCases(),
@@ -296,6 +297,83 @@ function dataPartitionCases(): Case[] {
         isStacked(t, outcome)
         isWhole(t, outcome)
         t.match(said(outcome), /rollback is off: .*read-only/i)
+      },
+    },
+  ]
+}
+
+/** A machine on which this script checks the root; `$device` is its disk. */
+function checking(text: string): Pick<Case['machine'], 'dataRoot' | 'prepare'> {
+  return {
+    dataRoot: standardDataRoot(),
+    prepare(root) {
+      const program = join(root, 'usr/sbin/fsck.ext4')
+      // It is a link to e2fsck.
+      rmSync(program)
+      const line = '#!/bin/sh\nfor device; do :; done\n'
+      writeFileSync(program, line + text, { mode: 0o755 })
+      prepareImages(root)
+    },
+  }
+}
+
+/** What becomes of a boot whose root is damaged: e2fsck(8), EXIT CODE. */
+function checkCases(): Case[] {
+  return [
+    {
+      name: 'faults: the check of the root mends it and asks for a reboot',
+      boot: 'uml',
+      machine: {
+        // The first bytes of the disk belong to nobody, and can be written to.
+        ...checking(`[ "$(head -c 6 "$device")" = mended ] && exec e2fsck "$@"
+printf mended | dd of="$device" conv=notrunc 2>/dev/null
+exit 3
+`),
+        boots: [{ expectEnd: 'reboot', limit: 180 }, {}],
+        files: FILES,
+        script: script(ON_ROOT),
+      },
+      check(t, outcome) {
+        t.match(bootOf(outcome, 1).console, 'hostext: the root file system was mended')
+        const second = bootOf(outcome, 2)
+        isStacked(t, second)
+        isWhole(t, second)
+      },
+    },
+    {
+      name: 'faults: the check of the root finds what it cannot mend',
+      boot: 'uml',
+      fullOnly: true,
+      machine: {
+        ...checking('exit 4\n'),
+        boots: [{ commandLine: ['balena.nohostext'] }, {}],
+        files: {
+          ...FILES,
+          // In the place of the shell, which nobody types anything to.
+          'etc/systemd/system/emergency.service.d/test.conf':
+            '[Service]\nExecStart=\nExecStart=/usr/lib/test/report\n',
+        },
+        script: `echo heard
+sleep 5
+report emergency systemctl is-active emergency.target
+report jobs systemctl list-jobs --no-legend
+report root findmnt -no SOURCE,OPTIONS /
+report target systemctl is-active sysinit.target
+report hostext sh -c 'dmesg | grep hostext:'
+report next systemctl show -P Id default.target
+`,
+      },
+      check(t, outcome) {
+        for (const number of [1, 2]) {
+          const boot = bootOf(outcome, number)
+          t.equal(reported(boot, 'emergency'), 'active', 'emergency mode')
+          t.equal(reported(boot, 'jobs'), '', 'which nothing ends')
+          t.match(reported(boot, 'root'), /^\/dev\/\S+ +ro/, 'nothing is written to the root')
+          t.equal(reported(boot, 'target'), 'inactive', 'nothing else has started')
+          t.match(boot.console, /^heard\r?$/m, 'the shell writes to the console')
+          t.equal(reported(boot, 'next'), 'graphical.target', 'whoever leaves it goes on with the boot')
+        }
+        t.match(reported(outcome, 'hostext'), 'the check of the root file system failed: emergency mode')
       },
     },
   ]

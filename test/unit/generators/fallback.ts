@@ -18,7 +18,7 @@ function run(t: Test, words: string[], files: Tree = {}, tools: Tree = {}) {
       umount: '#!/bin/sh\n',
       // Every layer is mounted.
       mountpoint: '#!/bin/sh\n',
-      systemctl: '#!/bin/sh\necho "$@" >>/run/calls\n',
+      systemctl: '#!/bin/sh\n[ "$1" != is-failed ] || exit 1\necho "$@" >>/run/calls\n',
       ...tools,
     },
   )
@@ -71,7 +71,8 @@ t.test(
       t.ok('hostext/etc/upper/kept' in late.run, 'its /etc stays')
     })
     t.test('a switch that is refused goes on to the plain root itself', async (t) => {
-      const systemctl = '#!/bin/sh\necho "$@" >>/run/calls\n[ "$2" != switch-root ]\n'
+      const systemctl =
+        '#!/bin/sh\necho "$@" >>/run/calls\n[ "$2" != switch-root ] && [ "$1" != is-failed ]\n'
       const refused = run(t, WAY, {}, { systemctl })
       t.equal(refused.status, 1)
       t.match(refused.kernelLog, /plain root/)
@@ -143,7 +144,11 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
         t,
         ['sh', '-c', script, join(STEPS, 'fallback')],
         { 'hostext/target': 'graphical.target\n', ...files },
-        { mount: '#!/bin/sh\necho "$*" >>/run/remounted\n', umount: '#!/bin/sh\n', systemctl: '#!/bin/sh\n' },
+        {
+          mount: '#!/bin/sh\necho "$*" >>/run/remounted\n',
+          umount: '#!/bin/sh\n',
+          systemctl: '#!/bin/sh\nfalse\n',
+        },
       )
       return (after.remounted ?? '').split('\n').filter(Boolean)
     }
@@ -151,5 +156,56 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
     t.same(remounted(closed, 'quiet rw panic=1'), ['-o remount,rw --target /'])
     t.same(remounted(closed, 'quiet ro'), [], 'fstab opens it')
     t.same(remounted({}, 'quiet rw'), [], 'a container has the command line of its host')
+  })
+})
+
+t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
+  /** The first pass of a machine whose check fails, and says `status` when it is asked again. */
+  const failed = (status: number, systemctl = '') =>
+    run(
+      t,
+      ['fallback'],
+      { 'hostext/closed': '' },
+      {
+        mountpoint: '#!/bin/sh\nset -- /sys/dev/block/*:*\necho "${1##*/}"\n',
+        fsck: `#!/bin/sh\necho "fsck $*" >>/run/calls\nexit ${status}\n`,
+        mount: '#!/bin/sh\necho "mount $*" >>/run/calls\n',
+        systemctl: `#!/bin/sh\necho "$*" >>/run/calls\n${systemctl}`,
+      },
+    )
+  const kill = 'kill --signal=KILL hostext-collect.service hostext-stack.service hostext-switch.service'
+  const asked = 'is-failed --quiet systemd-fsck-root.service'
+
+  t.test('it has mended everything, and wants a reboot, as it gets without hostext', async (t) => {
+    const { calls, kernelLog } = failed(0)
+    const [check, ...others] = calls.filter((call) => call.startsWith('fsck') || call.startsWith('reboot'))
+    t.match(check, /^fsck -T -n \/dev\/[^/:]+$/, 'nothing is written')
+    t.same(others, ['reboot --force'])
+    t.same(calls.slice(0, 2), [kill, asked])
+    t.equal(kernelLog, '<4>hostext: the root file system was mended, and has to be mounted anew: reboot\n')
+  })
+
+  t.test('there is more to mend: emergency mode, which nothing ends', async (t) => {
+    for (const [what, outcome] of [
+      ['errors are left', failed(4)],
+      ['it cannot be checked', failed(8)],
+      ['the reboot is refused', failed(0, '[ "$1" != reboot ]\n')],
+    ] as const) {
+      const calls = outcome.calls.filter((call) => !/^(?:fsck|reboot) /.test(call))
+      t.same(
+        calls,
+        [
+          kill,
+          asked,
+          '--no-block start emergency.target',
+          '--no-block stop hostext-watch.service',
+          'daemon-reload',
+        ],
+        `${what}: nothing is remounted, no target is isolated`,
+      )
+      const said = 'the check of the root file system failed: emergency mode, as without extensions'
+      t.match(outcome.kernelLog, `<3>hostext: ${said}\n`)
+      t.equal(outcome.run['motd.d/hostext'], `hostext: ${said.split(',')[0]}; see "hostext status"\n`)
+    }
   })
 })

@@ -74,8 +74,12 @@ t.test('failure and time', async (t) => {
 
 t.test('the disk is checked where the state will be writable and fstab asks for it', async (t) => {
   const root = (change: object) => textOf(units(change), 'normal/hostext-switch.service')
-  t.match(root({ checkRoot: true }), /^Wants=systemd-fsck-root\.service\nAfter=systemd-fsck-root\.service$/m)
+  t.match(
+    root({ checkRoot: true }),
+    /^Requires=systemd-fsck-root\.service\nAfter=systemd-fsck-root\.service$/m,
+  )
   const apart = textOf(units({ ...RECORDED, checkRoot: true }), 'normal/hostext-stack.service')
+  t.match(apart, '\nRequires=systemd-fsck-root.service\n', 'nothing is mounted on a damaged disk')
   t.match(apart, /^After=.*systemd-fsck-root\.service$/m)
   t.notMatch(root({ checkRoot: true, state: [] }), 'fsck')
   t.notMatch(root({ checkRoot: false }), 'fsck')
@@ -140,7 +144,11 @@ t.test('after the first step hostext.target belongs to that', async (t) => {
   t.notOk(files.some(({ path }) => path === 'normal/hostext.target'))
   t.same(
     files.map(({ path }) => path).filter((path) => path.startsWith('early/')),
-    ['early/service.d/50-hostext.conf', 'early/mount.d/50-hostext.conf'],
+    [
+      'early/service.d/50-hostext.conf',
+      'early/mount.d/50-hostext.conf',
+      'early/emergency.service.d/50-hostext.conf',
+    ],
   )
   const service = textOf(files, 'normal/hostext-switch.service')
   t.match(service, '\nOnFailure=hostext-fallback.service\nJobTimeoutSec=60\n')
@@ -148,6 +156,11 @@ t.test('after the first step hostext.target belongs to that', async (t) => {
 })
 
 t.test('nothing in the first pass is connected to the journal, which is not there yet', async (t) => {
+  t.equal(
+    textOf(units(), 'early/emergency.service.d/50-hostext.conf'),
+    '-> /dev/null',
+    'the shell after a failed check is heard',
+  )
   const files = units({ trial: undefined, indexes: ['libraries'], machineId: { closeRoot: false } })
   for (const file of files)
     if ('text' in file && /\n\[(?:Service|Mount)\]/.test(file.text))
@@ -170,12 +183,14 @@ t.test('the ID of a machine without one is written before the overlay is over it
   t.notOk(units().some(({ path }) => path.includes('machine-id')))
   const change = { machineId: { closeRoot: true }, checkRoot: true, state: [] }
   const service = textOf(units(change), 'normal/hostext-machine-id.service')
-  t.match(service, '\nAfter=systemd-fsck-root.service\n')
+  t.match(service, '\nRequires=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n')
   t.match(
     service,
     '\nExecStart=mount -o remount,noatime,rw /\nExecStart=systemd-machine-id-setup --commit\nExecStopPost=mount -o remount,ro /\n',
   )
-  t.match(textOf(units(change), 'normal/hostext-stack.service'), /^After=.*hostext-machine-id\.service/m)
+  const stack = textOf(units(change), 'normal/hostext-stack.service')
+  t.match(stack, /^After=.*hostext-machine-id\.service/m)
+  t.match(stack, '\nRequires=systemd-fsck-root.service\n', 'no stack if it fails')
   const open = textOf(units({ machineId: { closeRoot: false } }), 'normal/hostext-machine-id.service')
   t.notMatch(open, 'ExecStopPost', 'what was writable before stays so')
 })
