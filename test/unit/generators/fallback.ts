@@ -167,7 +167,7 @@ t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
       ['fallback'],
       { 'hostext/closed': '' },
       {
-        mountpoint: '#!/bin/sh\nset -- /sys/dev/block/*:*\necho "${1##*/}"\n',
+        mountpoint: '#!/bin/sh\nset -- /sys/dev/block/*:*\nbasename "$1"\n',
         fsck: `#!/bin/sh\necho "fsck $*" >>/run/calls\nexit ${status}\n`,
         mount: '#!/bin/sh\necho "mount $*" >>/run/calls\n',
         systemctl: `#!/bin/sh\necho "$*" >>/run/calls\n${systemctl}`,
