@@ -1,8 +1,9 @@
 import { MOUNT_LOG } from '../machine/run-directory.js'
 import type { Limit, Wait } from '../stack/plan.js'
 import { execWord, pathWord, type UnitFile, unitName } from '../text/unit-syntax.js'
+import { CHECK_SERVICE, LONGEST_CHECK } from './check.js'
 import { takeOver } from './first-pass.js'
-import { CHECK_SERVICE, DOCUMENTATION, SWITCH_ENDS } from './layer.js'
+import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
 /** How many seconds the preparation of images may take. generators/steps/collect ends it then. */
 export const LONGEST_PREPARATION = 1800
@@ -11,12 +12,9 @@ export const LONGEST_PREPARATION = 1800
  * In seconds. If a device appears in time, the rest has no limit of its own: a disk check, a passphrase. But
  * a machine must not wait for ever.
  */
-function longest({ timeout, patient }: Wait): number {
-  return timeout + LONGEST_PREPARATION + (patient ? LONGEST_CHECK : 0)
+function longest({ timeout, patient, remount }: Wait): number {
+  return timeout + LONGEST_PREPARATION + (patient || remount?.check ? LONGEST_CHECK : 0)
 }
-
-/** Seconds that the check of a large disk may take, or the wait for a passphrase. */
-const LONGEST_CHECK = 6 * 3600
 
 /**
  * The units of a boot that has something to do before it can decide: mount the engine's data, prepare images.

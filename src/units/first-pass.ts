@@ -4,8 +4,8 @@ import { INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js
 import type { Boot, Plan } from '../stack/plan.js'
 import { execWord, type UnitFile } from '../text/unit-syntax.js'
 import { INDEXES } from '../trial/indexes.js'
+import { CHECK_SERVICE, isChecked, longestPass, runningLimit } from './check.js'
 import {
-  CHECK_SERVICE,
   DOCUMENTATION,
   LAYERS_SERVICE,
   MOUNT_ENVIRONMENT,
@@ -50,7 +50,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
 
   return [
     ...(isAlone ? [] : [stackUnit(plan, stack)]),
-    ...(building ? [layersUnit(), indexUnit(plan, overlays)] : []),
+    ...(building ? [layersUnit(plan), indexUnit(plan, overlays)] : []),
     ...(plan.indexes.length > 0 && plan.index.kept ? [keptIndexUnit(plan, plan.index.kept)] : []),
     ...(plan.machineId ? [machineIdUnit(plan, plan.machineId)] : []),
     ...(trial
@@ -66,7 +66,7 @@ export function firstPassUnits(plan: Plan, normalDirectory: string): UnitFile[] 
 Description=Switch to the root with host extensions
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
-${isAlone ? before : `Requires=${needs.join(' ')}\n`}${trial ? `Wants=${WATCH_SERVICE}\n` : ''}${isAlone ? '' : `After=${after.join(' ')}\n`}${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${plan.timeout}` : 'RefuseManualStart=yes'}
+${runningLimit(plan)}${isAlone ? before : `Requires=${needs.join(' ')}\n`}${trial ? `Wants=${WATCH_SERVICE}\n` : ''}${isAlone ? '' : `After=${after.join(' ')}\n`}${plan.collected ? `OnFailure=hostext-fallback.service\nJobTimeoutSec=${longestPass(plan)}` : 'RefuseManualStart=yes'}
 
 [Service]
 Type=oneshot
@@ -79,7 +79,10 @@ StandardError=append:${MOUNT_LOG}
     // If the data had to be mounted first, hostext.target belongs to that step: see units/collect.ts.
     ...(plan.collected
       ? quiet()
-      : takeOver(plan, 'hostext-switch.service', normalDirectory, { isAwake: !isAlone })),
+      : takeOver(plan, 'hostext-switch.service', normalDirectory, {
+          timeout: longestPass(plan),
+          isAwake: !isAlone,
+        })),
   ]
 }
 
@@ -100,11 +103,6 @@ function stackWords(plan: Plan, root: string, what: 'all' | 'root'): string[] {
   const [state, options] =
     isKept && etc.state ? [root + etc.state, remountOptions(plan.rootOptions)] : ['-', '-']
   return ['/usr/lib/hostext/stack', what, ...[directory, state, options].map(execWord)]
-}
-
-/** Whether the first pass writes to the root file system, and fstab wants it checked before that. */
-function isChecked({ checkRoot, state, machineId }: Plan): boolean {
-  return checkRoot && (state.length > 0 || machineId !== undefined)
 }
 
 /** What comes before the mounts: lines of a unit. */
@@ -140,7 +138,7 @@ Description=Mount the root file system with ${count}
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
-${beforeStack(plan)}
+${runningLimit(plan)}${beforeStack(plan)}
 [Service]
 Type=oneshot
 ExecStart=${words.join(' ')}
@@ -152,7 +150,7 @@ StandardError=append:${MOUNT_LOG}
 }
 
 /** Mounts the layers before the indexes are built from them. */
-function layersUnit(): UnitFile {
+function layersUnit(plan: Plan): UnitFile {
   return {
     path: `normal/${LAYERS_SERVICE}`,
     text: `# Written by hostext-generator.
@@ -161,7 +159,7 @@ Description=Mount the host extensions
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
-
+${runningLimit(plan)}
 [Service]
 Type=oneshot
 ExecStart=/usr/lib/hostext/stack layers
@@ -201,7 +199,7 @@ export function takeOver(
   boot: Boot,
   service: string,
   normalDirectory: string,
-  { timeout = boot.timeout, isOnline = false, isAwake = true } = {},
+  { timeout, isOnline = false, isAwake = true }: { timeout: number; isOnline?: boolean; isAwake?: boolean },
 ): UnitFile[] {
   return [
     {
@@ -356,11 +354,8 @@ const MACHINE_ID_SERVICE = 'hostext-machine-id.service'
  * locked system, a volatile /etc would forget the ID, and every boot would get another one; a persistent one
  * would keep it from the plain root. If this fails, the machine keeps the ID it has for this boot.
  */
-function machineIdUnit(
-  { checkRoot, rootOptions }: Pick<Plan, 'checkRoot' | 'rootOptions'>,
-  { closeRoot }: { closeRoot: boolean },
-): UnitFile {
-  const check = checkRoot ? `Requires=${CHECK_SERVICE}\nAfter=${CHECK_SERVICE}\n` : ''
+function machineIdUnit(plan: Plan, { closeRoot }: { closeRoot: boolean }): UnitFile {
+  const check = plan.checkRoot ? `Requires=${CHECK_SERVICE}\nAfter=${CHECK_SERVICE}\n` : ''
   return {
     path: `normal/${MACHINE_ID_SERVICE}`,
     text: `# Written by hostext-generator.
@@ -369,10 +364,10 @@ Description=Write the machine ID to the disk
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
-${check}
+${runningLimit(plan)}${check}
 [Service]
 Type=oneshot
-ExecStart=mount -o ${execWord(remountOptions(rootOptions))} /
+ExecStart=mount -o ${execWord(remountOptions(plan.rootOptions))} /
 ExecStart=systemd-machine-id-setup --commit
 ${closeRoot ? 'ExecStopPost=mount -o remount,ro /\n' : ''}StandardOutput=null
 StandardError=append:${MOUNT_LOG}

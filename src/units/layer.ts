@@ -27,9 +27,6 @@ export const OVER_FILES = 'LogLevelMax=warning\n'
  */
 export const SWITCH_ENDS = 'SuccessExitStatus=SIGTERM SIGKILL'
 
-/** What checks the root. Required: whoever wrote to a file system that cannot be mended would damage it more. */
-export const CHECK_SERVICE = 'systemd-fsck-root.service'
-
 /** Of a stack of `count` extensions. */
 export function layerUnitName(index: number, count: number): string {
   return `run-hostext-${placeName(index, count)}.mount`

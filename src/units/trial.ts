@@ -3,7 +3,8 @@ import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
 import type { Place, Trial } from '../stack/verdict.js'
 import { execWord, literal, type UnitFile } from '../text/unit-syntax.js'
-import { CHECK_SERVICE, DOCUMENTATION, SWITCH_ENDS } from './layer.js'
+import { CHECK_SERVICE, runningLimit } from './check.js'
+import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
 export const RECORD_SERVICE = 'hostext-trial.service'
 export const WATCH_SERVICE = 'hostext-watch.service'
@@ -31,7 +32,7 @@ Description=Record that the stack of host extensions is on trial
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
-Requires=${needs}
+${runningLimit(plan)}Requires=${needs}
 After=${needs}
 
 [Service]

@@ -1,0 +1,25 @@
+import type { Plan } from '../stack/plan.js'
+
+/** What checks the root. Required: whoever wrote to a file system that cannot be mended would damage it more. */
+export const CHECK_SERVICE = 'systemd-fsck-root.service'
+
+/** Seconds that the check of a large disk may take, or the wait for a passphrase. */
+export const LONGEST_CHECK = 6 * 3600
+
+/** Whether the first pass writes to the root file system, and fstab wants it checked before that. */
+export function isChecked({ checkRoot, state, machineId }: Plan): boolean {
+  return checkRoot && (state.length > 0 || machineId !== undefined)
+}
+
+/** How many seconds the whole first pass may take, with a check of the root. */
+export function longestPass(plan: Plan): number {
+  return plan.timeout + (isChecked(plan) ? LONGEST_CHECK : 0)
+}
+
+/**
+ * What limits a service of the first pass after a check: a line of its unit. The limit of the whole pass has
+ * room for the check; this one counts from when the service is started (systemd.unit(5)).
+ */
+export function runningLimit(plan: Plan): string {
+  return isChecked(plan) ? `JobRunningTimeoutSec=${plan.timeout}\n` : ''
+}
