@@ -89,20 +89,42 @@ t.test(
     t.test('what has mounted the data, and finds nothing to stack', async (t) => {
       t.same(run(t, ['collect']).calls, ['daemon-reload', '--no-block isolate graphical.target'])
       t.same(run(t, ['collect'], TAKEN).calls, ['daemon-reload'], 'the boot has gone on without it')
-      const tools = (refused: string): Tree => ({
-        systemctl: `#!/bin/sh\necho "$*" >>/run/calls\ncase "$*" in *isolate*${refused}) exit 1 ;; esac\n`,
+      const tools = (...refused: string[]): Tree => ({
+        systemctl: `#!/bin/sh\necho "$*" >>/run/calls\ncase "$*" in ${refused.join('|')}) exit 1 ;; esac\n`,
         rmdir: '#!/bin/sh\necho "rmdir $*" >>/run/calls\n',
       })
-      const both = [
-        'daemon-reload',
-        '--no-block isolate graphical.target',
-        '--no-block isolate default.target',
-      ]
-      const other = run(t, ['collect'], {}, tools('graphical.target'))
-      t.same([other.status, ...other.calls], [0, ...both], 'a target that is not there')
-      const refused = run(t, ['collect'], {}, tools('target'))
+      const all = ['isolate graphical', 'start graphical', 'isolate default', 'start default'].map(
+        (call) => `--no-block ${call}.target`,
+      )
+      const alone = run(t, ['collect'], {}, tools('*isolate*'))
+      t.same(
+        [alone.status, ...alone.calls],
+        [0, 'daemon-reload', ...all.slice(0, 2), STOP],
+        'a target that cannot be isolated is started',
+      )
+      const other = run(t, ['collect'], {}, tools('*graphical*'))
+      t.same(
+        [other.status, ...other.calls],
+        [0, 'daemon-reload', ...all.slice(0, 3)],
+        'one that is not there',
+      )
+      const refused = run(t, ['collect'], {}, tools('*isolate*', '*start*'))
       const free = 'rmdir /run/hostext/attempted'
-      t.same([refused.status, ...refused.calls], [1, ...both, free], 'the fallback can still have it')
+      t.same(
+        [refused.status, ...refused.calls],
+        [1, 'daemon-reload', ...all, free],
+        'the fallback can still have it',
+      )
+    })
+    t.test('the fallback to a target that cannot be isolated', async (t) => {
+      const ends = (refused: string) => {
+        const systemctl = `#!/bin/sh\n[ "$1" != is-failed ] || exit 1\necho "$*" >>/run/calls\ncase "$*" in ${refused}) exit 1 ;; esac\n`
+        const { calls } = run(t, ['fallback'], {}, { systemctl })
+        return calls.slice(calls.indexOf('daemon-reload') + 1)
+      }
+      const graphical = ['--no-block isolate graphical.target', '--no-block start graphical.target']
+      t.same(ends('*isolate*'), [...graphical, STOP, REPORT])
+      t.same(ends('*graphical*'), [...graphical, '--no-block isolate default.target', REPORT])
     })
   },
 )
