@@ -122,15 +122,15 @@ async function prepareThese(
   }
   let pending: PendingTree[] = []
   // In a boot, the clock may be set meanwhile.
-  let keptAt = performance.now()
+  let keptAt = process.uptime()
   const keep = (): void => {
     if (pending.length > 0) keepTrees(root, dataRoot, pending)
     pending = []
-    keptAt = performance.now()
+    keptAt = process.uptime()
   }
   const isMuch = (): boolean =>
     pending.reduce((sum, { facts }) => sum + facts.files, 0) > FILES_AT_RISK ||
-    performance.now() - keptAt > TIME_AT_RISK
+    process.uptime() - keptAt > TIME_AT_RISK
   /** Images that are prepared, for containers that have the same. */
   const made = new Set<string>()
   for (const [number, unprepared] of wanted.entries()) {
@@ -158,11 +158,11 @@ async function prepareThese(
 }
 
 /**
- * The most files in trees that a power cut would lose, and the milliseconds of work. A machine gets on even
+ * The most files in trees that a power cut would lose, and the seconds of work. A machine gets on even
  * if its power is cut often, or if a watchdog resets it a minute after each start.
  */
 const FILES_AT_RISK = 20_000
-const TIME_AT_RISK = 10_000
+const TIME_AT_RISK = 10
 
 /** Prepares one image, and says on the log how far it is if that takes long. `line`: what was made. */
 async function prepareOne(

@@ -12,6 +12,8 @@ t.test('it loses its name before anything else', async (t) => {
   mkdirSync(join(directory, 'a'))
   removeWhole(directory, 'a')
   t.same(readdirSync(directory), ['old0-a'])
+  cutRemovals(() => t.throws(() => removeWhole(directory, 'old0-a'), { message: 'the power is cut' }))
+  t.same(readdirSync(directory), ['old0-a'], 'its name does not grow with each try')
   removeWhole(directory, 'old0-a')
   t.same(readdirSync(directory), [])
 })
