@@ -183,7 +183,7 @@ function reportMessage({ level, text, leftOut }: Said): ReportedMessage {
 }
 
 function reportSafety({ safety }: Plan, attempts: number): ReportedSafety {
-  if (safety.kind === 'known') return { ...NO_SAFETY, kind: safety.keep ? 'good' : 'off' }
+  if (safety.kind === 'known') return { ...NO_SAFETY, kind: safety.keep || safety.mark ? 'good' : 'off' }
   if (safety.kind === 'restored')
     return { ...rolledBackSafety(safety), attempt: safety.trial?.attempt ?? null, attempts }
   return { ...NO_SAFETY, kind: 'on trial', attempt: safety.trial.attempt, attempts }

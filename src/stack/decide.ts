@@ -38,7 +38,9 @@ import {
   describeRollback,
   findMarks,
   findPlace,
+  findReturn,
   judge,
+  type Mark,
   type Place,
   type Trial,
   type Verdict,
@@ -458,7 +460,13 @@ function chooseSafely(
     sayOff(place.off)
     return { ...chosen, messages }
   }
-  if (verdict.kind === 'good') return { stack, safety: { kind: 'known', keep: place }, messages }
+  if (verdict.kind === 'good') {
+    // One boot without an extension does not count.
+    const marks = isReduced ? [] : findReturn(recorded, records.good)
+    if (marks.length === 0) return { stack, safety: { kind: 'known', keep: place }, messages }
+    const mark: Mark = { place, marks, failedUnits: 'ignore', settle }
+    return { stack, safety: { kind: 'known', keep: undefined, mark }, messages }
+  }
   const { attempt, change } = verdict
   const why = change ? describeBooted(change) : 'this stack has not booted well yet'
   say('notice', `on trial: boot ${attempt} of ${attempts}; ${why}`)

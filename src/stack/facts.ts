@@ -32,9 +32,9 @@ export type IndexFacts = { kept: { name: string; key: string }[]; sources: strin
 /**
  * The names of the records of stacks that have booted well, in the order in which the machine goes back to
  * them: the last one; the one before it; the last one on the base before this one; the last reduced one, in
- * which the kernel command line has left something out.
+ * which the kernel command line has left something out; one that is on its way to another of these names.
  */
-export const GOOD_NAMES = ['good', 'previous', 'other', 'reduced'] as const
+export const GOOD_NAMES = ['good', 'previous', 'other', 'reduced', 'spare'] as const
 export type GoodName = (typeof GOOD_NAMES)[number]
 
 /**

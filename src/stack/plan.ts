@@ -4,7 +4,7 @@ import type { Packages } from '../machine/packages.js'
 import type { Message } from '../text/log.js'
 import type { Etc } from './etc.js'
 import type { PlannedOverlay } from './overlays.js'
-import type { Place, Trial } from './verdict.js'
+import type { Mark, Place, Trial } from './verdict.js'
 
 /**
  * What this boot does: stack, mount the engine's data first, or stay on the plain root; and the messages
@@ -159,6 +159,8 @@ export type Safety =
       kind: 'known'
       /** Where this decision can be kept for the boots that follow; undefined if nowhere. */
       keep: Place | undefined
+      /** Set if it was not the last good stack, and becomes it. Nothing of this boot is kept then. */
+      mark?: Mark
     }
   | { kind: 'trial'; trial: Trial }
   | {

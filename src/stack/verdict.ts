@@ -93,20 +93,22 @@ export function findPlace(
   return isMountedWritable(mount) ? { directory, state: undefined } : { off: `${where} is mounted read-only` }
 }
 
-/** What the units of a trial are made from; part of the plan. */
-export type Trial = {
-  name: TrialName
-  attempt: number
-  /** The record that the first attempt writes. */
-  record: string
+/** What the units that mark a stack good are made from; part of the plan. */
+export type Mark = {
   place: Place
-  /**
-   * How records are renamed when the stack is marked good, in this order. The last one is that of the trial.
-   */
+  /** How records are renamed, in this order. The last one becomes the one of this stack. */
   marks: [from: string, to: GoodName][]
   failedUnits: Configuration['failedUnits']
   /** Seconds between the end of the boot and the mark. */
   settle: number
+}
+
+/** What the units of a trial are made from; part of the plan. */
+export type Trial = Mark & {
+  name: TrialName
+  attempt: number
+  /** The record that the first attempt writes. */
+  record: string
   /** Seconds until a trial that is not marked good is rebooted. */
   timeout: number
   /** Whether the machine is a container, whose host must not be rebooted. */
@@ -122,16 +124,35 @@ export function findMarks(
   { name, attempt }: Pick<Trial, 'name' | 'attempt'>,
   good: RecordFacts['good'],
   base: BaseIdentity,
-): Trial['marks'] {
+): Mark['marks'] {
   const record = `${name}.${attempt}`
-  if (name === 'reduced') return [[record, 'reduced']]
+  return name === 'reduced' ? [[record, 'reduced']] : marksOf(record, good, base)
+}
+
+/**
+ * How records are renamed when a machine has gone back to a good stack that is not the last one. It becomes
+ * the last one, or a later rollback would lead to the stack that the machine has left. It makes way for that
+ * one first, and is good under each name. There are none if it is the last one already.
+ */
+export function findReturn(stack: Recorded, good: RecordFacts['good']): Mark['marks'] {
+  const own = good.find((other) => isSameRecord(other, stack))
+  if (!own || own.name === 'good') return []
+  const others = good.filter((other) => other !== own)
+  return [
+    ...(own.name === 'spare' ? [] : ([[own.name, 'spare']] satisfies Mark['marks'])),
+    ...marksOf('spare', others, stack.base),
+  ]
+}
+
+/** The same for a record with any name. */
+function marksOf(record: string, good: RecordFacts['good'], base: BaseIdentity): Mark['marks'] {
   const named = (wanted: GoodName): RecordedStack | undefined => good.find(({ name }) => name === wanted)
   const [last, other] = [named('good'), named('other')]
   if (!last) return [[record, 'good']]
   const isElsewhere = last.base !== undefined && !isSameBase(last.base, base)
   return [
     ...(isElsewhere && isSameBase(other?.base, base)
-      ? ([['other', 'previous']] satisfies Trial['marks'])
+      ? ([['other', 'previous']] satisfies Mark['marks'])
       : []),
     ['good', isElsewhere ? 'other' : 'previous'],
     [record, 'good'],

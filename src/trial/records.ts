@@ -23,6 +23,7 @@ import { printable } from '../text/printable.js'
  *     previous    the one before it
  *     other       the last one that has booted well on another base
  *     reduced     the last one of which something was left out
+ *     spare       one of these, on its way to become `good` again
  *
  * Each is written beside its place, synchronized and renamed; a step from one to the next is a rename alone,
  * which needs no room on a full disk: generators/steps/trial, generators/steps/good.

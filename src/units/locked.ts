@@ -133,6 +133,7 @@ function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitF
   const trial = 'trial' in safety ? safety.trial : undefined
   return [
     ...(trial ? [watchUnit(trial), ...goodUnits(trial, target)] : []),
+    ...(safety.kind === 'known' && safety.mark ? goodUnits(safety.mark, target) : []),
     ...(safety.kind === 'known' && safety.keep ? keepUnits(safety.keep, target) : []),
     ...(safety.kind === 'restored' ? rollbackUnits(safety.line, target) : []),
   ]

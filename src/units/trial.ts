@@ -1,7 +1,7 @@
 import { remountOptions } from '../machine/fstab.js'
 import { MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js'
 import type { Plan } from '../stack/plan.js'
-import type { Place, Trial } from '../stack/verdict.js'
+import type { Mark, Place, Trial } from '../stack/verdict.js'
 import { execWord, literal, type UnitFile } from '../text/unit-syntax.js'
 import { CHECK_SERVICE, runningLimit } from './check.js'
 import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
@@ -86,7 +86,7 @@ StandardError=null
 }
 
 /** Marks the stack good some time after the boot is complete: boot-complete.target in systemd.special(7). */
-export function goodUnits({ place, marks, failedUnits, settle }: Trial, target: string): UnitFile[] {
+export function goodUnits({ place, marks, failedUnits, settle }: Mark, target: string): UnitFile[] {
   const words = [place.directory, failedUnits, ...marks.flat()]
   return [
     {

@@ -261,26 +261,32 @@ t.test('two at once: one after the other', async (t) => {
   t.equal(trees().length, 4)
 })
 
+/** A machine with boots: its system, what is decided in a boot, and that boot's end. */
+function booting(t: Test) {
+  const { root, data, trees } = machine(t)
+  const build = (version: string) =>
+    writeTree(root.prefix, { 'usr/lib/os-release': `ID=os\nVERSION_ID=${version}\n` })
+  const decided = () => {
+    const { decision } = readAndDecide(root, {})
+    if (!('plan' in decision)) throw new Error('no plan')
+    return decision.plan
+  }
+  /** Does what generators/steps/trial and generators/steps/good do. */
+  const mark = () => {
+    const { safety } = decided()
+    const records = join(root.prefix, DATA, 'hostext')
+    const trial = 'trial' in safety ? safety.trial : undefined
+    if (trial) writeFileSync(join(records, `${trial.name}.${trial.attempt}`), trial.record)
+    const { marks } = trial ?? (('mark' in safety && safety.mark) || { marks: [] })
+    for (const [from, to] of marks) renameSync(join(records, from), join(records, to))
+  }
+  return { root, data, trees, build, decided, mark }
+}
+
 t.test(
   'a machine that goes back to its other root finds its trees, and its stack is good there',
   async (t) => {
-    const { root, trees } = machine(t)
-    const build = (version: string) =>
-      writeTree(root.prefix, { 'usr/lib/os-release': `ID=os\nVERSION_ID=${version}\n` })
-    const decided = () => {
-      const { decision } = readAndDecide(root, {})
-      if (!('plan' in decision)) throw new Error('no plan')
-      return decision.plan.safety
-    }
-    /** Does what generators/steps/good does. */
-    const mark = () => {
-      const safety = decided()
-      if (safety.kind !== 'trial') throw new Error('no trial')
-      const { name, attempt, record, marks } = safety.trial
-      const records = join(root.prefix, DATA, 'hostext')
-      writeFileSync(join(records, `${name}.${attempt}`), record)
-      for (const [from, to] of marks) renameSync(join(records, from), join(records, to))
-    }
+    const { root, trees, build, decided, mark } = booting(t)
     build('1')
     await prepare(root, {}, false)
     const first = trees()
@@ -288,7 +294,7 @@ t.test(
     build('2')
     await prepare(root, {}, false)
     t.equal(trees().length, 8, 'those of the old base stay')
-    t.match(decided(), {
+    t.match(decided().safety, {
       kind: 'trial',
       trial: {
         attempt: 1,
@@ -307,8 +313,60 @@ t.test(
     t.equal(trees().length, 8, 'when it is good on the new one, too')
     for (const version of ['1', '2']) {
       build(version)
-      t.match(decided(), { kind: 'known' }, version)
+      t.match(decided().safety, { kind: 'known' }, version)
     }
     for (const name of first) t.ok(trees().includes(name), name)
   },
 )
+
+t.test(
+  'a machine with two roots goes back to one and updates the other: what is good there stays',
+  async (t) => {
+    const { root, trees, build, decided, mark } = booting(t)
+    build('1')
+    await prepare(root, {}, false)
+    const first = trees()
+    mark()
+    build('2')
+    await prepare(root, {}, false)
+    mark()
+    build('1')
+    t.match(decided().safety, { keep: undefined, mark: { failedUnits: 'ignore' } }, 'this boot is not kept')
+    mark()
+    t.notOk('mark' in decided().safety, 'and the next one writes nothing')
+    t.match(decided().safety, { keep: { state: '/var' } })
+    build('3')
+    await prepare(root, {}, false)
+    mark()
+    await prepare(root, {}, false)
+    build('1')
+    t.match(decided().safety, { kind: 'known' })
+    for (const name of first) t.ok(trees().includes(name), name)
+  },
+)
+
+t.test('a rollback goes to the stack that ran last, even if the machine had gone back to it', async (t) => {
+  const { root, data, decided, mark } = booting(t)
+  const put = (name: string, isThere: boolean) => {
+    const paths = [join(data, 'containers', ids[name] ?? ''), join(data, name)]
+    const [from = '', to = ''] = isThere ? paths.reverse() : paths
+    renameSync(from, to)
+  }
+  const ids: Record<string, string> = {}
+  for (const name of ['one-layer', 'additive']) ids[name] = find(data, name).id
+  const names = () => decided().extensions.map(({ container }) => container.name)
+  await prepare(root, {}, false)
+  const all = names()
+  mark()
+  put('one-layer', false)
+  mark()
+  t.notSame(names(), all)
+  put('one-layer', true)
+  mark()
+  put('additive', false)
+  const { safety } = decided()
+  if (safety.kind !== 'trial') throw new Error('no trial')
+  writeFileSync(join(data, 'hostext/trial.2'), safety.trial.record)
+  t.match(decided().safety, { kind: 'restored' })
+  t.same(names(), all)
+})

@@ -147,6 +147,26 @@ t.test('good', { skip: cannotMount }, async (t) => {
   t.test('the first good one', async (t) => {
     t.same(run(t, 'good', words(1), before({ 'trial.1': 'new\n' })).records, { good: 'new\n' })
   })
+  t.test('a stack to which the machine goes back: the last good one again', async (t) => {
+    const pairs = ['previous', 'spare', 'good', 'previous', 'spare', 'good']
+    const records = { good: 'left\n', previous: 'here\n', 'trial.2': 'bad\n' }
+    const words = [DIRECTORY, 'ignore', ...pairs]
+    const { status, records: now, kernelLog, run: after } = run(t, 'good', words, before(records))
+    t.equal(status, 0)
+    t.same(now, { good: 'here\n', previous: 'left\n', 'trial.2': 'bad\n' })
+    t.match(kernelLog, /^<5>hostext: .* marked good again/)
+    t.equal(after['hostext.decision'], 'marked good again: this stack has booted well\n')
+    t.notMatch(after.systemctl, 'hostext-watch.service', 'there is none')
+    const incomplete = { ...before(records), 'hostext/incomplete': '' }
+    t.same(run(t, 'good', words, incomplete).records, records, 'and no record goes')
+    t.same(run(t, 'good', words, before({ good: 'left\n' })).records, { good: 'left\n' }, 'it was given up')
+    // As the power was cut after the second step.
+    const cut = before({ spare: 'here\n', previous: 'left\n' })
+    t.same(run(t, 'good', [DIRECTORY, 'ignore', 'spare', 'good'], cut).records, {
+      good: 'here\n',
+      previous: 'left\n',
+    })
+  })
   t.test('units of extensions that have failed', async (t) => {
     const file = '/run/usr/wifi.service'
     const link = '/run/usr/link.service'

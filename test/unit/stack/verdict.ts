@@ -2,7 +2,7 @@ import t from 'tap'
 import { parseMountinfo } from '../../../src/machine/mountinfo.js'
 import { GOOD_NAMES, type GoodName, type TrialName } from '../../../src/stack/facts.js'
 import { type Recorded, type RecordedStack, recordOn } from '../../../src/stack/record.js'
-import { describeRollback, findMarks, findPlace, judge } from '../../../src/stack/verdict.js'
+import { describeRollback, findMarks, findPlace, findReturn, judge } from '../../../src/stack/verdict.js'
 import { makeExtension, makeIdentity } from '../../support/plan.js'
 
 const BASE = makeIdentity()
@@ -167,6 +167,45 @@ t.test('what a mark does to the records', async (t) => {
   t.same(marks([old('wifi1')]), ['good > previous', 'trial.2 > good'], 'an earlier version finds it there')
   t.same(marks([elsewhere], 'back'), ['good > other', 'back.2 > good'])
   t.same(marks([stack('wifi1')], 'reduced'), ['reduced.2 > reduced'], 'the good one stays as it is')
+})
+
+t.test('a stack to which a machine goes back becomes the last good one', async (t) => {
+  const own = stack('wifi1')
+  const left = stack('wifi3')
+  const elsewhere = on({ kernel: '2' }, 'wifi2')
+  type Named = Partial<Record<GoodName, Recorded>>
+  const goodOf = (named: Named) =>
+    GOOD_NAMES.flatMap((name) => {
+      const stack = named[name]
+      return stack ? [{ ...stack, name, restored: [] }] : []
+    })
+  const after = (named: Named, wanted: Named): void => {
+    t.strictSame(judge(own, { good: goodOf(named), tried: [] }, 2), { kind: 'good' })
+    const marks = findReturn(own, goodOf(named))
+    const now = { ...named }
+    for (const [from, to] of marks) {
+      // The power may be cut here: nothing that was there is lost, and the next boot comes to the same end.
+      for (const stack of Object.values(wanted)) t.ok(Object.values(now).includes(stack))
+      now[to] = now[from as GoodName] as Recorded
+      delete now[from as GoodName]
+      if (now.good !== own) {
+        const rest = { ...now }
+        for (const [from, to] of findReturn(own, goodOf(now))) {
+          rest[to] = rest[from as GoodName] as Recorded
+          delete rest[from as GoodName]
+        }
+        t.strictSame(rest, wanted)
+      }
+    }
+    t.strictSame(now, wanted)
+    t.strictSame(findReturn(own, goodOf(now)), [], 'once')
+  }
+  after({ good: own, previous: left }, { good: own, previous: left })
+  after({ good: left, previous: own }, { good: own, previous: left })
+  after({ good: elsewhere, other: own }, { good: own, other: elsewhere })
+  after({ good: elsewhere, previous: own, other: left }, { good: own, previous: left, other: elsewhere })
+  after({ previous: own }, { good: own })
+  after({ good: left, reduced: own }, { good: own, previous: left })
 })
 
 t.test('where records can be written', async (t) => {

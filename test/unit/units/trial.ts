@@ -105,6 +105,20 @@ t.test('a known stack has none of it', async (t) => {
   )
 })
 
+t.test(
+  'a good stack to which the machine goes back is marked without a trial, and this boot is not kept',
+  async (t) => {
+    const { settle } = trial
+    const marks: Trial['marks'] = [['previous', 'spare']]
+    const mark = { place, marks, failedUnits: 'ignore' as const, settle }
+    const files = locked({ safety: { kind: 'known', keep: undefined, mark } })
+    t.match(textOf(files, 'early/hostext-good.service'), ' ignore previous spare\n')
+    const names = files.map(({ path }) => path)
+    for (const name of ['early/hostext-watch.service', 'early/hostext-keep.service'])
+      t.notOk(names.includes(name), name)
+  },
+)
+
 t.test('a rollback is a unit that fails', async (t) => {
   const files = rollbackUnits('rolled back: 100%', 'default.target')
   t.match(
