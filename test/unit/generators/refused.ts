@@ -28,7 +28,7 @@ t.test('refused', { skip: cannotMount }, async (t) => {
     t.same([status, calls], [0, ['sleep 10', SOFT_REBOOT]])
   })
   t.test('if it does not want to, the plain root is booted', async (t) => {
-    const never = '[ "$3" != start ]\n'
+    const never = '[ "$3" != start ] && [ "$1" != is-failed ]\n'
     const { calls, run, kernelLog } = refused(t, { 'hostext/signalled': '' }, never)
     t.match(kernelLog, 'soft-reboot was refused')
     t.match(run['hostext.decision'], /plain root/)

@@ -50,6 +50,24 @@ t.test('switch', { skip: cannotMount }, async (t) => {
     t.ok('hostext/closed' in run)
   })
 
+  t.test('PID 1 gets a signal, unless the name of the signal means another one (musl)', async (t) => {
+    /** As a service of PID 1, which ignores the signal in a namespace of its own. `make` makes /lib/ld-musl. */
+    const asService = (make: (path: string) => string): Tree => {
+      const script = `mkdir /run/lib
+for musl in $(ls -d /lib/ld-musl-* || echo x/ld-musl-x.so.1); do ${make(`/run/lib/\${musl##*/}`)}; done
+/bin/mount -t overlay overlay -o ro,lowerdir=/run/lib:/lib /lib
+unshare --pid --fork sh -c '"$0" soft-reboot /proc; true' "$0"`
+      const words = ['sh', '-c', script, join(STEPS, 'switch')]
+      return runPrivately(t, words, { 'hostext/.keep': '' }, TOOLS).run
+    }
+    const signalled = asService((path) => `mknod "${path}" c 0 0`)
+    t.ok('hostext/signalled' in signalled)
+    t.notMatch(signalled.calls, 'soft-reboot.target')
+    const asked = asService((path) => `touch "${path}"`)
+    t.notOk('hostext/signalled' in asked)
+    t.match(asked.calls, 'systemctl --no-block --job-mode=replace-irreversibly start soft-reboot.target\n')
+  })
+
   t.test('what is closed is remembered, for a fallback to open it', async (t) => {
     t.ok('hostext/closed' in switchRoot(t, {}, '/', '/usr').run)
     t.notOk('hostext/closed' in switchRoot(t, {}, '/usr').run)
