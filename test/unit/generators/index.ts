@@ -150,6 +150,24 @@ exit 3
     },
   )
 
+  t.test('indexes of a root without one of its layers are not kept', async (t) => {
+    t.ok('hostext/index.made' in index(t, 'modules').run)
+    const { status, run } = index(t, 'modules', { files: { 'hostext/missing': '0\n' } })
+    t.equal(status, 0, 'this boot has them')
+    t.notOk('hostext/index.made' in run)
+  })
+
+  t.test('what takes too long is named', async (t) => {
+    const depmod = '#!/bin/sh\nexec sleep 60\n'
+    const script = 'timeout 2 "$@"; [ $? = 124 ]'
+    const files = { ...LAYERS, 'hostext/base/usr/sbin/depmod*': depmod }
+    const words = ['sh', '-c', script, 'sh', INDEX, 'modules', ...STACKS]
+    const { run } = runPrivately(t, words, files, {})
+    const why = 'the indexes were not rebuilt in time: what extensions need of them may not be found'
+    t.equal(run['hostext.decision'], `stacking\nwarning: ${why}\n`)
+    t.notOk('hostext/index.made' in run)
+  })
+
   t.test('layers that cannot be looked at: no tool runs on half of a root', async (t) => {
     const { status, calls, decision } = index(t, 'modules', {
       stacks: ['/=0:base:/', '/etc=nowhere:base/etc'],
