@@ -5,9 +5,9 @@
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 # log LEVEL TEXT: writes a line to the kernel log, which the serial console shows; in a container, to the
-# console.
+# console. The kernel refuses one of 1024 bytes.
 log() {
-	if [ -w /dev/kmsg ]; then printf '<%s>hostext: %s\n' "$1" "$2" >/dev/kmsg; else printf 'hostext: %s\n' "$2" >/dev/console; fi
+	if [ -w /dev/kmsg ]; then printf '<%s>hostext: %.900s\n' "$1" "$2" >/dev/kmsg; else printf 'hostext: %s\n' "$2" >/dev/console; fi
 }
 
 # event MESSAGE_ID PRIORITY TEXT: sends an entry to the journal, if it runs: src/report/journal.ts.

@@ -146,6 +146,15 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
     },
   )
 
+  t.test('a line is as long as the kernel takes', async (t) => {
+    const path = `/${'x'.repeat(2000)}`
+    const { kernelLog, run: after } = run(t, ['fallback'], {
+      'hostext/waiting/normal/hostext-data.service': `RequiresMountsFor=${path}\n`,
+    })
+    t.equal(kernelLog.length, '<3>hostext: '.length + 900 + 1)
+    t.match(after['hostext.decision'], `${path} did not appear in time`)
+  })
+
   t.test('what was waited for is named, unless it did appear', async (t) => {
     const waiting = {
       'hostext/waiting/normal/hostext-data.service': '[Unit]\nRequiresMountsFor=/mnt/data /srv\nAfter=x\n',

@@ -7,6 +7,7 @@ import { READ_DIRECTORIES } from '../../../src/engine/places.js'
 import { GRAPHROOT } from '../../../src/engine/storage-conf.js'
 import { unitName } from '../../../src/text/unit-syntax.js'
 import { DATA_ROOTS, GENERATORS, PACKAGES, STEPS } from '../../support/paths.js'
+import { cannotMount, runPrivately } from '../../support/private.js'
 import { copyTree, makeTree, readTree, type Tree, writeTree } from '../../support/tree.js'
 
 const STUB = join(GENERATORS, 'hostext-generator')
@@ -677,6 +678,20 @@ mountopt = "nodev,metacopy=on"
         t.match(result.decision, why)
         t.match(result.stderr, why)
       }
+    })
+
+    t.test('a line for the kernel log is as long as the kernel takes', { skip: cannotMount }, async (t) => {
+      const root = Array(8).fill('x'.repeat(200)).join('/')
+      const script = 'export HOSTEXT_ROOT="/run/$0" SYSTEMD_EXEC_PID=$$; exec "$@"'
+      const { kernelLog } = runPrivately(
+        t,
+        ['sh', '-c', script, root, ...shell, STUB, '/run/n', '/run/e', '/run/l'],
+        { [`${root}/var/lib/docker/containers/x/config.v2.json`]: '{}', 'n/x': '', 'e/x': '', 'l/x': '' },
+        {},
+      )
+      const lines = kernelLog.trimEnd().split('\n')
+      t.match(lines.at(-1), /^<5>hostext: plain root: \/run\/xxx/)
+      for (const line of lines) t.ok(line.length < 1000, line)
     })
 
     t.test('scripts that are damaged', async (t) => {
