@@ -23,6 +23,7 @@ import { type PlannedMount, readPlanned, readSwaps } from './planned.js'
 import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
 import {
   findUnit,
+  readAskers,
   readEnabled,
   readHooked,
   readMerging,
@@ -70,6 +71,8 @@ export type Machine = {
   absent: string[]
   /** The encrypted volumes. */
   crypttab: Volume[]
+  /** The path units that answer when one of them asks for a passphrase, besides those of systemd. */
+  askers: string[]
   /** The block device of the root, or the partition below it: `major:minor`; undefined if there is none. */
   rootDevice: string | undefined
   /** Whether systemd makes the root writable because of its partition's type, if nothing says what it is. */
@@ -123,6 +126,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
   const { state, etc } = configuration
   const seen = parseMountinfo(read('/proc/self/mountinfo'))
   const fstab = parseFstab(read('/etc/fstab'))
+  const crypttab = readCrypttab(read('/etc/crypttab'))
   const running = root.base ? withoutStack(seen) : seen
   // A root file system that is not booted, at image build, has everything in its place.
   const mounts = running.length > 0 ? running : expectedMounts(fstab)
@@ -168,7 +172,8 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
       readSwaps(root, fstab, softReboot ? (commandLine.swapExtra ?? []) : [], enabled),
     ),
     absent: planned.map(({ mountPoint }) => mountPoint).filter((path) => !has(path)),
-    crypttab: readCrypttab(read('/etc/crypttab')),
+    crypttab,
+    askers: crypttab.length > 0 ? readAskers(root, directories) : [],
     rootDevice: inContainer || !base ? undefined : findDeviceNumber(root, base),
     // A device that cannot be written to stays as it is: dm-verity.
     opensRoot: gpt.opensRoot && read(`/sys/dev/block/${base?.device}/ro`).trim() !== '1',

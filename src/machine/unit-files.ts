@@ -122,6 +122,15 @@ export function readEnabled(root: Root, directories: readonly string[] = unitDir
   return [...new Set(names)].sort()
 }
 
+/**
+ * The path units that the machine starts with encrypted volumes, sorted: they ask for a passphrase, or know it
+ * (clevis). Names that cannot be in a list of units as they are are left out.
+ */
+export function readAskers(root: Root, directories: readonly string[] = unitDirectories(root)): string[] {
+  const names = directories.flatMap((directory) => list(root, `${directory}/cryptsetup.target.wants`))
+  return [...new Set(names)].filter((name) => /^[\w:.@-]{1,200}\.path$/.test(name)).sort()
+}
+
 /** What systemd merges into the running system, and where its images are: systemd-sysext(8). */
 const MERGED: Record<string, string[]> = {
   'systemd-sysext.service': ['/etc', '/run', '/var/lib', '/usr/local/lib', '/usr/lib'].map(

@@ -77,7 +77,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const waitFor = (demands: Demand[]): Wait => ({
     ...boot,
     ...awaitMounts(machine, demands),
-    ...{ mounting: true, preparing: [], remount: undefined, generators: machine.otherGenerators },
+    ...{ mounting: true, preparing: [], remount: undefined },
+    ...{ generators: machine.otherGenerators, askers: machine.askers },
   })
   const { places: candidates, containerd, images, messages: problems } = facts.dataRoots
   messages.push(...problems)

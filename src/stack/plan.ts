@@ -51,6 +51,8 @@ export type Wait = Boot & {
   optional: { unit: string; device: string }[]
   /** Whether encrypted volumes are opened, because one of them may have what is missing. */
   unlock: boolean
+  /** The path units that answer when a passphrase is asked for, besides those of systemd. */
+  askers: string[]
   /** Whether the network is needed. */
   online: boolean
   /** Whether that may take long: the check of a disk, a passphrase. */

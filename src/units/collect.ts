@@ -35,7 +35,7 @@ export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
   const lines = [
     `RequiresMountsFor=${paths}`,
     ...(needs ? [`Requires=${needs}`] : []),
-    ...(wait.mounting ? [`Wants=${DEVICES.join(' ')}`] : []),
+    ...(wait.mounting ? [`Wants=${[...DEVICES, ...wait.askers].join(' ')}`] : []),
     ...(needs ? [`After=${needs}`] : []),
   ]
   return [
@@ -92,8 +92,13 @@ StandardError=null
 const DATA_SERVICE = 'hostext-data.service'
 const SETTLE_SERVICE = 'hostext-settle.service'
 
-/** What finds the disks, and asks for a passphrase on the console. */
-const DEVICES = ['systemd-udevd.service', 'systemd-udev-trigger.service', 'systemd-ask-password-console.path']
+/** What finds the disks, and asks for a passphrase: on the console, or where plymouth has taken that. */
+const DEVICES = [
+  'systemd-udevd.service',
+  'systemd-udev-trigger.service',
+  'systemd-ask-password-console.path',
+  'systemd-ask-password-plymouth.path',
+]
 
 /**
  * How long a device may take to appear. Not the mount: its disk may be checked first, or its passphrase asked

@@ -453,7 +453,7 @@ function planOf(
 const waitOf = (plan: Plan, mounting: boolean): Wait => ({
   ...plan,
   ...{ paths: [plan.dataRoot], hoped: [plan.dataRoot], mounting, preparing: [], generators: [] },
-  ...{ unlock: plan.bound, online: plan.tmp, patient: plan.checkRoot },
+  ...{ unlock: plan.bound, online: plan.tmp, patient: plan.checkRoot, askers: [] },
   limits: [{ unit: unitName(plan.dataRoot, 'device'), seconds: 60 }],
   optional: [{ unit: unitName(plan.dataRoot, 'mount'), device: plan.dataRoot }],
   // Anything may be an option in fstab.

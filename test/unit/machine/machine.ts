@@ -118,3 +118,10 @@ t.test('what of the root matters for the decision', async (t) => {
   const configured = { ...tree, 'etc/hostext.conf': '[Root]\nState=/srv /data /home\nEtc=persistent\n' }
   t.match(machine(t, configured), { directories: ['/srv', '/tmp'], etcChanges: { kept: false } })
 })
+
+t.test('who answers for encrypted volumes, if there are any', async (t) => {
+  const asker = { 'etc/systemd/system/cryptsetup.target.wants/x.path': '-> /usr/lib/systemd/system/x.path' }
+  const askers = (files: Tree) => readMachine({ prefix: makeTree(t, files) }, {}).askers
+  t.same(askers(asker), [])
+  t.same(askers({ ...asker, 'etc/crypttab': 'data /dev/vdb none\n' }), ['x.path'])
+})

@@ -1,5 +1,6 @@
 import t from 'tap'
 import {
+  readAskers,
   readEnabled,
   readHooked,
   readMerging,
@@ -24,6 +25,18 @@ t.test('what a target pulls in, from wherever units are', async (t) => {
     'x.target.wants/a.service',
     'x.target.wants/b.service',
   ])
+})
+
+t.test('what answers when an encrypted volume asks for a passphrase', async (t) => {
+  const prefix = makeTree(t, {
+    'etc/systemd/system/cryptsetup.target.wants/clevis-luks-askpass.path': '-> /usr/lib/x.path',
+    'etc/systemd/system/cryptsetup.target.wants/a b.path': '-> /usr/lib/x.path',
+    'etc/systemd/system/cryptsetup.target.wants/%n.path': '-> /usr/lib/x.path',
+    'etc/systemd/system/cryptsetup.target.wants/tang.service': '-> /usr/lib/x.service',
+    'usr/lib/systemd/system/cryptsetup.target.wants/ask@1.path': '-> ../ask@.path',
+    'usr/lib/systemd/system/cryptsetup.target.wants/clevis-luks-askpass.path': '-> ../x.path',
+  })
+  t.same(readAskers({ prefix }), ['ask@1.path', 'clevis-luks-askpass.path'])
 })
 
 t.test('and its drop-ins, for it alone or for several, as its own', async (t) => {

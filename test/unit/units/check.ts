@@ -51,7 +51,7 @@ t.test('the check of a disk does not count against Timeout=, and what comes afte
   const wait = {
     ...makePlan({ timeout: TIMEOUT }),
     ...{ paths: ['/data'], hoped: [], mounting: false, limits: [], optional: [], generators: [] },
-    ...{ unlock: false, online: false, patient: false, preparing: ['wifi'] },
+    ...{ unlock: false, online: false, patient: false, preparing: ['wifi'], askers: [] },
     remount: { options: 'rw', check: true },
   }
   for (const { name, text, isAfter } of unitsOf(collectUnits(wait, GENERATOR)))

@@ -12,7 +12,7 @@ const wait: Wait = {
   mounting: true,
   limits: [],
   optional: [],
-  ...{ unlock: false, online: false, patient: false },
+  ...{ unlock: false, online: false, patient: false, askers: [] },
   generators: [],
   preparing: [],
   remount: undefined,
@@ -29,11 +29,19 @@ t.test('one service needs the file systems and the device manager', async (t) =>
   t.match(service, '\nRequiresMountsFor=/mnt/data/docker /var/lib/docker\n')
   t.match(
     service,
-    '\nWants=systemd-udevd.service systemd-udev-trigger.service systemd-ask-password-console.path\n',
+    '\nWants=systemd-udevd.service systemd-udev-trigger.service systemd-ask-password-console.path systemd-ask-password-plymouth.path\n',
   )
   t.match(service, '\nExecStart=/usr/lib/hostext/collect\n')
   t.match(service, '\nRequires=hostext-data.service\n')
   t.match(service, '\nAfter=hostext-data.service\n')
+})
+
+t.test('whatever answers when a passphrase is asked for is started', async (t) => {
+  const files = collectUnits({ ...wait, askers: ['clevis-luks-askpass.path'] }, '/run/systemd/generator')
+  t.match(
+    textOf(files, 'normal/hostext-collect.service'),
+    / systemd-ask-password-plymouth\.path clevis-luks-askpass\.path$/m,
+  )
 })
 
 t.test('a path with spaces and specifiers', async (t) => {
