@@ -123,8 +123,8 @@ export function readEnabled(root: Root, directories: readonly string[] = unitDir
 }
 
 /**
- * The path units that the machine starts with encrypted volumes, sorted: they ask for a passphrase, or know it
- * (clevis). Names that cannot be in a list of units as they are are left out.
+ * The path units that the machine starts with encrypted volumes, sorted: they ask for a passphrase, or know
+ * it (clevis). Names that cannot be in a list of units as they are are left out.
  */
 export function readAskers(root: Root, directories: readonly string[] = unitDirectories(root)): string[] {
   const names = directories.flatMap((directory) => list(root, `${directory}/cryptsetup.target.wants`))

@@ -1,6 +1,6 @@
 import type { Plan } from '../stack/plan.js'
 
-/** What checks the root. Required: whoever wrote to a file system that cannot be mended would damage it more. */
+/** What checks the root. Required: writing to a file system that cannot be mended would damage it more. */
 export const CHECK_SERVICE = 'systemd-fsck-root.service'
 
 /** Seconds that the check of a large disk may take, or the wait for a passphrase. */

@@ -116,7 +116,7 @@ function beforeStack(plan: Plan): string {
   const after = [...wants, ...requires]
   return [
     requires.length > 0 &&
-      `# The state is remounted writable, so the disk is checked first. If that fails: see \`fallback\`.\nRequires=${requires.join(' ')}\n`,
+      `# The state is remounted writable, so the disk is checked first; nothing is stacked on a damaged one.\nRequires=${requires.join(' ')}\n`,
     wants.length > 0 && `Wants=${wants.join(' ')}\n`,
     after.length > 0 && `After=${after.join(' ')}\n`,
   ]

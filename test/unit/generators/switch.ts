@@ -51,7 +51,7 @@ t.test('switch', { skip: cannotMount }, async (t) => {
   })
 
   t.test('PID 1 gets a signal, unless the name of the signal means another one (musl)', async (t) => {
-    /** As a service of PID 1, which ignores the signal in a namespace of its own. `make` makes /lib/ld-musl. */
+    /** As a service of PID 1, which ignores the signal in its namespace. `make` makes /lib/ld-musl. */
     const asService = (make: (path: string) => string): Tree => {
       const script = `mkdir /run/lib
 for musl in $(ls -d /lib/ld-musl-* || echo x/ld-musl-x.so.1); do ${make(`/run/lib/\${musl##*/}`)}; done

@@ -14,7 +14,7 @@ const trial = {
   ...{ settle: 5, timeout: 600, inContainer: false },
 }
 
-/** The settings of a unit, and whether it comes after the check of the root, by way of whatever other unit. */
+/** Each unit, and whether it comes after the check of the root, by way of whatever other unit. */
 function unitsOf(files: UnitFile[]): { name: string; text: string; isAfter: boolean }[] {
   const texts = new Map(
     files.flatMap((file) => ('text' in file ? [[file.path.replace(/.*\//, ''), file.text] as const] : [])),
