@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { GOOD_NAMES, type GoodName } from '../../src/stack/facts.js'
 import { parseStack } from '../../src/trial/records.js'
 import { type Cut, seeded } from './cut.js'
 import { withDisks } from './disk-machine.js'
@@ -213,7 +214,7 @@ export function newHistory(): History {
 }
 
 /** The records of good stacks that a boot left on the disk: src/trial/records.ts. */
-export type Marks = Partial<Record<'good' | 'previous' | 'other', string | undefined>>
+export type Marks = Partial<Record<GoodName, string | undefined>>
 
 /**
  * What is wrong with a boot and with the marks that it left on the disk, if anything, given all boots before
@@ -239,13 +240,13 @@ export function judge(
   if (boot.end !== 'cut' && !boot.reports.has('END') && turnedOff === undefined)
     wrong.push(`it ended by itself (${boot.end}) without a bad extension`)
 
-  const now = (marks.good ?? '') + (marks.previous ?? '') + (marks.other ?? '')
+  const now = Object.values(marks).join('')
   for (const [name, text] of Object.entries(marks))
     if (text !== undefined && parseStack(text) === undefined) wrong.push(`${name} is not a record: "${text}"`)
   for (const { name, image, bad } of history.versions.values())
     if (bad && now.includes(image)) wrong.push(`the bad version ${name} is marked good`)
-  // Under either name: `good` becomes `previous`, or `other` after an upgrade, before the next mark is made.
-  if (history.good !== '' && ![marks.good, marks.previous, marks.other].includes(history.good))
+  // Under any name: `good` becomes `previous`, or `other` after an upgrade, before the next mark is made.
+  if (history.good !== '' && !Object.values(marks).includes(history.good))
     wrong.push(`a good mark is lost: ${history.good}`)
   const isKnown = [...history.versions.values()].some(({ image }) => marks.good?.includes(image))
   if (marks.good !== undefined && !isKnown) wrong.push(`unknown: what is marked good: ${marks.good}`)
@@ -322,11 +323,9 @@ export async function live({
         marks: MARKS,
         ...(cut && { cut }),
         examine: (disk: MadeDisk) => {
-          marks = {
-            good: readFromDisk(disk, `${RECORD}/good`),
-            previous: readFromDisk(disk, `${RECORD}/previous`),
-            other: readFromDisk(disk, `${RECORD}/other`),
-          }
+          marks = Object.fromEntries(
+            GOOD_NAMES.map((name) => [name, readFromDisk(disk, `${RECORD}/${name}`)]),
+          )
         },
       })
       done.boots++

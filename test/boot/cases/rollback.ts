@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { BASE_REPORT, bootOf, type Case, isStacked, MARKED, said } from '../checks.js'
 import { dataRoot, type ExtensionSource } from '../engine.js'
-import { FEATURE, setAside, standardDataRoot, update } from '../extensions.js'
+import { containerDirectory, FEATURE, setAside, standardDataRoot, update } from '../extensions.js'
 import { type BootOptions, type Outcome, reported } from '../machine.js'
 import { immutableRoot } from './layout.js'
 
@@ -285,6 +287,8 @@ case $boot in
 1) marked; report update update wifi-1 wifi-2 ;;
 4) report update update wifi-2 wifi-3 ;;
 5) marked ;;
+6) report update update wifi-3 wifi-1 ;;
+7) marked ;;
 esac
 ${REPORT.replace(RECORDS, `${data}/hostext`)}
 `,
@@ -328,12 +332,21 @@ function updateOnPartitionCase(): Case {
   }
 }
 
-/** An update that does not boot well, and its fix. */
+/** An update that does not boot well, and its fix; then back to the first version. */
 function updateCase(): Case {
+  const { prepare, ...machine } = updates('/var/lib/docker')
   return {
     name: 'rollback: an update is taken back to the last good stack, and its fix is tried',
     boot: 'container',
-    machine: { ...updates('/var/lib/docker'), boots: [...UPDATED_TO_BAD, {}, {}] },
+    machine: {
+      ...machine,
+      boots: [...UPDATED_TO_BAD, {}, {}, {}, {}, {}],
+      prepare(root) {
+        const first = containerDirectory(join(root, 'var/lib/docker'), 'wifi-1')
+        prepare(root)
+        execFileSync('cp', ['-a', first, join(root, 'var/update')])
+      },
+    },
     check(t, outcome) {
       isBackAtFirst(t, outcome)
       for (const number of [5, 6]) {
@@ -341,7 +354,18 @@ function updateCase(): Case {
         t.equal(reported(outcome, 'version', number), 'version 3')
       }
       t.match(reported(outcome, 'log', 5), /on trial: boot 1 of 2[\s\S]*marked good/)
-      t.equal(reported(outcome, 'records').replace('\n', ' '), 'good previous')
+      t.equal(reported(outcome, 'records', 6).replace('\n', ' '), 'good previous')
+      for (const number of [7, 8, 9]) {
+        const boot = bootOf(outcome, number)
+        isStacked(t, boot)
+        t.equal(reported(boot, 'version'), 'version 1')
+        t.notMatch(reported(boot, 'log'), 'on trial', 'it has been good before')
+        t.equal(reported(boot, 'watch'), 'inactive')
+        t.equal(reported(boot, 'records').replace('\n', ' '), 'good previous')
+        t.match(reported(boot, 'rollback'), /^good: wifi-1 [\s\S]*^good: wifi-3 /m, 'it is the last good one')
+      }
+      t.match(reported(outcome, 'log', 7), /marked good again/)
+      for (const number of [8, 9]) t.notMatch(reported(outcome, 'log', number), 'marked good', 'once')
     },
   }
 }
