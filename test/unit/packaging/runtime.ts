@@ -160,6 +160,20 @@ t.test('on this machine', { skip: cannotRun ?? false }, async (t) => {
     }
   })
 
+  t.test('no bundle names a global object whose module is gone', async (t) => {
+    const script = `
+      const gone = Object.getOwnPropertyNames(globalThis).filter((name) => {
+        try { globalThis[name] } catch { return true }
+      })
+      require('fs').writeSync(1, gone.join(' '))`
+    // (With -e, the names of modules would be global.)
+    const file = join(makeTree(t, { 'script.js': script }), 'script.js')
+    const gone = execFileSync(ours, [...RUNTIME_FLAGS, file], { env, encoding: 'utf8' }).split(' ')
+    t.ok(gone.includes('performance'), 'they are found')
+    for (const bundle of [BUNDLE, COMMANDS_BUNDLE, join(PROJECT, 'dist/images.cjs')])
+      t.notMatch(readFileSync(bundle, 'utf8'), new RegExp(`\\b(?:${gone.join('|')})\\b`), bundle)
+  })
+
   t.test('whatever starts, all of its modules are kept', async (t) => {
     const root = makeTree(t, {
       'proc/cmdline': 'root=/dev/vda ro\n',
