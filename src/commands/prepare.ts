@@ -4,7 +4,7 @@ import { OWN_DIRECTORY } from '../engine/places.js'
 import { findUnfitDirectory } from '../engine/trust.js'
 import type { EngineFacts } from '../image/engines.js'
 import type { Unprepared } from '../image/extension.js'
-import { makeBase, readTreeFacts, TREES } from '../image/kept.js'
+import { isTreeName, makeBase, readTreeFacts, TREES } from '../image/kept.js'
 import { findEssentialLibraries } from '../image/libraries.js'
 import {
   keepTrees,
@@ -124,9 +124,11 @@ async function prepareThese(
   // In a boot, the clock may be set meanwhile.
   let keptAt = process.uptime()
   const keep = (): void => {
-    if (pending.length > 0) keepTrees(root, dataRoot, pending)
+    const trees = pending
+    // Also if one of them cannot be kept: the next ones can.
     pending = []
     keptAt = process.uptime()
+    if (trees.length > 0) keepTrees(root, dataRoot, trees)
   }
   const isMuch = (): boolean =>
     pending.reduce((sum, { facts }) => sum + facts.files, 0) > FILES_AT_RISK ||
@@ -202,13 +204,15 @@ function tidyUp(root: Root, { dataRoot, extensions, trees }: EngineFacts): strin
   for (const tree of trees) needed.add(tree)
   const indexes = keep(root, dataRoot, needed)
   const removed = removeTrees(root, dataRoot, needed)
-  const kept = listDirectory(root, `${dataRoot}/${TREES}`).map((name) => {
-    const facts = readTreeFacts(root, dataRoot, name)
-    const user = extensions.find(({ tree }) => tree === name)
-    const other = trees.includes(name) ? 'an extension that is left out' : 'a stack of an earlier boot'
-    const who = user ? describeContainer(user.container) : `for ${other}`
-    return `kept: ${name}: ${who}, ${facts?.files ?? 0} files of ${mebibytes(facts?.bytes ?? 0)} MiB`
-  })
+  const kept = listDirectory(root, `${dataRoot}/${TREES}`)
+    .filter(isTreeName)
+    .map((name) => {
+      const facts = readTreeFacts(root, dataRoot, name)
+      const user = extensions.find(({ tree }) => tree === name)
+      const other = trees.includes(name) ? 'an extension that is left out' : 'a stack of an earlier boot'
+      const who = user ? describeContainer(user.container) : `for ${other}`
+      return `kept: ${name}: ${who}, ${facts?.files ?? 0} files of ${mebibytes(facts?.bytes ?? 0)} MiB`
+    })
   return [...indexes, ...removed.map((name) => `removed: ${name}: nothing needs it`), ...kept]
 }
 

@@ -137,7 +137,7 @@ export function findMarks(
 export function findReturn(stack: Recorded, good: RecordFacts['good']): Mark['marks'] {
   const own = good.find((other) => isSameRecord(other, stack))
   if (!own || own.name === 'good') return []
-  const others = good.filter((other) => other !== own)
+  const others = good.filter((other) => other !== own && other.name !== 'spare')
   return [
     ...(own.name === 'spare' ? [] : ([[own.name, 'spare']] satisfies Mark['marks'])),
     ...marksOf('spare', others, stack.base),
@@ -147,10 +147,12 @@ export function findReturn(stack: Recorded, good: RecordFacts['good']): Mark['ma
 /** The same for a record with any name. */
 function marksOf(record: string, good: RecordFacts['good'], base: BaseIdentity): Mark['marks'] {
   const named = (wanted: GoodName): RecordedStack | undefined => good.find(({ name }) => name === wanted)
-  const [last, other] = [named('good'), named('other')]
+  const [last, other, spare] = [named('good'), named('other'), named('spare')]
   if (!last) return [[record, 'good']]
   const isElsewhere = last.base !== undefined && !isSameBase(last.base, base)
   return [
+    // One whose way to `good` was cut, and that the machine has left again.
+    ...(isSameBase(spare?.base, base) ? ([['spare', 'previous']] satisfies Mark['marks']) : []),
     ...(isElsewhere && isSameBase(other?.base, base)
       ? ([['other', 'previous']] satisfies Mark['marks'])
       : []),

@@ -1,6 +1,6 @@
 import { OWN_DIRECTORY } from '../engine/places.js'
 import { isTreeName, TREES } from '../image/kept.js'
-import { at, listDirectory, type Root, readText, statLink } from '../machine/files.js'
+import { at, listDirectory, type Root, readText, statLink, statTimes } from '../machine/files.js'
 import { removeWhole } from '../machine/remove.js'
 import { BOOT_REPORT, FALLBACK } from '../machine/run-directory.js'
 import { isObject, parseObject } from '../text/json.js'
@@ -62,8 +62,12 @@ export function hasStacked(root: Root, dataRoot: string): boolean {
 export function removeTrees(root: Root, dataRoot: string, needed: ReadonlySet<string>): string[] {
   const directory = `${dataRoot}/${TREES}`
   const stacked = new Set(readStacked(root))
-  // The running root may have been stacked with a tree that was set aside since: keepTrees().
-  const isStacked = (name: string): boolean => stacked.has(name.slice(name.indexOf('-') + 1))
+  const begun = statTimes(root, BOOT_REPORT)?.mtimeMs ?? 0
+  // The running root may have been stacked with a tree that was set aside since: keepTrees(). (A rename
+  // changes the ctime.)
+  const isStacked = (name: string): boolean =>
+    stacked.has(name.slice(name.indexOf('-') + 1)) &&
+    (statTimes(root, `${directory}/${name}`)?.ctimeMs ?? 0) >= begun
   const unused = listDirectory(root, directory).filter((name) => !needed.has(name) && !isStacked(name))
   for (const name of unused) removeWhole(at(root, directory), name)
   return unused

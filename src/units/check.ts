@@ -1,7 +1,14 @@
 import type { Plan } from '../stack/plan.js'
 
-/** What checks the root. Required: writing to a file system that cannot be mended would damage it more. */
+/**
+ * What checks the root. Wanted and not required: PID 1 boots nothing at all if what it requires is masked. A
+ * script that is told to looks whether it has failed, because writing to a damaged file system would damage
+ * it more.
+ */
 export const CHECK_SERVICE = 'systemd-fsck-root.service'
+
+/** Tells generators/steps/stack and collect to look. */
+export const CHECKED = `Environment=CHECKED=${CHECK_SERVICE}\n`
 
 /** Seconds that the check of a large disk may take, or the wait for a passphrase. */
 export const LONGEST_CHECK = 6 * 3600

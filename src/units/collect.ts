@@ -1,7 +1,7 @@
 import { MOUNT_LOG } from '../machine/run-directory.js'
 import type { Limit, Wait } from '../stack/plan.js'
 import { execWord, pathWord, type UnitFile, unitName } from '../text/unit-syntax.js'
-import { CHECK_SERVICE, LONGEST_CHECK } from './check.js'
+import { CHECK_SERVICE, CHECKED, LONGEST_CHECK } from './check.js'
 import { takeOver } from './first-pass.js'
 import { DOCUMENTATION, SWITCH_ENDS } from './layer.js'
 
@@ -28,15 +28,15 @@ export function collectUnits(wait: Wait, normalDirectory: string): UnitFile[] {
   const paths = wait.paths.map(pathWord).join(' ')
   const mounts = wait.hoped.map((path) => unitName(path, 'mount')).join(' ')
   const hoped = mounts && `Wants=${mounts}\nAfter=${mounts}\n`
-  const needs = [
-    ...(wait.mounting ? [DATA_SERVICE] : []),
-    ...(wait.remount?.check ? [CHECK_SERVICE] : []),
-  ].join(' ')
+  const needs = wait.mounting ? [DATA_SERVICE] : []
+  const checks = wait.remount?.check ? [CHECK_SERVICE] : []
+  const wants = [...(wait.mounting ? [...DEVICES, ...wait.askers] : []), ...checks]
+  const after = [...needs, ...checks]
   const lines = [
     `RequiresMountsFor=${paths}`,
-    ...(needs ? [`Requires=${needs}`] : []),
-    ...(wait.mounting ? [`Wants=${[...DEVICES, ...wait.askers].join(' ')}`] : []),
-    ...(needs ? [`After=${needs}`] : []),
+    ...(needs.length > 0 ? [`Requires=${needs.join(' ')}`] : []),
+    ...(wants.length > 0 ? [`Wants=${wants.join(' ')}`] : []),
+    ...(after.length > 0 ? [`After=${after.join(' ')}`] : []),
   ]
   return [
     {
@@ -53,7 +53,7 @@ ${lines.join('\n')}
 [Service]
 Type=oneshot
 ExecStart=/usr/lib/hostext/collect${wait.remount ? ` ${execWord(wait.remount.options)}` : ''}
-${SWITCH_ENDS}
+${checks.length > 0 ? CHECKED : ''}${SWITCH_ENDS}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,

@@ -4,7 +4,7 @@ import { INDEX_LOG, MOUNT_LOG, RUN_DIRECTORY } from '../machine/run-directory.js
 import type { Boot, Plan } from '../stack/plan.js'
 import { execWord, type UnitFile } from '../text/unit-syntax.js'
 import { INDEXES } from '../trial/indexes.js'
-import { CHECK_SERVICE, isChecked, longestPass, runningLimit } from './check.js'
+import { CHECK_SERVICE, CHECKED, isChecked, longestPass, runningLimit } from './check.js'
 import {
   DOCUMENTATION,
   LAYERS_SERVICE,
@@ -72,7 +72,7 @@ ${runningLimit(plan)}${isAlone ? before : `Requires=${needs.join(' ')}\n`}${tria
 Type=oneshot
 ${SWITCH_ENDS}
 ExecStart=${[...(isAlone ? stack : []), '/usr/lib/hostext/switch', ...switching.map(execWord)].join(' ')}
-${plan.softReboot && !plan.collected ? 'ExecStart=/usr/lib/hostext/refused\n' : ''}${isAlone ? `${MOUNT_ENVIRONMENT}\n` : ''}StandardOutput=null
+${plan.softReboot && !plan.collected ? 'ExecStart=/usr/lib/hostext/refused\n' : ''}${isAlone ? `${isChecked(plan) ? CHECKED : ''}${MOUNT_ENVIRONMENT}\n` : ''}StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
     },
@@ -112,16 +112,12 @@ function beforeStack(plan: Plan): string {
   // Before the mount, because a file below an overlay must not change
   // (Documentation/filesystems/overlayfs.rst).
   if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
-  const requires = isChecked(plan) ? [CHECK_SERVICE] : []
-  const after = [...wants, ...requires]
-  return [
-    requires.length > 0 &&
-      `# The state is remounted writable, so the disk is checked first; nothing is stacked on a damaged one.\nRequires=${requires.join(' ')}\n`,
-    wants.length > 0 && `Wants=${wants.join(' ')}\n`,
-    after.length > 0 && `After=${after.join(' ')}\n`,
-  ]
-    .filter(Boolean)
-    .join('')
+  if (isChecked(plan)) wants.push(CHECK_SERVICE)
+  if (wants.length === 0) return ''
+  const why = isChecked(plan)
+    ? '# The state is remounted writable, so the disk is checked first; nothing is stacked on a damaged one.\n'
+    : ''
+  return `${why}Wants=${wants.join(' ')}\nAfter=${wants.join(' ')}\n`
 }
 
 /**
@@ -142,7 +138,7 @@ ${runningLimit(plan)}${beforeStack(plan)}
 [Service]
 Type=oneshot
 ExecStart=${words.join(' ')}
-${MOUNT_ENVIRONMENT}
+${isChecked(plan) ? CHECKED : ''}${MOUNT_ENVIRONMENT}
 StandardOutput=null
 StandardError=append:${MOUNT_LOG}
 `,
@@ -355,7 +351,7 @@ const MACHINE_ID_SERVICE = 'hostext-machine-id.service'
  * would keep it from the plain root. If this fails, the machine keeps the ID it has for this boot.
  */
 function machineIdUnit(plan: Plan, { closeRoot }: { closeRoot: boolean }): UnitFile {
-  const check = plan.checkRoot ? `Requires=${CHECK_SERVICE}\nAfter=${CHECK_SERVICE}\n` : ''
+  const check = plan.checkRoot ? `Wants=${CHECK_SERVICE}\nAfter=${CHECK_SERVICE}\n` : ''
   return {
     path: `normal/${MACHINE_ID_SERVICE}`,
     text: `# Written by hostext-generator.
@@ -367,6 +363,7 @@ RefuseManualStart=yes
 ${runningLimit(plan)}${check}
 [Service]
 Type=oneshot
+ExecCondition=/bin/sh -c "! systemctl is-failed --quiet ${CHECK_SERVICE}"
 ExecStart=mount -o ${execWord(remountOptions(plan.rootOptions))} /
 ExecStart=systemd-machine-id-setup --commit
 ${closeRoot ? 'ExecStopPost=mount -o remount,ro /\n' : ''}StandardOutput=null

@@ -20,7 +20,7 @@ export function recordUnit(
   mounts: string[],
 ): UnitFile {
   const { directory, state } = place
-  const needs = [...mounts, ...(plan.checkRoot && state ? [CHECK_SERVICE] : [])].join(' ')
+  const needs = [...mounts, ...(plan.checkRoot && state ? [CHECK_SERVICE] : [])]
   const words = state
     ? [name, String(attempt), root + directory, root + state, remountOptions(plan.rootOptions)]
     : [name, String(attempt), directory]
@@ -32,8 +32,8 @@ Description=Record that the stack of host extensions is on trial
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 RefuseManualStart=yes
-${runningLimit(plan)}Requires=${needs}
-After=${needs}
+${runningLimit(plan)}Requires=${mounts.join(' ')}
+After=${needs.join(' ')}
 
 [Service]
 Type=oneshot
@@ -71,6 +71,8 @@ Description=Reboot unless the host extensions boot well
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 IgnoreOnIsolate=yes
+# Its time begins when the disk is checked: a reboot would only have the check begin anew.
+After=${CHECK_SERVICE}
 
 [Service]
 Type=exec

@@ -341,6 +341,21 @@ exit 3
       },
     },
     {
+      name: 'faults: the check of the root is masked',
+      boot: 'uml',
+      machine: {
+        dataRoot: standardDataRoot(),
+        prepare: prepareImages,
+        commandLine: ['systemd.mask=systemd-fsck-root.service'],
+        files: FILES,
+        script: script(ON_ROOT),
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        isWhole(t, outcome)
+      },
+    },
+    {
       name: 'faults: the check of the root finds what it cannot mend',
       boot: 'uml',
       fullOnly: true,

@@ -192,7 +192,7 @@ t.test('what is said of a first pass that failed', { skip: cannotMount }, async 
 
 t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
   /** The first pass of a machine whose check fails, and says `status` when it is asked again. */
-  const failed = (status: number, systemctl = '') =>
+  const failed = (status: number, { systemctl = '', onFailure = 'emergency.target' } = {}) =>
     run(
       t,
       ['fallback'],
@@ -201,10 +201,11 @@ t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
         mountpoint: '#!/bin/sh\nset -- /sys/dev/block/*:*\nbasename "$1"\n',
         fsck: `#!/bin/sh\necho "fsck $*" >>/run/calls\nexit ${status}\n`,
         mount: '#!/bin/sh\necho "mount $*" >>/run/calls\n',
-        systemctl: `#!/bin/sh\necho "$*" >>/run/calls\n${systemctl}`,
+        systemctl: `#!/bin/sh\necho "$*" >>/run/calls\n[ "$1" != show ] || echo "${onFailure}"\n${systemctl}`,
       },
     )
   const kill = 'kill --signal=KILL hostext-collect.service hostext-stack.service hostext-switch.service'
+  const unwatched = '--no-block stop hostext-watch.service'
   const asked = 'is-failed --quiet systemd-fsck-root.service'
 
   t.test('it has mended everything, and wants a reboot, as it gets without hostext', async (t) => {
@@ -212,7 +213,7 @@ t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
     const [check, ...others] = calls.filter((call) => call.startsWith('fsck') || call.startsWith('reboot'))
     t.match(check, /^fsck -T -n \/dev\/[^/:]+$/, 'nothing is written')
     t.same(others, ['reboot --force'])
-    t.same(calls.slice(0, 2), [kill, asked])
+    t.same(calls.slice(0, 3), [kill, unwatched, asked], 'what may take long is not watched')
     t.equal(kernelLog, '<4>hostext: the root file system was mended, and has to be mounted anew: reboot\n')
   })
 
@@ -220,16 +221,17 @@ t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
     for (const [what, outcome] of [
       ['errors are left', failed(4)],
       ['it cannot be checked', failed(8)],
-      ['the reboot is refused', failed(0, '[ "$1" != reboot ]\n')],
+      ['the reboot is refused', failed(0, { systemctl: '[ "$1" != reboot ]\n' })],
     ] as const) {
       const calls = outcome.calls.filter((call) => !/^(?:fsck|reboot) /.test(call))
       t.same(
         calls,
         [
           kill,
+          unwatched,
           asked,
+          'show --property=OnFailure --value systemd-fsck-root.service',
           '--no-block start emergency.target',
-          '--no-block stop hostext-watch.service',
           'daemon-reload',
         ],
         `${what}: nothing is remounted, no target is isolated`,
@@ -237,6 +239,20 @@ t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
       const said = 'the check of the root file system failed: emergency mode, as without extensions'
       t.match(outcome.kernelLog, `<3>hostext: ${said}\n`)
       t.equal(outcome.run['motd.d/hostext'], `hostext: ${said.split(',')[0]}; see "hostext status"\n`)
+      t.ok(
+        'systemd/system/sysinit.target.wants/hostext-report.service' in outcome.run,
+        'whoever leaves the shell has the report in the journal',
+      )
     }
+  })
+
+  t.test('a machine that boots on after that has its target', async (t) => {
+    const { calls } = failed(4, { onFailure: '' })
+    t.notOk(calls.includes('--no-block start emergency.target'))
+    t.notOk(
+      calls.some((call) => call.startsWith('mount')),
+      'nothing is remounted',
+    )
+    t.same(calls.slice(-2), ['--no-block isolate graphical.target', REPORT])
   })
 })

@@ -78,7 +78,7 @@ t.test('initrd', { skip: cannotMount }, async (t) => {
   })
 
   t.test('what the switch needs first', async (t) => {
-    const fsck = unit('Requires=systemd-fsck-root.service')
+    const fsck = unit('Wants=systemd-fsck-root.service')
     t.equal(inRoot(t, deciding(fsck)).run.new, '\n', 'the disk was not checked')
     t.equal(inRoot(t, deciding(fsck), { 'initramfs/fsck-root': '' }).run.new, '/run/nextroot\n')
     const index = (what: string): string =>

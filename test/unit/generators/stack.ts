@@ -42,6 +42,19 @@ t.test('stack', { skip: cannotMount }, async (t) => {
     t.notOk('calls' in run, 'no unit is started')
   })
 
+  t.test('mounts nothing if the check of the root has failed', async (t) => {
+    for (const [isFailed, status] of [
+      [0, 1],
+      [1, 0],
+    ]) {
+      const systemctl = `#!/bin/sh\n[ "$*" = 'is-failed --quiet check.service' ] || exit 9\nexit ${isFailed}\n`
+      const words = ['env', 'CHECKED=check.service', join(STEPS, 'stack'), ...ALL, ...becomes(LOOK)]
+      const result = runPrivately(t, words, LISTS, { systemctl })
+      t.equal(result.status, status)
+      t.equal('seen' in result.run, status === 0)
+    }
+  })
+
   t.test('keeps PID 1 awake until the command ends that', async (t) => {
     const alive = ['/bin/sh', '-c', 'kill "$AWAKE" && echo alive >/run/seen']
     t.equal(stack(t, [...ALL, ...alive]).run.seen, 'alive\n')

@@ -167,6 +167,13 @@ t.test('what a mark does to the records', async (t) => {
   t.same(marks([old('wifi1')]), ['good > previous', 'trial.2 > good'], 'an earlier version finds it there')
   t.same(marks([elsewhere], 'back'), ['good > other', 'back.2 > good'])
   t.same(marks([stack('wifi1')], 'reduced'), ['reduced.2 > reduced'], 'the good one stays as it is')
+  const good = [stack('wifi1'), stack('wifi3'), elsewhere, stack('x')]
+  t.same(
+    marks([...good, stack('wifi4')]),
+    ['spare > previous', 'good > previous', 'trial.2 > good'],
+    'what was on its way to be the last one, and was left, does not stay for ever',
+  )
+  t.same(marks([...good, elsewhere]), ['good > previous', 'trial.2 > good'], 'it may be the last one there')
 })
 
 t.test('a stack to which a machine goes back becomes the last good one', async (t) => {
@@ -206,6 +213,12 @@ t.test('a stack to which a machine goes back becomes the last good one', async (
   after({ good: elsewhere, previous: own, other: left }, { good: own, previous: left, other: elsewhere })
   after({ previous: own }, { good: own })
   after({ good: left, reduced: own }, { good: own, previous: left })
+  const lost = stack('wifi5')
+  t.same(
+    findReturn(own, goodOf({ good: left, previous: own, spare: lost })).map((pair) => pair.join(' > ')),
+    ['previous > spare', 'good > previous', 'spare > good'],
+    'another one was on its way',
+  )
 })
 
 t.test('where records can be written', async (t) => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isTreeName } from '../../../src/image/kept.js'
@@ -118,4 +118,8 @@ t.test('what this boot has stacked stays, even if it was set aside since', async
   for (const name of [tree('STACKED'), `old0-${tree('STACKED')}`, `old0-${tree('OLD')}`])
     mkdirSync(join(trees, name), { recursive: true })
   t.same(removeTrees({ prefix }, '/data', new Set()), [`old0-${tree('OLD')}`])
+  // The next boot stacks the tree that was made anew, which has the same name.
+  const later = new Date(Date.now() + 60_000)
+  utimesSync(join(prefix, 'run/hostext/boot.json'), later, later)
+  t.same(removeTrees({ prefix }, '/data', new Set([tree('STACKED')])), [`old0-${tree('STACKED')}`])
 })

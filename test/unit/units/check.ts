@@ -4,6 +4,7 @@ import type { UnitFile } from '../../../src/text/unit-syntax.js'
 import { CHECK_SERVICE, LONGEST_CHECK } from '../../../src/units/check.js'
 import { collectUnits } from '../../../src/units/collect.js'
 import { firstPassUnits } from '../../../src/units/first-pass.js'
+import { WATCH_SERVICE } from '../../../src/units/trial.js'
 import { makePlan } from '../../support/plan.js'
 
 const GENERATOR = '/run/systemd/generator'
@@ -45,7 +46,9 @@ t.test('the check of a disk does not count against Timeout=, and what comes afte
       const what = `${name} of ${JSON.stringify(change)}`
       if (/^JobTimeoutSec=/m.test(text))
         t.equal(numberOf(text, 'JobTimeoutSec'), TIMEOUT + LONGEST_CHECK, what)
-      if (name.endsWith('.service')) t.equal(numberOf(text, 'JobRunningTimeoutSec'), TIMEOUT, what)
+      // (The watch has a limit of its own, which it counts itself.)
+      if (name.endsWith('.service') && name !== WATCH_SERVICE)
+        t.equal(numberOf(text, 'JobRunningTimeoutSec'), TIMEOUT, what)
     }
   }
   const wait = {
@@ -56,6 +59,21 @@ t.test('the check of a disk does not count against Timeout=, and what comes afte
   }
   for (const { name, text, isAfter } of unitsOf(collectUnits(wait, GENERATOR)))
     if (isAfter && /^JobTimeoutSec=/m.test(text)) t.ok(numberOf(text, 'JobTimeoutSec') > LONGEST_CHECK, name)
+})
+
+t.test('no unit that PID 1 may refuse is required: it would boot nothing', async (t) => {
+  for (const change of [
+    {},
+    { machineId: { closeRoot: true } },
+    { safety: { kind: 'trial' as const, trial } },
+  ])
+    for (const { name, text } of unitsOf(firstPassUnits(makePlan({ checkRoot: true, ...change }), GENERATOR)))
+      t.notMatch(text, new RegExp(`^(?:Requires|Requisite|BindsTo)=.*${CHECK_SERVICE}`, 'm'), name)
+})
+
+t.test('a trial is not watched while the disk is checked', async (t) => {
+  const files = firstPassUnits(makePlan({ checkRoot: true, safety: { kind: 'trial', trial } }), GENERATOR)
+  t.ok(unitsOf(files).find(({ name }) => name === WATCH_SERVICE)?.isAfter)
 })
 
 t.test('without a check, one limit is for all', async (t) => {

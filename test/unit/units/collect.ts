@@ -92,7 +92,8 @@ t.test('images are prepared where nothing has to be mounted', async (t) => {
 t.test('on the root, which is made writable, after its check', async (t) => {
   const options = 'remount,rw,x=50%,y=a b'
   const checked = textOf(preparing({ options, check: true }), 'normal/hostext-collect.service')
-  t.match(checked, '\nRequires=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n')
+  t.match(checked, '\nWants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n')
+  t.match(checked, '\nEnvironment=CHECKED=systemd-fsck-root.service\n')
   t.match(checked, '\nExecStart=/usr/lib/hostext/collect "remount,rw,x=50%%,y=a b"\n')
   t.notMatch(textOf(preparing({ options, check: false }), 'normal/hostext-collect.service'), 'fsck')
 })

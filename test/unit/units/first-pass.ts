@@ -76,10 +76,12 @@ t.test('the disk is checked where the state will be writable and fstab asks for 
   const root = (change: object) => textOf(units(change), 'normal/hostext-switch.service')
   t.match(
     root({ checkRoot: true }),
-    /^Requires=systemd-fsck-root\.service\nAfter=systemd-fsck-root\.service$/m,
+    /^Wants=systemd-fsck-root\.service\nAfter=systemd-fsck-root\.service$/m,
+    'a masked one must not keep PID 1 from booting anything',
   )
+  t.match(root({ checkRoot: true }), '\nEnvironment=CHECKED=systemd-fsck-root.service\n')
   const apart = textOf(units({ ...RECORDED, checkRoot: true }), 'normal/hostext-stack.service')
-  t.match(apart, '\nRequires=systemd-fsck-root.service\n', 'nothing is mounted on a damaged disk')
+  t.match(apart, '\nEnvironment=CHECKED=systemd-fsck-root.service\n', 'nothing is mounted on a damaged disk')
   t.match(apart, /^After=.*systemd-fsck-root\.service$/m)
   t.notMatch(root({ checkRoot: true, state: [] }), 'fsck')
   t.notMatch(root({ checkRoot: false }), 'fsck')
@@ -183,14 +185,14 @@ t.test('the ID of a machine without one is written before the overlay is over it
   t.notOk(units().some(({ path }) => path.includes('machine-id')))
   const change = { machineId: { closeRoot: true }, checkRoot: true, state: [] }
   const service = textOf(units(change), 'normal/hostext-machine-id.service')
-  t.match(service, '\nRequires=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n')
+  t.match(service, '\nWants=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n')
   t.match(
     service,
-    '\nExecStart=mount -o remount,noatime,rw /\nExecStart=systemd-machine-id-setup --commit\nExecStopPost=mount -o remount,ro /\n',
+    '\nExecCondition=/bin/sh -c "! systemctl is-failed --quiet systemd-fsck-root.service"\nExecStart=mount -o remount,noatime,rw /\nExecStart=systemd-machine-id-setup --commit\nExecStopPost=mount -o remount,ro /\n',
   )
   const stack = textOf(units(change), 'normal/hostext-stack.service')
   t.match(stack, /^After=.*hostext-machine-id\.service/m)
-  t.match(stack, '\nRequires=systemd-fsck-root.service\n', 'no stack if it fails')
+  t.match(stack, '\nEnvironment=CHECKED=systemd-fsck-root.service\n', 'no stack if it fails')
   const open = textOf(units({ machineId: { closeRoot: false } }), 'normal/hostext-machine-id.service')
   t.notMatch(open, 'ExecStopPost', 'what was writable before stays so')
 })

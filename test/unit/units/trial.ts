@@ -52,7 +52,6 @@ t.test('below /mnt with systemd 252, it is written where its directory is until 
 
 t.test('on a disk that fstab has checked it is written after the check', async (t) => {
   const record = (change: object) => textOf(first(change), 'normal/hostext-trial.service')
-  t.match(record({ checkRoot: true }), /\nRequires=.* systemd-fsck-root\.service\n/)
   t.match(record({ checkRoot: true }), /\nAfter=.* systemd-fsck-root\.service\n/)
   const apart = {
     ...onTrial({ place: { directory: '/data/hostext', state: undefined } }),
