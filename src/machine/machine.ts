@@ -182,7 +182,9 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
     upToDate: isUpToDate(root),
     hasPurgeMarker: has(PURGE_MARKER),
-    enforcesSelinux: read('/sys/fs/selinux/enforce').trim() === '1',
+    // (Only asked where it is: what is there in /sys/fs depends on the modules that are loaded by then.)
+    enforcesSelinux:
+      seen.some(({ type }) => type === 'selinuxfs') && read('/sys/fs/selinux/enforce').trim() === '1',
     etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root) : undefined,
     packages: readPackages(root),
     messages,

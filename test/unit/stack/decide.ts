@@ -263,7 +263,10 @@ t.test('a mount that no unit can name is named, and not carried over', async (t)
 
 t.test('SELinux that enforces its policy is named, as it may refuse what extensions bring', async (t) => {
   const warnings = async (enforce: string) => {
-    const { messages } = await decided(t, { 'sys/fs/selinux/enforce': enforce })
+    const { messages } = await decided(t, {
+      'proc/self/mountinfo': `${MACHINE['proc/self/mountinfo']}23 22 0:21 / /sys/fs/selinux rw - selinuxfs selinuxfs rw\n`,
+      'sys/fs/selinux/enforce': enforce,
+    })
     return messages.filter(({ text }) => text.startsWith('SELinux is enforcing: '))
   }
   t.match(await warnings('1'), [{ level: 'warning' }])
