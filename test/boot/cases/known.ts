@@ -242,11 +242,14 @@ export function cases(): Case[] {
       place: 'mnt/data/docker',
       prepare: moveToDataPartition,
     }),
-    onPartition({
-      name: 'known: with the data on a partition, in a place that a setting names',
-      place: 'srv/data/engine',
-      prepare: (root) => moveToNamedPlace(root, 'srv/data/engine'),
-    }),
+    {
+      ...onPartition({
+        name: 'known: with the data on a partition, in a place that a setting names',
+        place: 'srv/data/engine',
+        prepare: (root) => moveToNamedPlace(root, 'srv/data/engine'),
+      }),
+      fullOnly: true,
+    },
   ]
 }
 
