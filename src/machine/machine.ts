@@ -87,7 +87,7 @@ export type Machine = {
   upToDate: boolean
   /** Whether balenaOS's file exists whose absence means that the data partition is about to be wiped. */
   hasPurgeMarker: boolean
-  /** Whether SELinux refuses what its policy does not allow: selinux(8), selinux_config(5). */
+  /** Whether SELinux is there, and set to refuse what its policy does not allow: selinux(8). */
   enforcesSelinux: boolean
   /** Only read if changes to /etc may be kept. */
   etcChanges: EtcChanges | undefined
@@ -182,11 +182,10 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
     upToDate: isUpToDate(root),
     hasPurgeMarker: has(PURGE_MARKER),
-    // (The initrd does not have its file system, so what that says is no input: no boot would be known there.)
+    // (What its file system says is no input: the initrd does not have that, and would know no boot.)
     enforcesSelinux:
       seen.some(({ type }) => type === 'selinuxfs') &&
-      /^\s*SELINUX\s*=\s*enforcing\b/im.test(read('/etc/selinux/config')) &&
-      !/(?:^|\s)enforcing=0(?:\s|$)/.test(read('/proc/cmdline')),
+      /^SELINUX=enforcing/m.test(read('/etc/selinux/config')),
     etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root) : undefined,
     packages: readPackages(root),
     messages,

@@ -128,7 +128,7 @@ export function readEnabled(root: Root, directories: readonly string[] = unitDir
  */
 export function readAskers(root: Root, directories: readonly string[] = unitDirectories(root)): string[] {
   const names = directories.flatMap((directory) => list(root, `${directory}/cryptsetup.target.wants`))
-  return [...new Set(names)].filter((name) => /^[\w:.@-]{1,200}\.path$/.test(name)).sort()
+  return [...new Set(names)].filter((name) => /^[\w:.@-]+\.path$/.test(name)).sort()
 }
 
 /** What systemd merges into the running system, and where its images are: systemd-sysext(8). */

@@ -188,10 +188,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   // Only now is it certain that there is a stack to speak of.
   messages.push(...safe.messages)
   if (machine.enforcesSelinux)
-    say(
-      'warning',
-      'SELinux is enforcing: files of extensions keep the labels that the engine gave them, and its policy may not let services use them',
-    )
+    say('warning', 'SELinux is set to enforcing: it may keep services from files of extensions')
   const indexes = [...new Set([...stack.flatMap(({ contents }) => contents.indexes), ...persisted])].sort()
   if (indexes.length > 0 && !facts.indexes) return { read: { what: 'indexes', dataRoot } }
   const index = findIndex(facts, stack, indexes, persisted.length > 0)

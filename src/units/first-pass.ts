@@ -114,9 +114,7 @@ function beforeStack(plan: Plan): string {
   if (plan.machineId) wants.push(MACHINE_ID_SERVICE)
   if (isChecked(plan)) wants.push(CHECK_SERVICE)
   if (wants.length === 0) return ''
-  const why = isChecked(plan)
-    ? '# The state is remounted writable, so the disk is checked first; nothing is stacked on a damaged one.\n'
-    : ''
+  const why = isChecked(plan) ? '# Before the state is remounted writable.\n' : ''
   return `${why}Wants=${wants.join(' ')}\nAfter=${wants.join(' ')}\n`
 }
 

@@ -60,7 +60,7 @@ const RUNTIME_ENVIRONMENT = 'Environment=OPENSSL_CONF=/dev/null NODE_OPTIONS='
  * Reboots a trial that is not marked good in time. A process and not a timer, because an extension may break
  * PID 1 itself. It starts before the switch and survives it: PID 1 does not kill a process whose name starts
  * with `@` (https://systemd.io/ROOT_STORAGE_DAEMONS), and nothing stops its unit. The same unit serves both
- * passes.
+ * passes. Its time begins when the disk is checked: a reboot would only have the check begin anew.
  */
 export function watchUnit({ timeout, inContainer }: Trial): UnitFile {
   return {
@@ -71,7 +71,6 @@ Description=Reboot unless the host extensions boot well
 Documentation=${DOCUMENTATION}
 DefaultDependencies=no
 IgnoreOnIsolate=yes
-# Its time begins when the disk is checked: a reboot would only have the check begin anew.
 After=${CHECK_SERVICE}
 
 [Service]

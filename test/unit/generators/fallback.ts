@@ -230,7 +230,7 @@ t.test('the check of the root has failed', { skip: cannotMount }, async (t) => {
           kill,
           unwatched,
           asked,
-          'show --property=OnFailure --value systemd-fsck-root.service',
+          'show --property=OnFailure systemd-fsck-root.service',
           '--no-block start emergency.target',
           'daemon-reload',
         ],

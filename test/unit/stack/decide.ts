@@ -263,18 +263,16 @@ t.test('a mount that no unit can name is named, and not carried over', async (t)
 
 t.test('SELinux that enforces its policy is named, as it may refuse what extensions bring', async (t) => {
   const mounted = '23 22 0:21 / /sys/fs/selinux rw - selinuxfs selinuxfs rw\n'
-  const warnings = async (setting: string, words = '', mounts = mounted) => {
+  const warnings = async (setting: string, mounts = mounted) => {
     const { messages } = await decided(t, {
       'proc/self/mountinfo': `${MACHINE['proc/self/mountinfo']}${mounts}`,
-      'proc/cmdline': `ro ${words}\n`,
       'etc/selinux/config': `# SELINUX=enforcing\nSELINUX=${setting}\nSELINUXTYPE=targeted\n`,
     })
-    return messages.filter(({ text }) => text.startsWith('SELinux is enforcing: '))
+    return messages.filter(({ text }) => text.startsWith('SELinux is set to enforcing: '))
   }
   t.match(await warnings('enforcing'), [{ level: 'warning' }])
   t.same(await warnings('permissive'), [])
-  t.same(await warnings('enforcing', 'enforcing=0'), [])
-  t.same(await warnings('enforcing', 'selinux=0', ''), [], 'turned off, or not in the kernel')
+  t.same(await warnings('enforcing', ''), [], 'turned off, or not in the kernel')
 })
 
 t.test('an /etc that fstab has the initrd mount is there when PID 1 reads its units', async (t) => {
