@@ -476,12 +476,12 @@ const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]', '[Path]']
  * use.
  */
 const DIRECTIVES = new Set(
-  `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists
-  ConditionPathIsDirectory ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment ExecStart
-  ExecStopPost IgnoreOnIsolate JobRunningTimeoutSec JobTimeoutSec LogLevelMax OnActiveSec OnFailure OOMScoreAdjust Options PathChanged
-  PartOf PrivateMounts RefuseManualStart RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice
-  SourcePath StandardError StandardOutput SuccessExitStatus TimeoutStartSec Type Wants What Where
-  WorkingDirectory`.split(/\s+/),
+  `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists ConditionPathIsDirectory
+  ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment
+  ExecCondition ExecStart ExecStopPost IgnoreOnIsolate JobRunningTimeoutSec JobTimeoutSec LogLevelMax
+  OnActiveSec OnFailure OOMScoreAdjust Options PathChanged PartOf PrivateMounts RefuseManualStart
+  RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice SourcePath StandardError StandardOutput
+  SuccessExitStatus TimeoutStartSec Type Wants What Where WorkingDirectory`.split(/\s+/),
 )
 
 /** The syntax of a unit, as systemd.syntax(7) has it: `[Unit] Description= After= …`. */
