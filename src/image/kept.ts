@@ -17,8 +17,8 @@ import { describePlace, type RootAccounts, readAccounts } from './base.js'
  *     <key>.<hash>/facts    what was learned on the way: {@link TreeFacts}, JSON
  *
  * The key says which image it is, the hash what of the base root the rules looked at: a base that has changed
- * gets another tree. A directory with such a name is whole: it gets the
- * name when it is, and loses it before it is removed.
+ * gets another tree. A directory with such a name is whole: it gets the name when it is, and loses it before
+ * it is removed.
  */
 export const TREES = `${OWN_DIRECTORY}/trees`
 

@@ -266,6 +266,11 @@ function booting(t: Test) {
   const { root, data, trees } = machine(t)
   const build = (version: string) =>
     writeTree(root.prefix, { 'usr/lib/os-release': `ID=os\nVERSION_ID=${version}\n` })
+  /** Its system is this version now, and the images are prepared for it. */
+  const update = async (version: string) => {
+    build(version)
+    await prepare(root, {}, false)
+  }
   const decided = () => {
     const { decision } = readAndDecide(root, {})
     if (!('plan' in decision)) throw new Error('no plan')
@@ -280,19 +285,17 @@ function booting(t: Test) {
     const { marks } = trial ?? (('mark' in safety && safety.mark) || { marks: [] })
     for (const [from, to] of marks) renameSync(join(records, from), join(records, to))
   }
-  return { root, data, trees, build, decided, mark }
+  return { root, data, trees, build, update, decided, mark }
 }
 
 t.test(
   'a machine that goes back to its other root finds its trees, and its stack is good there',
   async (t) => {
-    const { root, trees, build, decided, mark } = booting(t)
-    build('1')
-    await prepare(root, {}, false)
+    const { root, trees, build, update, decided, mark } = booting(t)
+    await update('1')
     const first = trees()
     mark()
-    build('2')
-    await prepare(root, {}, false)
+    await update('2')
     t.equal(trees().length, 8, 'those of the old base stay')
     t.match(decided().safety, {
       kind: 'trial',
@@ -322,21 +325,18 @@ t.test(
 t.test(
   'a machine with two roots goes back to one and updates the other: what is good there stays',
   async (t) => {
-    const { root, trees, build, decided, mark } = booting(t)
-    build('1')
-    await prepare(root, {}, false)
+    const { root, trees, build, update, decided, mark } = booting(t)
+    await update('1')
     const first = trees()
     mark()
-    build('2')
-    await prepare(root, {}, false)
+    await update('2')
     mark()
     build('1')
     t.match(decided().safety, { keep: undefined, mark: { failedUnits: 'ignore' } }, 'this boot is not kept')
     mark()
     t.notOk('mark' in decided().safety, 'and the next one writes nothing')
     t.match(decided().safety, { keep: { state: '/var' } })
-    build('3')
-    await prepare(root, {}, false)
+    await update('3')
     mark()
     await prepare(root, {}, false)
     build('1')
