@@ -154,8 +154,7 @@ const RUN: Record<VerbName, (call: Call) => Answer | Promise<Answer>> = {
       status: 0,
     }
   },
-  rollback: ({ environment, options }) =>
-    showRollback(inputRoot(environment), environment, options.now === true),
+  rollback: ({ root, environment, options }) => showRollback(root, environment, options.now === true),
   retry({ environment }) {
     const lines = retry(inputRoot(environment))
     return { document: { lines }, lines, status: 0 }

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { answer } from '../../../src/commands/command.js'
 import { showRollback } from '../../../src/commands/rollback.js'
 import { recordOn, recordStack, stackText } from '../../../src/stack/record.js'
 import { copyDataRoot } from '../../support/data-root.js'
@@ -31,6 +32,24 @@ t.test('the stack is given up in a boot without it, which is there to do that', 
     t.match(lines[0], /^given up: override .*many-layers .*one-layer .*additive /, words)
     t.match(lines[1], /^the next boot stays on the plain root/)
   }
+})
+
+t.test('the stack is given up on the machine that runs it', async (t) => {
+  const { root, call } = await runningCase(t, 'known-good')
+  // What is stacked over the root is not shown: the base root is all that counts here.
+  mkdirSync(join(root, 'usr/lib/hostext'), { recursive: true })
+  symlinkSync('../../..', join(root, 'usr/lib/hostext/base'))
+  const mounts = readFileSync(join(root, 'proc/self/mountinfo'), 'utf8')
+  const [base = ''] = mounts.split('\n')
+  writeFileSync(
+    join(root, 'proc/self/mountinfo'),
+    `30 1 0:40 / / ro - overlay hostext ro,lowerdir=0:/
+${base.replace('/ / ro', '/ /usr/lib/hostext/base ro')}
+31 30 254:1 /var /var rw - ext4 /dev/vda1 rw
+${mounts.split('\n').slice(1).join('\n')}`,
+  )
+  const { output } = await answer(['rollback', '--now'], call().environment)
+  t.match(output, /^given up: override .*\nthe next boot stays on the plain root/)
 })
 
 t.test('a good stack is given up under each name, and as containers of other names', async (t) => {
