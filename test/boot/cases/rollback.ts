@@ -289,6 +289,7 @@ case $boot in
 5) marked ;;
 6) report update update wifi-3 wifi-1 ;;
 7) marked ;;
+10) report now hostext rollback --now ;;
 esac
 ${REPORT.replace(RECORDS, `${data}/hostext`)}
 `,
@@ -332,7 +333,9 @@ function updateOnPartitionCase(): Case {
   }
 }
 
-/** An update that does not boot well, and its fix; then back to the first version. */
+/**
+ * An update that does not boot well, and its fix; then back to the first version, which is given up at last.
+ */
 function updateCase(): Case {
   const { prepare, ...machine } = updates('/var/lib/docker')
   return {
@@ -340,7 +343,7 @@ function updateCase(): Case {
     boot: 'container',
     machine: {
       ...machine,
-      boots: [...UPDATED_TO_BAD, {}, {}, {}, {}, {}],
+      boots: [...UPDATED_TO_BAD, {}, {}, {}, {}, {}, {}, {}],
       prepare(root) {
         const first = containerDirectory(join(root, 'var/lib/docker'), 'wifi-1')
         prepare(root)
@@ -366,6 +369,8 @@ function updateCase(): Case {
       }
       t.match(reported(outcome, 'log', 7), /marked good again/)
       for (const number of [8, 9]) t.notMatch(reported(outcome, 'log', number), 'marked good', 'once')
+      t.match(reported(outcome, 'now', 10), /^given up: wifi-1 .*\nthe next boot stacks wifi-3;/)
+      t.equal(reported(outcome, 'version', 11), 'version 3')
     },
   }
 }
