@@ -48,7 +48,8 @@ function asOf(which: Which, machine: Machine): Machine {
   if (which === 'this' || which === 'preparing') return machine
   const commandLine = forNextBoot(machine.commandLine)
   if (which !== 'next') delete commandLine.skip
-  return { ...machine, commandLine }
+  // What generators mount is known where they have run: it is among the planned mounts.
+  return { ...machine, commandLine, otherGenerators: [] }
 }
 
 /** Where to look for an engine, by its settings as it will find them. */

@@ -97,7 +97,7 @@ function parse(words: string[]) {
       if (value !== false) return [[name, value]]
       // What minimist makes of --no-NAME; also what a flag is without it.
       const negation = `no-${name}`
-      return Object.hasOwn(ALL_OPTIONS, negation) ? [[negation, true]] : []
+      return Object.hasOwn(ALL_OPTIONS, name) ? [] : [[negation, true]]
     }),
   ) as Call['options']
   const [first, ...rest] = names

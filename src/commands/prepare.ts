@@ -1,7 +1,6 @@
 import { appendFileSync, rmSync } from 'node:fs'
 import { describeContainer } from '../engine/engine.js'
 import { OWN_DIRECTORY } from '../engine/places.js'
-import { findUnfitDirectory } from '../engine/trust.js'
 import type { EngineFacts } from '../image/engines.js'
 import type { Unprepared } from '../image/extension.js'
 import { isTreeName, makeBase, readTreeFacts, TREES } from '../image/kept.js'
@@ -23,6 +22,7 @@ import type { Decision } from '../stack/plan.js'
 import { leaveOut, readSkips } from '../stack/skip.js'
 import { log } from '../text/log.js'
 import { printable } from '../text/printable.js'
+import { findUnfitHome } from '../trial/home.js'
 import { keepIndexes, removeIndexes } from '../trial/indexes.js'
 import { withLock } from '../trial/lock.js'
 import { readLastGood } from '../trial/records.js'
@@ -45,7 +45,7 @@ export async function prepare(
   // Nothing else runs in the first pass of a boot.
   if (isBoot) return prepareAlone(root, environment, isBoot)
   const { facts, decision } = readAndDecide(root, environment, whichBoot(root, false))
-  const dataRoot = (findEngine(facts.engines ?? []) ?? facts.engines?.[0])?.dataRoot
+  const dataRoot = findHome(root, facts)
   if (dataRoot === undefined) return { lines: [`nothing to prepare: ${whyNothing(decision)}`], done: true }
   const wait = (): void =>
     log({ level: 'notice', text: 'another preparation is at work: waiting until it has ended' })
@@ -58,6 +58,15 @@ export async function prepare(
   }
   // It reads again: another preparation may have done it meanwhile.
   return withLock(root, dataRoot, wait, () => prepareAlone(root, environment, isBoot))
+}
+
+/** The data root in which something is to be prepared, or may have been kept; undefined if there is none. */
+function findHome(root: Root, { engines = [] }: Facts): string | undefined {
+  const engine = findEngine(engines)
+  if (engine) return engine.dataRoot
+  return engines.find(
+    ({ isRefused, dataRoot }) => !isRefused && statLink(root, `${dataRoot}/${OWN_DIRECTORY}`),
+  )?.dataRoot
 }
 
 /** Of a system that need not be running nobody knows which kernel will: it is the boot that judges that. */
@@ -93,7 +102,7 @@ async function prepareAlone(root: Root, environment: NodeJS.ProcessEnv, isBoot: 
     if (wanted.length === 0) {
       if (isBoot) return { lines, done }
       const others = [...engine.leftOut, ...left.skipped].map(({ who, why }) => `left out: ${who}: ${why}`)
-      lines.push(...others, ...tidyUp(root, engine), ...removeLeft(root, engine, facts.engines ?? []))
+      lines.push(...others, ...tidyUp(root, engine), ...removeLeft(root, engine, facts))
       return { lines, done }
     }
     for (const { container } of wanted) tried.add(container.id)
@@ -193,9 +202,9 @@ function tellBoot(root: Root, { container }: Unprepared, why: string): void {
   appendFileSync(`${root.prefix}${UNPREPARED}`, `${line}\n`)
 }
 
-/** Tidies all data roots up of which no extension is left. */
+/** Tidies all data roots up of which no extension is left. Of one that is refused nothing is known. */
 function tidyAll(root: Root, { engines = [] }: Facts): string[] {
-  return engines.flatMap((engine) => tidyUp(root, engine))
+  return engines.flatMap((engine) => (engine.isRefused ? [] : tidyUp(root, engine)))
 }
 
 /** Removes what nothing needs. Returns lines about that and about what is kept. */
@@ -219,14 +228,18 @@ function tidyUp(root: Root, { dataRoot, extensions, trees }: EngineFacts): strin
 /**
  * Removes what was kept in a store that the engine has left, once a stack of the one in use has booted well.
  */
-function removeLeft(root: Root, { dataRoot, homes }: EngineFacts, engines: readonly EngineFacts[]): string[] {
+function removeLeft(
+  root: Root,
+  { dataRoot, homes }: EngineFacts,
+  { engines = [], dataRoots }: Facts,
+): string[] {
   if (readLastGood(root, dataRoot) === undefined) return []
   const left = homes.filter(
     (home) => !engines.some((other) => other.dataRoot === home) && !hasStacked(root, home),
   )
   return left.flatMap((home) => {
     const directory = `${home}/${OWN_DIRECTORY}`
-    if (!statLink(root, directory) || findUnfitDirectory(root, directory) !== undefined) return []
+    if (!statLink(root, directory) || findUnfitHome(root, dataRoots, home) !== undefined) return []
     // Or half of a tree would count as whole when the engine comes back to this store.
     removeTrees(root, home, new Set())
     removeIndexes(root, home, new Set())

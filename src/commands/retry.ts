@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs'
 import { findDataRoots, findHomes, OWN_DIRECTORY } from '../engine/places.js'
-import { findUnfitDirectory } from '../engine/trust.js'
 import { readConfiguration } from '../machine/configuration.js'
 import { listDirectory, type Root, statLink } from '../machine/files.js'
+import { findUnfitHome } from '../trial/home.js'
 import { TRIAL } from '../trial/records.js'
 
 /**
@@ -15,11 +15,9 @@ export function retry(root: Root): string[] {
   const refused: string[] = []
   const forgotten = findHomes(dataRoots).flatMap((dataRoot) => {
     const directory = `${dataRoot}/${OWN_DIRECTORY}`
-    // Whoever can replace a directory there with a link could make us remove files elsewhere.
     if (!statLink(root, directory)) return []
-    const unfit = findUnfitDirectory(root, directory)
-    const problem = dataRoots.exposed[dataRoot] ?? (unfit && `${directory}: ${unfit}`)
-    if (problem) {
+    const problem = findUnfitHome(root, dataRoots, dataRoot)
+    if (problem !== undefined) {
       refused.push(`left alone: ${dataRoot}: ${problem}`)
       return []
     }

@@ -1,19 +1,19 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { OWN_DIRECTORY } from '../engine/places.js'
-import { findUnfitDirectory } from '../engine/trust.js'
 import type { BaseIdentity } from '../machine/base-identity.js'
 import { type Root, readText, statLink } from '../machine/files.js'
-import { type Machine, readMachine } from '../machine/machine.js'
 import { RECORD_FILE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { readAndDecide } from '../read.js'
 import { findRecordsHome } from '../report/records-home.js'
 import { describeBase } from '../stack/base-change.js'
-import type { RecordFacts } from '../stack/facts.js'
+import { findEngine } from '../stack/decide.js'
+import type { Facts, RecordFacts } from '../stack/facts.js'
 import type { Decision } from '../stack/plan.js'
 import { isSameRecord, isSameStack, type RecordedStack, recordOn, stackText } from '../stack/record.js'
 import { chooseState, hasWritableRoot, withData } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
 import { printable } from '../text/printable.js'
+import { findUnfitHome } from '../trial/home.js'
 import { parseStack, readRecords } from '../trial/records.js'
 import type { Answer } from './answer.js'
 
@@ -23,7 +23,8 @@ import type { Answer } from './answer.js'
  * the stack that the next boot would take.
  */
 export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: boolean): Answer {
-  const machine = readMachine(root, environment)
+  const { facts, decision } = readAndDecide(root, environment, 'whole')
+  const { machine } = facts
   const { configuration, mounts, planned, directories } = machine
   if (configuration.attempts === 0) {
     if (isNow) throw new Error('rollback is off: Attempts=0')
@@ -33,12 +34,12 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
       status: 0,
     }
   }
-  const dataRoot = findRecordsHome(root, machine)
+  const dataRoot = findEngine(facts.engines ?? [])?.dataRoot ?? findRecordsHome(root, machine)
   const { state } = chooseState(configuration.state, hasWritableRoot(machine), planned, directories)
   const place = findPlace(mounts, dataRoot, withData(machine, state, [dataRoot]))
   if (isNow) {
     if ('off' in place) throw new Error(`rollback is off: ${place.off}`)
-    return giveUp(root, environment, machine, dataRoot)
+    return giveUp(root, environment, facts, decision, dataRoot)
   }
   const { good, tried, problems } = readRecords(root, dataRoot)
   const { attempts: most } = configuration
@@ -73,11 +74,11 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
 function giveUp(
   root: Root,
   environment: NodeJS.ProcessEnv,
-  { identity, configuration }: Machine,
+  { machine: { identity, configuration }, dataRoots }: Facts,
+  decision: Decision,
   dataRoot: string,
 ): Answer {
   const { good, tried } = readRecords(root, dataRoot)
-  const { decision } = readAndDecide(root, environment, 'whole')
   const stack = stackOf(decision, identity) ?? stackOnTrial(root, tried)
   if (!stack)
     throw new Error(
@@ -86,9 +87,8 @@ function giveUp(
         : 'the next boot stacks nothing: there is nothing to give up',
     )
   const directory = `${dataRoot}/${OWN_DIRECTORY}`
-  // Whoever can replace a directory there with a link could make us write elsewhere.
-  const unfit = findUnfitDirectory(root, directory)
-  if (unfit !== undefined) throw new Error(`${directory}: ${unfit}`)
+  const unfit = findUnfitHome(root, dataRoots, dataRoot)
+  if (unfit !== undefined) throw new Error(unfit)
   const own = root.prefix + directory
   const trials = tried.filter(({ name }) => name === 'trial').map(({ attempts }) => attempts)
   for (const attempts of trials) rmSync(`${own}/trial.${attempts}`, { force: true })

@@ -56,13 +56,13 @@ export const VERBS = {
   },
   diff: { reads: 'engines', ...NONE, help: 'show what the next boot does in another way than this one' },
   show: {
-    reads: 'root',
+    reads: 'engines',
     ...{ words: 'NAME', least: 1, most: 1, complete: 'names' },
     options: { all: { help: 'show all paths' } },
     help: 'show what an extension is, and what it does in the root',
   },
   which: {
-    reads: 'root',
+    reads: 'engines',
     ...{ words: 'PATH', least: 1, most: 1, complete: 'files', options: {} },
     help: 'show who provides a file of the root, and what is below it',
   },
@@ -86,7 +86,7 @@ export const VERBS = {
     ...NONE,
     help: 'prepare the images of extensions for the next boot, and show what is kept',
   },
-  changes: { reads: 'root', ...NONE, help: 'list what has been changed in a persistent /etc' },
+  changes: { reads: 'engines', ...NONE, help: 'list what has been changed in a persistent /etc' },
   rollback: {
     reads: 'engines',
     ...NONE,

@@ -21,6 +21,8 @@ export type EngineFacts = Omit<Found, 'dataRoot'> & {
   dataRoot: string
   /** All directories in which hostext may have kept something for it. */
   homes: string[]
+  /** Whether all of it is left out, because it cannot be trusted or read: nothing there may be changed. */
+  isRefused?: boolean
 }
 
 /**
@@ -47,7 +49,7 @@ export function readEngines(
       const who = `everything the engine keeps in ${printable(place.path)}`
       const leftOut = [{ who, why: (error as Error).message }]
       const nothing = { count: 0, extensions: [], unprepared: [], trees: [], messages: [], homes: [] }
-      return [{ ...facts, dataRoot: place.path, ...nothing, leftOut }]
+      return [{ ...facts, dataRoot: place.path, ...nothing, leftOut, isRefused: true }]
     }
   })
 }

@@ -36,6 +36,12 @@ const MOST_ENTRIES = 2_000_000
 /** A table of cron(8), which runs none that has another name, as hard links have. */
 const CRON_TABLE = /^\/etc\/(?:crontab$|cron\.d\/)/
 
+/**
+ * The name of a file that stands for a deletion, as AUFS and archives have them. fuse-overlayfs, which Podman
+ * uses where the kernel's overlay does not work, unpacks layers with them. (AUFS had other names for itself.)
+ */
+const AUFS_WHITEOUT = /^\.wh\.(?!\.wh\.(?!\.opq$))/
+
 /** The name of a shared library: ldconfig(8). */
 const LIBRARY = /(?:^|[^/])\.so(?:\.|$)/
 
@@ -227,6 +233,10 @@ export function makeTree(input: TreeInput): MadeTree {
         note('not taken', path, 'its name is not UTF-8')
         continue
       }
+      if (AUFS_WHITEOUT.test(name))
+        throw new Error(
+          `${printable(from)} stands for a deletion, which the kernel would not see: the engine unpacked the image with fuse-overlayfs ("mount_program" in containers-storage.conf(5)); pull or build it again without`,
+        )
       const dropped = mayBeDropped && findDropped(path)
       if (dropped) {
         // Every image has these directories, most of them empty.

@@ -7,6 +7,7 @@ import type { Facts } from '../stack/facts.js'
 import { chooseStack, countAbove } from '../stack/order.js'
 import type { Decision, Plan, Said } from '../stack/plan.js'
 import type { RecordedStack } from '../stack/record.js'
+import { leaveOut, readSkips } from '../stack/skip.js'
 import type { Level, Message } from '../text/log.js'
 import { oneLine, printableList } from '../text/printable.js'
 import { layerUnitName } from '../units/layer.js'
@@ -71,6 +72,8 @@ const NO_SAFETY: ReportedSafety = {
   ...{ culprits: [], line: null },
 }
 
+const NO_ENGINE = { extensions: [], unprepared: [] }
+
 /** A report in which nothing is known yet. */
 export const EMPTY_REPORT: BootReport = {
   ...{ root: 'plain', why: null, extensions: [], unprepared: [], leftOut: [], safety: NO_SAFETY },
@@ -102,8 +105,8 @@ export function reportDecision(
   }
   if ('wait' in decision) {
     const { paths, hoped, mounting, preparing } = decision.wait
-    const engine = findEngine(engines)
-    const { stack } = chooseStack(engine?.extensions ?? [])
+    const { extensions, unprepared } = leaveOut(findEngine(engines) ?? NO_ENGINE, readSkips(machine))
+    const { stack } = chooseStack(extensions)
     return {
       ...report,
       root: 'undecided',
@@ -111,7 +114,7 @@ export function reportDecision(
         ? `not mounted yet: ${oneLine([...paths, ...hoped].join(' '))}`
         : `not prepared yet: ${printableList(preparing)}: "hostext prepare" does it now, otherwise the next boot`,
       extensions: reportExtensions(stack),
-      unprepared: (engine?.unprepared ?? []).map(({ container }) => reportContainer(container)),
+      unprepared: unprepared.map(({ container }) => reportContainer(container)),
     }
   }
   const { plan } = decision

@@ -34,7 +34,7 @@ export type Listed = {
 export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll: boolean): Listed[] {
   const { next, recorded } = disk
   const rows = new Map<string, Listed>()
-  const add = (row: Listed): void => void (rows.has(row.name) || rows.set(row.name, row))
+  const add = (row: Listed, key = row.name): void => void (rows.has(key) || rows.set(key, row))
   const differences = new Map(compareBoots(now, next).map((difference) => [difference.name, difference]))
   const culprits = new Set([...next.safety.culprits, ...(now?.safety.culprits ?? [])])
   const bad = 'a stack with it did not boot well'
@@ -48,11 +48,20 @@ export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll:
   for (const extension of next.extensions)
     add(stackedRow(root, next, extension, disk, 'pending', now?.root === 'plain' ? now.why : null))
   for (const container of next.unprepared) add(row(container, 'pending', 'not prepared yet'))
-  for (const { name, image, id, who, why } of [...next.leftOut, ...(now?.leftOut ?? [])]) {
+  const coming = new Set<string | null>(next.extensions.map(({ id }) => id))
+  for (const { name, image, id, who, why } of next.leftOut) {
     // What is only left out because of a rollback is bad.
     if (name !== undefined && culprits.has(name)) continue
-    add(row({ name: name ?? who, image: image ?? '', id: id ?? '' }, 'left out', why))
+    const leftOut = row({ name: name ?? who, image: image ?? '', id: id ?? '' }, 'left out', why)
+    // Two engines may have containers of one name, and those that cannot be read have none.
+    const other = rows.get(leftOut.name)
+    const isOther = other !== undefined && (id === undefined || other.id !== id)
+    const isAnother = isOther && (other.state === 'left out' || coming.has(other.id))
+    add(leftOut, isAnother ? `${id ?? who}: ${why}` : leftOut.name)
   }
+  for (const { name, image, id, who, why } of now?.leftOut ?? [])
+    if (name === undefined || !culprits.has(name))
+      add(row({ name: name ?? who, image: image ?? '', id: id ?? '' }, 'left out', why))
   for (const stack of recorded.bad)
     for (const extension of stack.extensions)
       if (culprits.has(extension.name)) add(stackedRow(root, stack, extension, disk, 'bad', bad, null))

@@ -108,6 +108,7 @@ t.test('values of options, and roots that are none', async (t) => {
     ],
     [['--root', '', 'plan'], /^hostext: --root: DIR is missing\n/],
     [['status', '--svg'], /^hostext: --svg: FILE is missing\n/],
+    [['status', '--no-nonsense'], /^hostext: unknown option --no-nonsense\n/],
     [['help', 'nonsense'], /^hostext: help: unknown command nonsense\n/],
   ] as const)
     t.match(run(root, ...words), { status: 2, stdout: '', stderr: problem }, words.join(' '))
@@ -121,12 +122,14 @@ t.test('values of options, and roots that are none', async (t) => {
       )
 })
 
+const SEEN_BY_ROOT = ['changes', 'diff', 'plan', 'prepare', 'rollback', 'retry']
+
 t.test('a user who does not see what engines have', async (t) => {
   const { getuid } = process
   process.getuid = () => 65534
   t.teardown(() => void (getuid && Object.assign(process, { getuid })))
-  for (const verb of ['diff', 'plan', 'prepare', 'rollback', 'retry'])
-    await t.rejects(answer([verb], {}), /^only root can see what the engine has: call it as root$/, verb)
+  for (const words of [['show', 'x'], ['which', '/x'], ...SEEN_BY_ROOT.map((verb) => [verb])])
+    await t.rejects(answer(words, {}), /^only root can see what the engine has: call it as root$/, words[0])
   t.equal((await answer(['list'], {})).output, 'only root can see what the engine has\n')
 })
 

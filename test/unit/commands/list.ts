@@ -1,8 +1,10 @@
-import { readFileSync, renameSync } from 'node:fs'
+import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { showList, size } from '../../../src/commands/list.js'
+import { find } from '../../support/data-root.js'
 import { runningCase } from '../../support/running.js'
+import { writeTree } from '../../support/tree.js'
 
 t.test('a row for each extension', async (t) => {
   const { call, root } = await runningCase(t, 'known-good')
@@ -49,6 +51,39 @@ t.test('what is left out, and nothing at all', async (t) => {
   const plain = await runningCase(t, 'known-good', 'emergency')
   const pending = showList(plain.call([], {}, 200)).lines.map(String)
   t.equal(pending.filter((row) => /pending .*emergency on the kernel command line$/.test(row)).length, 4)
+})
+
+t.test('each of several that cannot be read, and of several of one name, has its row', async (t) => {
+  const { call, root } = await runningCase(t, 'known-good')
+  for (const digit of ['a', 'b'])
+    writeTree(root, { [`var/lib/docker/containers/${digit.repeat(64)}/config.v2.json`]: '{"ID"' })
+  const rows = () => showList(call([], {}, 200)).document.extensions as { name: string; state: string }[]
+  const names = () => rows().map(({ name, state }) => `${name}: ${state}`)
+  t.same(names().slice(4), ['a container: left out', 'a container: left out'])
+  // The same image again, in an engine that is not the one in use.
+  const other = join(root, 'var/lib/balena-engine')
+  cpSync(join(root, 'var/lib/docker'), other, { recursive: true })
+  const { id, config } = find(other, 'override')
+  const newId = 'c'.repeat(64)
+  writeFileSync(config, readFileSync(config, 'utf8').replaceAll(id, newId))
+  for (const directory of ['containers', 'image/overlay2/layerdb/mounts'])
+    renameSync(join(other, directory, id), join(other, directory, newId))
+  t.same(
+    names().filter((row) => row.startsWith('override')),
+    ['override: stacked', 'override: left out'],
+  )
+})
+
+t.test('what is left out on request is not to come', async (t) => {
+  const { call, root } = await runningCase(t, 'known-good')
+  writeTree(root, { 'etc/hostext.conf': '[Stack]\nSkip=one-layer\n' })
+  // Another one is not prepared.
+  const trees = join(root, 'var/lib/docker/hostext/trees')
+  const { extensions } = JSON.parse(readFileSync(join(root, 'run/hostext/boot.json'), 'utf8'))
+  rmSync(join(trees, extensions[0].tree), { recursive: true })
+  const rows = showList(call([], {}, 200)).lines.map(String)
+  t.match(rows[3], /one-layer .* removed /)
+  t.notOk(rows.some((row) => /one-layer .* pending/.test(row)))
 })
 
 t.test('sizes', async (t) => {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -7,6 +8,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -369,4 +371,37 @@ t.test('a rollback goes to the stack that ran last, even if the machine had gone
   writeFileSync(join(data, 'hostext/trial.2'), safety.trial.record)
   t.match(decided().safety, { kind: 'restored' })
   t.same(names(), all)
+})
+
+t.test('nothing is removed where all of an engine is left out', async (t) => {
+  const elsewhere = 'elsewhere/file'
+  const { root } = machine(t)
+  rmSync(join(root.prefix, DATA), { recursive: true })
+  const data = join(root.prefix, 'mnt/data/docker')
+  const podman = 'var/lib/containers/storage'
+  const tree = `${podman}/${TREES}/4SEC6JQODH2ETSVD6VX5R5RNID.1f1e00aa/facts`
+  writeTree(root.prefix, {
+    [elsewhere]: 'x',
+    'mnt/data/docker/containers/x': '',
+    'mnt/data/docker/hostext/x': '',
+    [`${podman}/overlay-containers/containers.json`]: '[{"id":',
+    [tree]: '{}',
+  })
+  symlinkSync('../../../../elsewhere', join(data, 'hostext/trees'))
+  chmodSync(data, 0o777)
+  t.same(await prepare(root, {}, false), {
+    lines: ['nothing to prepare: every extension is left out'],
+    done: true,
+  })
+  t.ok(existsSync(join(root.prefix, elsewhere)), 'whoever can make links there would choose what is removed')
+  t.ok(existsSync(join(root.prefix, tree)), 'the list of containers may be whole again')
+})
+
+t.test('where there is no extension, nothing is made', async (t) => {
+  const { root, data } = machine(t)
+  for (const name of ['many-layers', 'override', 'one-layer', 'additive'])
+    rmSync(join(data, 'containers', find(data, name).id), { recursive: true })
+  const { lines } = await prepare(root, {}, false)
+  t.match(lines, [/^nothing to prepare: /])
+  t.notOk(existsSync(join(data, 'hostext')), 'or rollback would look for records there')
 })

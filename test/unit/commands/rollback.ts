@@ -52,6 +52,24 @@ ${mounts.split('\n').slice(1).join('\n')}`,
   t.match(output, /^given up: override .*\nthe next boot stays on the plain root/)
 })
 
+t.test('other generators have run when a command asks', async (t) => {
+  const { root: prefix, call } = await runningCase(t, 'known-good')
+  writeTree(prefix, { 'usr/lib/systemd/system-generators/zram-generator': 'dev-zram0.swap, x.mount' })
+  const { root, environment } = call()
+  t.match((await answer(['plan'], environment)).output, /many-layers/)
+  t.match(showRollback(root, environment, true).lines[0], /^given up: override /)
+})
+
+t.test('records are where the extensions are, whatever another engine has', async (t) => {
+  const { root: prefix, call } = await runningCase(t, 'known-good')
+  writeTree(prefix, { 'mnt/data/docker/containers/x/y': '', 'mnt/data/docker/hostext/ids': '{}' })
+  const { root, environment } = call()
+  const { lines } = showRollback(root, environment, false)
+  t.equal(lines[0], 'rollback: on: records are in /var/lib/docker/hostext')
+  t.match(lines[1], /^good: override /)
+  t.match(showRollback(root, environment, true).lines[0], /^given up: override /)
+})
+
 t.test('a good stack is given up under each name, and as containers of other names', async (t) => {
   for (const [name, rename] of [
     ['good', '"name":"renamed"'],

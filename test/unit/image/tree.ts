@@ -52,6 +52,17 @@ t.test('an image of one layer', async (t) => {
   t.same(tree, { etc: 'directory', 'etc/x': 'x' }, 'a whiteout of nothing is nothing')
 })
 
+t.test('deletions that the kernel does not know', async (t) => {
+  for (const name of ['.wh.gone', '.wh..wh..opq'])
+    await t.rejects(treeOf(t, [`mkdir -p usr/share; : >usr/share/${name}`]), {
+      message: new RegExp(
+        `^/usr/share/${name.replaceAll('.', '\\.')} stands for a deletion, .* fuse-overlayfs `,
+      ),
+    })
+  const { tree } = await treeOf(t, ['mkdir -p usr/share; : >usr/share/.wha; : >usr/share/.wh..wh.plnk'])
+  t.same(Object.keys(tree).slice(2), ['usr/share/.wh..wh.plnk', 'usr/share/.wha'], 'other names')
+})
+
 t.test('a file whose contents a power cut has taken is no file of the image', async (t) => {
   const sizes = () => new Map([['/usr/lib/tool', 7]])
   await t.rejects(treeOf(t, ['mkdir -p usr/lib; : >usr/lib/tool'], ':', { sizes }), {
