@@ -242,6 +242,65 @@ report write sh -c 'echo change >>/etc/kept-change'
       },
     },
     {
+      name: 'as before: /var that something before systemd mounts, on a writable root',
+      boot: 'container',
+      machine: {
+        ...base,
+        boots: [{}, {}],
+        // As the initrd of some OSTree systems does. (nspawn starts this in the place of systemd.)
+        files: {
+          'usr/lib/test/preinit*': `#!/bin/sh
+[ ! -d /run/preinit ] || exec /usr/lib/systemd/systemd.real "$@"
+mkdir -p /run/preinit
+mount --bind /deployed/var /var
+exec /usr/lib/systemd/systemd.real "$@"
+`,
+        },
+        prepare(root) {
+          make(root, { 'deployed/': '' })
+          renameSync(join(root, 'var'), join(root, 'deployed/var'))
+          make(root, { 'var/': '' })
+          const init = join(root, 'usr/lib/systemd/systemd')
+          renameSync(init, `${init}.real`)
+          symlinkSync('/usr/lib/test/preinit', init)
+        },
+        script: writes('/var/lib/file'),
+        fstab: ROOT,
+      },
+      check: writesInBothBoots,
+    },
+    {
+      name: 'as before: tmp.mount is masked, binds and swap files are behind links',
+      boot: 'uml',
+      machine: {
+        ...base,
+        files: PATIENT,
+        prepare(root) {
+          make(root, { 'opt/things/x/': '', 'opt/bound/': '' })
+          symlinkSync('opt/things', join(root, 'linked'))
+          symlinkSync('/dev/null', join(root, 'etc/systemd/system/tmp.mount'))
+          const swap = join(root, 'opt/things/swap')
+          // mke2fs makes holes of zeros, and swap has none.
+          execFileSync('dd', ['if=/dev/urandom', `of=${swap}`, 'bs=1M', 'count=8'], { stdio: 'ignore' })
+          chmodSync(swap, 0o600)
+          execFileSync('mkswap', ['-q', swap], { stdio: 'ignore' })
+        },
+        script: `${writes('/opt/bound/file')}
+report tmp sh -c 'echo x >/tmp/file && findmnt -T /tmp -no FSTYPE'
+`,
+        fstab: (root) =>
+          `${root} / ext4 rw,errors=remount-ro 0 1\n/linked/swap none swap sw 0 0\n/linked/x /opt/bound none bind 0 0\n`,
+      },
+      check(t, outcome) {
+        isStacked(t, outcome)
+        for (const boot of [1, 2]) {
+          t.equal(reported(outcome, 'tmp', boot), 'ext4', '/tmp is on the disk, as it was')
+          t.equal(reported(outcome, 'swap', boot), '/opt/things/swap')
+        }
+        t.equal(reported(outcome, 'write'), '1\n2')
+      },
+    },
+    {
       name: 'as before: an engine whose data is elsewhere on the root',
       boot: 'container',
       machine: {

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { BASE_REPORT, bootOf, type Case, isStacked } from '../checks.js'
+import { BASE_REPORT, bootOf, type Case, isPlain, isStacked } from '../checks.js'
 import { setAside, settingsDataRoot, standardDataRoot, update } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 
@@ -96,6 +96,71 @@ Type=oneshot
 ExecStart=/bin/sh -ec "useradd -m alice; echo key >/etc/host_key; echo box >/etc/hostname; echo x >/var/lib/provisioned"
 `
 
+/** What the vendor has for the first boot of a machine: systemd.unit(5), ConditionFirstBoot=. */
+const FIRST_BOOT = `[Unit]
+ConditionFirstBoot=yes
+Before=first-boot-complete.target
+Wants=first-boot-complete.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -ec "echo x >>/var/lib/first-boot"
+`
+
+/** A machine whose image has the mark of a first boot, and an extension from the beginning. */
+function realFirstBootCase(): Case {
+  return {
+    name: 'the first boot of a machine is plain, and has what belongs into it',
+    boot: 'container',
+    machine: {
+      dataRoot: standardDataRoot(),
+      boots: [{}, {}, {}],
+      files: { 'etc/systemd/system/vendor-first.service': FIRST_BOOT },
+      prepare(root) {
+        writeFileSync(join(root, 'etc/machine-id'), 'uninitialized\n')
+        const wants = join(root, 'etc/systemd/system/multi-user.target.wants')
+        mkdirSync(wants, { recursive: true })
+        symlinkSync('../vendor-first.service', join(wants, 'vendor-first.service'))
+      },
+      script: `${BASE_REPORT}
+report first cat /var/lib/first-boot
+report id cat /etc/machine-id
+`,
+    },
+    check(t, outcome) {
+      isPlain(t, bootOf(outcome, 1), /plain root: .*first boot/)
+      for (const boot of [2, 3]) isStacked(t, bootOf(outcome, boot))
+      for (const boot of [1, 2, 3]) {
+        t.equal(reported(outcome, 'first', boot), 'x', 'once')
+        t.equal(reported(outcome, 'id', boot), reported(outcome, 'id', 1))
+      }
+      t.match(reported(outcome, 'id', 1), /^[0-9a-f]{32}$/)
+    },
+  }
+}
+
+/** A disk that the administrator of a stacked machine gets for /srv. */
+function mountUnitCase(): Case {
+  return {
+    name: 'a mount unit that is enabled on the stacked machine is there in the next boot',
+    boot: 'container',
+    machine: {
+      dataRoot: standardDataRoot(),
+      boots: [{}, {}],
+      script: `${BASE_REPORT}
+report srv findmnt -T /srv -no SOURCE,TARGET
+if [ "$boot" = 1 ]; then
+	report enable sh -c 'printf "[Mount]\nWhat=new-disk\nWhere=/srv\nType=tmpfs\n[Install]\nWantedBy=local-fs.target\n" >/etc/systemd/system/srv.mount && systemctl enable srv.mount'
+fi
+`,
+    },
+    check(t, outcome) {
+      for (const boot of [1, 2]) isStacked(t, bootOf(outcome, boot))
+      t.equal(outcome.boots[0]?.reports.get('enable.status'), '0')
+      t.match(reported(outcome, 'srv', 2), /^new-disk +\/srv$/)
+    },
+  }
+}
+
 /** By default a root that used to be writable keeps what its first boot has set up. */
 function firstBootCase(): Case {
   return {
@@ -142,6 +207,8 @@ report provisioned systemctl show -P ConditionResult provision.service
 export function cases(): Case[] {
   return [
     firstBootCase(),
+    realFirstBootCase(),
+    mountUnitCase(),
     etcCase('read-only', (t, outcome) => {
       t.equal(reported(outcome, 'etc', 1), '', '/etc is part of the root')
       t.match(reported(outcome, 'edit', 1), /Read-only file system/)
