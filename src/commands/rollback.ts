@@ -11,7 +11,7 @@ import { describeBase } from '../stack/base-change.js'
 import type { RecordFacts } from '../stack/facts.js'
 import type { Decision } from '../stack/plan.js'
 import { isSameRecord, isSameStack, type RecordedStack, recordOn, stackText } from '../stack/record.js'
-import { chooseState, hasWritableRoot, withData } from '../stack/state.js'
+import { chooseState, findOwn, hasWritableRoot, withData } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
 import { printable } from '../text/printable.js'
 import { parseStack, readRecords } from '../trial/records.js'
@@ -35,7 +35,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
   }
   const dataRoot = findRecordsHome(root, machine)
   const { state } = chooseState(configuration.state, hasWritableRoot(machine), planned, directories)
-  const place = findPlace(mounts, dataRoot, withData(machine, state, [dataRoot]))
+  const place = findPlace(mounts, dataRoot, withData(machine, findOwn(mounts, state), [dataRoot]))
   if (isNow) {
     if ('off' in place) throw new Error(`rollback is off: ${place.off}`)
     return giveUp(root, environment, machine, dataRoot)

@@ -33,7 +33,7 @@ import { describeLost, isDispensable, planOverlays } from './overlays.js'
 import type { Boot, Decision, Plain, Plan, Said, Wait } from './plan.js'
 import { type Recorded, recordOn, stackText } from './record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
-import { chooseState, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
+import { chooseState, findOwn, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
 import {
   describeRollback,
   findMarks,
@@ -99,15 +99,20 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     // Everything that is missing at once: there is no third try.
     return { wait: waitFor([...demands.filter(({ named }) => named), ...hoped, ...etcDemand]), messages }
 
-  const { state: directories, refused } = chooseState(
+  const { state: possible, refused } = chooseState(
     configuration.state,
     rootWritable,
     machine.planned,
     machine.directories,
   )
+  const directories = findOwn(mounts, possible)
+  if (configuration.state !== 'auto')
+    for (const path of possible.filter((path) => !directories.includes(path)))
+      refused.push({ path, why: 'is on a file system of its own (mounted before systemd)' })
   const used = rootWritable ? findUsed(machine, directories) : []
   const writable = used.filter(({ kind }) => kind === 'directory').map(({ path }) => path)
-  const look = findAgainst(machine, places, directories, writable)
+  // Images have the same trees, whatever has mounted the state.
+  const look = findAgainst(machine, places, possible, writable)
   if (!facts.engines) return { read: { what: 'engines', engines: places, ...look } }
   const { engine, leftOut } = chooseEngine(facts.engines)
   if (!engine && hoped.length > 0 && !machine.collected)
@@ -213,7 +218,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const foreign = findForeign(machine).filter(
     (path) => path !== MACHINE_ID || !(machineId || etcChanges?.machineId),
   )
-  const carried = foreign.filter(isUnitPath)
+  const carried = foreign.filter((path) => isUnitPath(path) && !state.includes(path))
   for (const path of foreign.filter((path) => !isUnitPath(path)))
     say('warning', `${printable(path)} is not carried over: no unit can name it`)
   const covered = machine.planned.map(({ mountPoint }) => mountPoint)
@@ -280,9 +285,14 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       dataMounts: standing.filter((path) => !isOn(isShare)(path)),
       online: standing.filter((path) => findDataMounts(machine, [], [path]).some(isOn(isRemote))),
       closedBeforeSwitch: unreached.filter((place) => showing.get(place)?.length === 0),
-      checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
-        passno > 0 && standing.includes(mountPoint) ? (devicePath(source) ?? []) : [],
-      ),
+      // Once, whatever of it is mounted: subvolumes.
+      checkedDevices: [
+        ...new Set(
+          machine.planned.flatMap(({ source, mountPoint, passno }) =>
+            passno > 0 && standing.includes(mountPoint) ? (devicePath(source) ?? []) : [],
+          ),
+        ),
+      ],
       // Only what is in fstab: systemd-remount-fs(8).
       remount: fstab
         .filter(isAutomatic)

@@ -113,6 +113,46 @@ t.test('the disk behind a bind with the data stays mounted, and is not checked a
   })
 })
 
+t.test('what the initrd has mounted on a writable root is carried over, and is no state', async (t) => {
+  const { 'proc/self/mountinfo': root } = MACHINE
+  const files = (mount: string): Tree => ({
+    'proc/self/mountinfo': `${root}26 22 ${mount}\n`,
+    ...{ 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'srv/x': '' },
+  })
+  const other = files('254:2 / /var rw - ext4 /dev/vda2 rw')
+  t.match(await decided(t, other), {
+    plan: {
+      ...{ state: ['/srv'], carried: ['/var'], dataMounts: ['/var'] },
+      etc: { mode: 'persistent', state: undefined },
+    },
+  })
+  t.match(
+    await decided(t, files('254:1 /var /var ro - ext4 /dev/vda1 ro')),
+    { plan: { state: ['/var', '/srv'], carried: { length: 0 } } },
+    'another directory of the same file system, which is made writable with it',
+  )
+  const listed = await decided(t, { ...other, 'etc/hostext.conf': '[Root]\nState=/var /srv\n' })
+  t.match(listed, { plan: { state: ['/srv'], carried: ['/var'] } })
+  const text = 'State=: /var is on a file system of its own (mounted before systemd): ignored'
+  t.same(
+    listed.messages.filter(({ level }) => level === 'warning'),
+    [{ level: 'warning', text }],
+  )
+})
+
+t.test('a disk of which two subvolumes are mounted is checked once', async (t) => {
+  const mounts = ['/var', '/var/lib/docker'].map(
+    (path) => `26 22 0:31 /${path} ${path} rw - btrfs /dev/vda2 rw\n`,
+  )
+  const files = {
+    'proc/self/mountinfo': `${MACHINE['proc/self/mountinfo']}${mounts.join('')}`,
+    'etc/fstab': 'UUID=R /var btrfs subvol=@var 0 2\nUUID=R /var/lib/docker btrfs subvol=@docker 0 2\n',
+  }
+  const decision = await decided(t, files)
+  t.match(decision, { plan: { dataMounts: ['/var', '/var/lib/docker'] } })
+  t.same('plan' in decision && decision.plan.checkedDevices, ['/dev/disk/by-uuid/R'])
+})
+
 t.test('data that needs the network is mounted when its unit says, also after the switch', async (t) => {
   const files = (options: string) => ({
     'proc/self/mountinfo': `${MACHINE['proc/self/mountinfo']}26 22 8:1 / /data rw shared:5 - ext4 /dev/sda1 rw\n`,
