@@ -1,5 +1,6 @@
 import { at, listDirectory, type Root, statLink } from './files.js'
 import type { Index } from './indexes.js'
+import { isTmpMasked } from './unit-files.js'
 
 /** Where the changes to a persistent /etc are: upper/ and work/ of an overlay. */
 export const CHANGES = '/var/lib/hostext/etc'
@@ -10,6 +11,8 @@ export type EtcChanges = {
   kept: boolean
   /** Whether /etc/machine-id is among them. */
   machineId: boolean
+  /** Whether tmp.mount is masked with them: {@link isTmpMasked}. */
+  masksTmp: boolean
   /** The indexes that have to be rebuilt because what they are made from was changed. */
   indexes: Index[]
   /**
@@ -22,12 +25,15 @@ export type EtcChanges = {
 /**
  * The root as the engine of the stacked system finds its settings: with the changes to /etc that are kept.
  */
-export function withChanges(root: Root, changes: EtcChanges | undefined): Root {
+export function withChanges(root: Root, changes: Pick<EtcChanges, 'kept'> | undefined): Root {
   return changes?.kept ? { ...root, changes: at(root, `${CHANGES}/upper`) } : root
 }
 
-/** Reads them. Throws an Error that names a directory that cannot be read. */
-export function readEtcChanges(root: Root): EtcChanges {
+/**
+ * Reads them. `hasTmp`: the base root has something mounted at /tmp. Throws an Error that names a directory
+ * that cannot be read.
+ */
+export function readEtcChanges(root: Root, hasTmp: boolean): EtcChanges {
   const upper = `${CHANGES}/upper`
   const has = (path: string): boolean => statLink(root, `${upper}/${path}`) !== undefined
   const indexes: Index[] = []
@@ -37,9 +43,11 @@ export function readEtcChanges(root: Root): EtcChanges {
   const dropIns = statLink(root, `${upper}/hostext.conf.d`)?.isDirectory()
     ? listDirectory(root, `${upper}/hostext.conf.d`)
     : []
+  const kept = statLink(root, upper)?.isDirectory() ?? false
   return {
-    kept: statLink(root, upper)?.isDirectory() ?? false,
+    kept,
     machineId: has('machine-id'),
+    masksTmp: isTmpMasked(withChanges(root, { kept }), hasTmp),
     indexes,
     shadowed: [...['fstab', 'hostext.conf'].filter(has), ...dropIns.map((name) => `hostext.conf.d/${name}`)],
   }

@@ -1,4 +1,4 @@
-import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
+import { listDirectory, type Root, readText, resolveLinks, statLink, unseen } from './files.js'
 
 /** Where systemd finds units, without the generators' own directories: systemd.unit(5). */
 export const UNIT_DIRECTORIES = [
@@ -88,6 +88,20 @@ export function readUnit(
   }
   const files = [path, ...[...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path)]
   return { path, assignments: files.flatMap((path) => readAssignments(root, path)) }
+}
+
+/**
+ * Whether tmp.mount is masked, by a link to /dev/null or an empty file, so that no generator's unit of that
+ * name counts. `isPlanned`: something has it mounted. Then a mask of the vendor is none: fstab comes before
+ * it. One in /run is for this boot only.
+ */
+export function isTmpMasked(root: Root, isPlanned: boolean): boolean {
+  const directories = unitDirectories(root).filter((path) => (isPlanned ? /^\/etc/ : /^(?!\/run)/).test(path))
+  const path = findUnit(root, 'tmp.mount', directories)
+  if (path === undefined) return false
+  // (/dev is no input of a decision: what the link says is.)
+  if (!statLink(root, path)?.isSymbolicLink()) return readText(root, path) === ''
+  return resolveLinks(unseen(root), path) === '/dev/null'
 }
 
 /** The words of a value, without their quotes: systemd.syntax(7), "Quoting". */

@@ -142,7 +142,15 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const { extensions, unprepared, skipped, isReduced } = leaveOut(engine, skips)
   skipped.forEach(leave)
   const data = [...new Set([enginePlace, dataRoot])]
-  const state = withData(machine, [...directories, ...used.map(({ path }) => path)], data)
+  const isTmpMasked = (etcChanges ?? machine).masksTmp
+  const hasTmp = machine.directories.includes('/tmp')
+  // It is on the disk then, as on the plain root, but not against State=none. A bind needs no unit.
+  const tmp = isTmpMasked && hasTmp && rootWritable && configuration.state.length > 0 ? ['/tmp'] : []
+  const state = withData(
+    machine,
+    [...new Set([...directories, ...tmp, ...used.map(({ path }) => path)])],
+    data,
+  )
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
@@ -222,6 +230,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   for (const path of foreign.filter((path) => !isUnitPath(path)))
     say('warning', `${printable(path)} is not carried over: no unit can name it`)
   const covered = machine.planned.map(({ mountPoint }) => mountPoint)
+  const isCovered = (path: string): boolean => covered.includes(path)
+  const losesTmp =
+    hasTmp && !state.includes('/tmp') && (rootWritable || state.length > 0 || isCovered('/tmp'))
+  if (losesTmp && isTmpMasked) say('warning', '/tmp is read-only: tmp.mount is masked')
   const overRoot = planned.overlays.map(({ mount }) => mount.mountPoint)
   const hiding = [...carried, ...covered].filter(
     (path) => !isApi(path) && path !== '/usr' && !state.includes(path) && !overRoot.includes(path),
@@ -267,7 +279,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
         .map(({ mountPoint }) => mountPoint),
       machineId,
       separateUsr: separateUsr && {
-        hasUnit: covered.includes('/usr'),
+        hasUnit: isCovered('/usr'),
       },
       indexes,
       index,
@@ -299,7 +311,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
         .flatMap(({ mountPoint }) =>
           isRemounted(mountPoint) && !(mountPoint === '/usr' && separateUsr) ? mountPoint : [],
         ),
-      tmp: state.length > 0 && machine.directories.includes('/tmp') && !covered.includes('/tmp'),
+      tmp: losesTmp && !isTmpMasked && !isCovered('/tmp'),
       packages: machine.packages,
       softReboot: machine.softReboot,
       collected: machine.collected,

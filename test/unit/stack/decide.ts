@@ -5,7 +5,7 @@ import { prepare } from '../../../src/commands/prepare.js'
 import { RULES } from '../../../src/image/kept.js'
 import type { Root } from '../../../src/machine/files.js'
 import { readAndDecide } from '../../../src/read.js'
-import type { Decision } from '../../../src/stack/plan.js'
+import type { Decision, Plan } from '../../../src/stack/plan.js'
 import { type Recorded, stackText } from '../../../src/stack/record.js'
 import { parseStack } from '../../../src/trial/records.js'
 import { find } from '../../support/data-root.js'
@@ -275,6 +275,46 @@ t.test('changes to /etc wait with the data, if there can be any', async (t) => {
     'var/lib/docker/x': '',
   }
   t.match(await decided(t, other), wait('/var/lib/hostext'))
+})
+
+t.test('/tmp is on the disk where tmp.mount is masked, as on the plain root', async (t) => {
+  const writable = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'tmp/x': '' }
+  const units = 'usr/lib/systemd/system'
+  const shipped = {
+    [`${units}/tmp.mount`]: '[Mount]\nWhat=tmpfs\nType=tmpfs\n',
+    [`${units}/local-fs.target.wants/tmp.mount`]: '-> ../tmp.mount',
+  }
+  const mask = { 'etc/systemd/system/tmp.mount': '-> /dev/null' }
+  const kept = { 'var/lib/hostext/etc/upper/systemd/system/tmp.mount': '-> /dev/null' }
+  const text = '/tmp is read-only: tmp.mount is masked'
+  const warned = ({ messages }: Decision) => messages.some((message) => message.text === text)
+  for (const [name, files, state, tmp, isSaid] of [
+    ['no unit', writable, ['/var'], true, false],
+    ['a unit', { ...writable, ...shipped }, ['/var'], false, false],
+    ['masked', { ...writable, ...shipped, ...mask }, ['/var', '/tmp'], false, false],
+    ['masked on the stacked machine', { ...writable, ...shipped, ...kept }, ['/var', '/tmp'], false, false],
+    [
+      'there, but /etc is volatile',
+      { ...writable, ...shipped, ...kept, 'etc/hostext.conf': '[Root]\nEtc=volatile\n' },
+      ...([['/var'], false, false] as const),
+    ],
+    ['State=none', { ...writable, 'etc/hostext.conf': '[Root]\nState=none\n' }, [], true, false],
+    [
+      'State=none, masked',
+      { ...writable, ...mask, 'etc/hostext.conf': '[Root]\nState=none\n' },
+      ...([[], false, true] as const),
+    ],
+    ['a read-only root', { 'tmp/x': '', ...shipped, ...mask }, [], false, false],
+    [
+      'State= on a read-only root',
+      { 'tmp/x': '', ...mask, 'etc/hostext.conf': '[Root]\nState=/var\n' },
+      ...([['/var'], false, true] as const),
+    ],
+  ] as [string, Tree, string[], boolean, boolean][]) {
+    const decision = await decided(t, files)
+    const { plan } = decision as { plan: Plan }
+    t.same({ state: plan.state, tmp: plan.tmp, isSaid: warned(decision) }, { state, tmp, isSaid }, name)
+  }
 })
 
 t.test('images of systemd that cannot be merged over two overlays are named', async (t) => {
