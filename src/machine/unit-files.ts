@@ -163,7 +163,7 @@ export function readMerging(root: Root, enabled: readonly string[]): string[] {
 }
 
 /** The names in a directory. systemd passes over one that it cannot list, too. */
-function list(root: Root, directory: string): string[] {
+export function list(root: Root, directory: string): string[] {
   try {
     return listDirectory(root, directory)
   } catch {

@@ -146,9 +146,18 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const hasTmp = machine.directories.includes('/tmp')
   // It is on the disk then, as on the plain root, but not against State=none. A bind needs no unit.
   const tmp = isTmpMasked && hasTmp && rootWritable && configuration.state.length > 0 ? ['/tmp'] : []
+  const changedUnits = etcChanges?.units ?? []
+  // What is bound already would not be mounted by its unit. (Not if that would hide what the boot needs.)
+  const mountedLater = possible.filter(
+    (path) =>
+      configuration.state === 'auto' &&
+      changedUnits.some(({ mountPoint }) => mountPoint === path) &&
+      ![CHANGES, ...data].some((needed) => isBelow(needed, path)),
+  )
+  const isLater = (path: string | undefined): boolean => path !== undefined && mountedLater.includes(path)
   const state = withData(
     machine,
-    [...new Set([...directories, ...tmp, ...used.map(({ path }) => path)])],
+    [...new Set([...directories.filter((path) => !isLater(path)), ...tmp, ...used.map(({ path }) => path)])],
     data,
   )
   const unfit = findUnfit(machine, dataRoot)
@@ -165,7 +174,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       : undefined
   if (wait) return { wait: { ...waitFor(etcDemand), preparing: toPrepare, remount }, messages }
   if (lost) messages.push(lost)
-  for (const path of etcChanges?.shadowed ?? []) say('warning', describeShadowed(path))
+  const shadowing = changedUnits.flatMap(({ file, mountPoint }) => (isLater(mountPoint) ? [] : file))
+  for (const path of [...(etcChanges?.shadowed ?? []), ...shadowing]) say('warning', describeShadowed(path))
 
   const { otherGenerators: generators } = machine
   if ((toPrepare.length > 0 || generators.length > 0) && !machine.collected) {
@@ -235,7 +245,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     hasTmp && !state.includes('/tmp') && (rootWritable || state.length > 0 || isCovered('/tmp'))
   if (losesTmp && isTmpMasked) say('warning', '/tmp is read-only: tmp.mount is masked')
   const overRoot = planned.overlays.map(({ mount }) => mount.mountPoint)
-  const hiding = [...carried, ...covered].filter(
+  const hiding = [...new Set([...carried, ...covered, ...mountedLater])].filter(
     (path) => !isApi(path) && path !== '/usr' && !state.includes(path) && !overRoot.includes(path),
   )
   for (const extension of stack) {

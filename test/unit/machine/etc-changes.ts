@@ -8,7 +8,7 @@ const read = (...files: string[]) => {
 }
 
 t.test('nothing is kept', async (t) => {
-  const nothing = { kept: false, machineId: false, masksTmp: false, indexes: [], shadowed: [] }
+  const nothing = { kept: false, machineId: false, masksTmp: false, indexes: [], shadowed: [], units: [] }
   t.same(read(), nothing)
   t.same(read('passwd', 'udev/rules.d/x', 'systemd/system/x.service'), { ...nothing, kept: true })
 })
@@ -27,12 +27,52 @@ t.test('kept changes that an index has to know', async (t) => {
 })
 
 t.test('kept changes that stacking does not see, and the machine ID', async (t) => {
-  const files = ['fstab', 'hostext.conf.d/x.conf', 'hostext.conf.d/a.conf', 'passwd']
+  const files = ['fstab', 'crypttab', 'hostext.conf.d/x.conf', 'hostext.conf.d/a.conf', 'passwd']
   t.match(read(...files, 'machine-id'), {
     kept: true,
     machineId: true,
-    shadowed: ['fstab', 'hostext.conf.d/a.conf', 'hostext.conf.d/x.conf'],
+    shadowed: ['fstab', 'crypttab', 'hostext.conf.d/a.conf', 'hostext.conf.d/x.conf'],
   })
+})
+
+t.test('kept changes of units that mount something', async (t) => {
+  const upper = 'var/lib/hostext/etc/upper/systemd/system'
+  const link = (name: string, to: string) => ({ [`${upper}/${name}`]: `-> ${to}` })
+  const units = (files: Tree) => readEtcChanges({ prefix: makeTree(t, files) }, false).units
+  const mount = '[Mount]\nWhat=/dev/sdb\n'
+  t.same(
+    units({
+      [`${upper}/srv.mount`]: mount,
+      ...link('local-fs.target.wants/srv.mount', '../srv.mount'),
+      [`${upper}/data.mount`]: mount,
+      [`${upper}/swapfile.swap`]: '',
+      [`${upper}/var.mount.d/x.conf`]: '',
+      ...link('opt.mount', '/dev/null'),
+      ...link('local-fs.target.wants/opt.mount', '../opt.mount'),
+    }).map(({ file, mountPoint }) => `${file} ${mountPoint ?? '-'}`),
+    [
+      'systemd/system/data.mount -',
+      'systemd/system/opt.mount -',
+      'systemd/system/srv.mount /srv',
+      'systemd/system/swapfile.swap -',
+      'systemd/system/var.mount.d -',
+    ],
+    'only what is started, and not masked, mounts something',
+  )
+  t.same(
+    units({
+      'etc/systemd/system/home.mount': mount,
+      ...link('local-fs.target.wants/home.automount', '/etc/systemd/system/home.automount'),
+      ...link('local-fs.target.wants/gone.mount', '/etc/systemd/system/gone.mount'),
+      ...link('dev-hugepages.mount', '/dev/null'),
+      ...link('tmp.mount', '/dev/null'),
+    }),
+    [
+      { file: 'systemd/system/local-fs.target.wants/gone.mount' },
+      { file: 'systemd/system/local-fs.target.wants/home.automount', mountPoint: '/home' },
+    ],
+    'a unit of the base root that is enabled there; nothing of the kernel, and not what counts',
+  )
 })
 
 t.test('a mask of tmp.mount counts wherever it is', async (t) => {

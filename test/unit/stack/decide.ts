@@ -317,6 +317,32 @@ t.test('/tmp is on the disk where tmp.mount is masked, as on the plain root', as
   }
 })
 
+t.test('what was enabled on the stacked machine is mounted by its unit, and is no state', async (t) => {
+  const kept = 'var/lib/hostext/etc/upper/systemd/system'
+  const enabled = (name: string): Tree => ({
+    [`${kept}/${name}.mount`]: `[Mount]\nWhat=/dev/vdb\nWhere=/${name}\n`,
+    [`${kept}/local-fs.target.wants/${name}.mount`]: `-> /etc/systemd/system/${name}.mount`,
+  })
+  const writable = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'srv/x': '', 'home/x': '' }
+  const stateOf = async (files: Tree, engine?: string) => {
+    const decision = await decided(t, { ...writable, ...files }, engine)
+    const said = decision.messages.flatMap(({ text }) => /^\/etc\/(\S+) is changed in /.exec(text)?.[1] ?? [])
+    return [...(decision as { plan: Plan }).plan.state, ...said]
+  }
+  t.same(await stateOf(enabled('srv')), ['/var', '/home'])
+  const file = { [`${kept}/srv.mount`]: '[Mount]\nWhat=/dev/vdb\n' }
+  const said = 'systemd/system/srv.mount'
+  t.same(await stateOf(file), ['/var', '/home', '/srv', said], 'not enabled')
+  const var_ = enabled('var')
+  t.same(
+    await stateOf(var_),
+    ['/var', '/home', '/srv', 'systemd/system/var.mount'],
+    'it would hide the changes by which it is there',
+  )
+  const data = { ...enabled('srv'), 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/docker\n', 'var/lib/x': '' }
+  t.same(await stateOf(data, 'srv/docker'), ['/var', '/home', '/srv', said], "or the engine's data")
+})
+
 t.test('images of systemd that cannot be merged over two overlays are named', async (t) => {
   const unit = 'systemd-sysext.service'
   const files = {
