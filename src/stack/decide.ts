@@ -203,7 +203,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if (!isBound || mountOf(mounts, '/')?.type === 'overlay')
     for (const unit of machine.merging)
       say('warning', `${unit} will fail, and its images are missing: the root is two overlays deep`)
-  const planned = planOverlays(machine, state, stack, isBound)
+  const linked = machine.uses.flatMap(({ path, written }) =>
+    written !== undefined && state.some((place) => isBelow(path, place)) ? written : [],
+  )
+  const planned = planOverlays(machine, [...state, ...linked], stack, isBound)
   for (const lost of planned.lost) {
     if (!isDispensable(lost.mount)) return { plain: describeLost(lost), messages }
     say('warning', describeLost(lost))
@@ -276,7 +279,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       extensions: stack,
       leftOut: messages.flatMap(({ leftOut }) => leftOut ?? []),
       state,
-      swapFiles: used.filter(({ kind }) => kind === 'swap').map(({ path }) => path),
+      // systemd names the unit by the path in fstab, and one more by that in /proc/swaps.
+      swapFiles: used.flatMap(({ path, kind, written = path }) =>
+        kind === 'swap' ? [...new Set([path, written])] : [],
+      ),
       overlays: planned.overlays,
       places: newPlaces,
       rootDevice: machine.rootDevice,

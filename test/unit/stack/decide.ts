@@ -343,6 +343,25 @@ t.test('what was enabled on the stacked machine is mounted by its unit, and is n
   t.same(await stateOf(data, 'srv/docker'), ['/var', '/home', '/srv', said], "or the engine's data")
 })
 
+t.test('what links lead to stays writable', async (t) => {
+  const decision = await decided(t, {
+    'etc/fstab': `/dev/vda1 / ext4 rw
+/linked/x /mnt/x none bind
+/swap none swap
+overlay /opt/app overlay lowerdir=/opt/app,upperdir=/linked/o/upper,workdir=/linked/o/work
+`,
+    ...{ linked: '-> data', 'data/x/y': '', 'data/o/upper/x': '', 'data/o/work/x': '', 'opt/app/x': '' },
+    ...{ swap: '-> swap.real', 'swap.real': '', 'usr/lib/hostext/base/x': '' },
+  })
+  t.match(decision, {
+    plan: {
+      state: ['/var', '/data/o', '/data/x', '/swap.real'],
+      swapFiles: ['/swap.real', '/swap'],
+      overlays: [{ mount: { mountPoint: '/opt/app' } }],
+    },
+  })
+})
+
 t.test('images of systemd that cannot be merged over two overlays are named', async (t) => {
   const unit = 'systemd-sysext.service'
   const files = {
