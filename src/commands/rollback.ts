@@ -10,7 +10,7 @@ import { findEngine } from '../stack/decide.js'
 import type { Facts, RecordFacts } from '../stack/facts.js'
 import type { Decision } from '../stack/plan.js'
 import { isSameRecord, isSameStack, type RecordedStack, recordOn, stackText } from '../stack/record.js'
-import { chooseState, hasWritableRoot, withData } from '../stack/state.js'
+import { chooseState, findOwn, hasWritableRoot, withData } from '../stack/state.js'
 import { findPlace } from '../stack/verdict.js'
 import { printable } from '../text/printable.js'
 import { findUnfitHome } from '../trial/home.js'
@@ -36,7 +36,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
   }
   const dataRoot = findEngine(facts.engines ?? [])?.dataRoot ?? findRecordsHome(root, machine)
   const { state } = chooseState(configuration.state, hasWritableRoot(machine), planned, directories)
-  const place = findPlace(mounts, dataRoot, withData(machine, state, [dataRoot]))
+  const place = findPlace(mounts, dataRoot, withData(machine, findOwn(mounts, state), [dataRoot]))
   if (isNow) {
     if ('off' in place) throw new Error(`rollback is off: ${place.off}`)
     return giveUp(root, environment, facts, decision, dataRoot)

@@ -1,5 +1,7 @@
+import { mountPointOf } from '../text/unit-syntax.js'
 import { at, listDirectory, type Root, statLink } from './files.js'
 import type { Index } from './indexes.js'
+import { isTmpMasked, list, readUnit } from './unit-files.js'
 
 /** Where the changes to a persistent /etc are: upper/ and work/ of an overlay. */
 export const CHANGES = '/var/lib/hostext/etc'
@@ -10,6 +12,8 @@ export type EtcChanges = {
   kept: boolean
   /** Whether /etc/machine-id is among them. */
   machineId: boolean
+  /** Whether tmp.mount is masked with them: {@link isTmpMasked}. */
+  masksTmp: boolean
   /** The indexes that have to be rebuilt because what they are made from was changed. */
   indexes: Index[]
   /**
@@ -17,17 +21,28 @@ export type EtcChanges = {
    * effect.
    */
   shadowed: string[]
+  /** The same of units for mounts and swap, and of the links that start them. */
+  units: UnitChange[]
 }
+
+/** `mountPoint`: where the second pass mounts something, because the unit is started by a changed link. */
+export type UnitChange = { file: string; mountPoint?: string }
+
+/** Without the units of devices, and of the kernel's file systems, on which no decision depends. */
+const UNIT = /^(?!(?:dev|proc|run|sys|tmp)[-.])(.+)\.(?:(?:auto)?mount|swap)(?:\.d)?$/
 
 /**
  * The root as the engine of the stacked system finds its settings: with the changes to /etc that are kept.
  */
-export function withChanges(root: Root, changes: EtcChanges | undefined): Root {
+export function withChanges(root: Root, changes: Pick<EtcChanges, 'kept'> | undefined): Root {
   return changes?.kept ? { ...root, changes: at(root, `${CHANGES}/upper`) } : root
 }
 
-/** Reads them. Throws an Error that names a directory that cannot be read. */
-export function readEtcChanges(root: Root): EtcChanges {
+/**
+ * Reads them. `hasTmp`: the base root has something mounted at /tmp. Throws an Error that names a directory
+ * that cannot be read.
+ */
+export function readEtcChanges(root: Root, hasTmp: boolean): EtcChanges {
   const upper = `${CHANGES}/upper`
   const has = (path: string): boolean => statLink(root, `${upper}/${path}`) !== undefined
   const indexes: Index[] = []
@@ -37,10 +52,38 @@ export function readEtcChanges(root: Root): EtcChanges {
   const dropIns = statLink(root, `${upper}/hostext.conf.d`)?.isDirectory()
     ? listDirectory(root, `${upper}/hostext.conf.d`)
     : []
+  const kept = statLink(root, upper)?.isDirectory() ?? false
+  const changed = withChanges(root, { kept })
   return {
-    kept: statLink(root, upper)?.isDirectory() ?? false,
+    kept,
     machineId: has('machine-id'),
+    masksTmp: isTmpMasked(changed, hasTmp),
     indexes,
-    shadowed: [...['fstab', 'hostext.conf'].filter(has), ...dropIns.map((name) => `hostext.conf.d/${name}`)],
+    shadowed: [
+      ...['fstab', 'crypttab', 'hostext.conf'].filter(has),
+      ...dropIns.map((name) => `hostext.conf.d/${name}`),
+    ],
+    units: kept ? readUnitChanges(root, changed) : [],
   }
+}
+
+/** The root as it is, and as it is `changed`. */
+function readUnitChanges(root: Root, changed: Root): UnitChange[] {
+  const place = 'systemd/system'
+  const upper = `${CHANGES}/upper/${place}`
+  const names = list(root, upper)
+  const links = names.flatMap((name) =>
+    /\.(?:wants|requires|upholds)$/.test(name)
+      ? list(root, `${upper}/${name}`).map((link) => ({ file: `${name}/${link}`, link }))
+      : [],
+  )
+  const others = links.filter(({ link }) => !names.includes(link))
+  return [...names, ...others.map(({ file }) => file)].flatMap((file) => {
+    const stem = UNIT.exec(file.slice(file.lastIndexOf('/') + 1))?.[1]
+    if (stem === undefined) return []
+    const name = `${stem}.mount`
+    const isStarted = links.some(({ link }) => [name, `${stem}.automount`].includes(link))
+    const mountPoint = isStarted && readUnit(changed, name) ? mountPointOf(name) : undefined
+    return { file: `${place}/${file}`, ...(mountPoint !== undefined && { mountPoint }) }
+  })
 }

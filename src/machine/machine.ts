@@ -23,6 +23,7 @@ import { type PlannedMount, readPlanned, readSwaps } from './planned.js'
 import { BASE, COLLECTED, UNPREPARED } from './run-directory.js'
 import {
   findUnit,
+  isTmpMasked,
   readAskers,
   readEnabled,
   readHooked,
@@ -81,6 +82,8 @@ export type Machine = {
   otherGenerators: string[]
   /** Which of /tmp and the possible state directories are real directories. */
   directories: string[]
+  /** Whether tmp.mount is masked on the base root. */
+  masksTmp: boolean
   /** The services that will merge system extensions of systemd's own kind. */
   merging: string[]
   /** Whether the root has applied the last change of its /usr to its /etc. */
@@ -146,6 +149,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     enabled,
     gpt.partitions,
   )
+  const hasTmp = planned.some(({ mountPoint }) => mountPoint === '/tmp')
   return {
     commandLine,
     configuration,
@@ -180,13 +184,14 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     otherGenerators: readOtherGenerators(root),
     merging: readMerging(root, enabled),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
+    masksTmp: isTmpMasked(root, hasTmp),
     upToDate: isUpToDate(root),
     hasPurgeMarker: has(PURGE_MARKER),
     // (What its file system says is no input: the initrd does not have that, and would know no boot.)
     enforcesSelinux:
       seen.some(({ type }) => type === 'selinuxfs') &&
       /^SELINUX=enforcing/m.test(read('/etc/selinux/config')),
-    etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root) : undefined,
+    etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root, hasTmp) : undefined,
     packages: readPackages(root),
     messages,
   }

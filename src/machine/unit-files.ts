@@ -1,4 +1,4 @@
-import { listDirectory, type Root, readText, resolveLinks, statLink } from './files.js'
+import { listDirectory, type Root, readText, resolveLinks, statLink, unseen } from './files.js'
 
 /** Where systemd finds units, without the generators' own directories: systemd.unit(5). */
 export const UNIT_DIRECTORIES = [
@@ -90,6 +90,20 @@ export function readUnit(
   return { path, assignments: files.flatMap((path) => readAssignments(root, path)) }
 }
 
+/**
+ * Whether tmp.mount is masked, by a link to /dev/null or an empty file, so that no generator's unit of that
+ * name counts. `isPlanned`: something has it mounted. Then a mask of the vendor is none: fstab comes before
+ * it. One in /run is for this boot only.
+ */
+export function isTmpMasked(root: Root, isPlanned: boolean): boolean {
+  const directories = unitDirectories(root).filter((path) => (isPlanned ? /^\/etc/ : /^(?!\/run)/).test(path))
+  const path = findUnit(root, 'tmp.mount', directories)
+  if (path === undefined) return false
+  // (/dev is no input of a decision: what the link says is.)
+  if (!statLink(root, path)?.isSymbolicLink()) return readText(root, path) === ''
+  return resolveLinks(unseen(root), path) === '/dev/null'
+}
+
 /** The words of a value, without their quotes: systemd.syntax(7), "Quoting". */
 export function splitWords(text: string): string[] {
   const words = text.matchAll(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|["'\\])+/gs)
@@ -149,7 +163,7 @@ export function readMerging(root: Root, enabled: readonly string[]): string[] {
 }
 
 /** The names in a directory. systemd passes over one that it cannot list, too. */
-function list(root: Root, directory: string): string[] {
+export function list(root: Root, directory: string): string[] {
   try {
     return listDirectory(root, directory)
   } catch {

@@ -4,26 +4,31 @@ import type { PlannedMount } from './planned.js'
 
 /**
  * Something of the root's own file system that another mount, or swap, writes to: the directory that is bound
- * elsewhere, the one with the upper directory of an overlay, an image file, a swap file.
+ * elsewhere, the one with the upper directory of an overlay, an image file, a swap file. `written`: the path
+ * as the machine has it, if links lead from there.
  */
-export type Use = { path: string; kind: 'directory' | 'file' | 'swap' }
+export type Use = { path: string; kind: 'directory' | 'file' | 'swap'; written?: string }
 
 /** What a package or the system itself has there is not for an entry of fstab to write to. */
 const SYSTEM = /^\/(?:(?:usr|etc|boot|bin|sbin|lib\w*|proc|sys|dev|run|tmp)(?:\/|$)|$)/
 
 /**
- * What planned mounts and swap files (`swaps`) write to, sorted, as far as it exists and no symbolic link
- * leads to it. Paths that systemd itself provides, and those of the system's own files, are left out.
+ * What planned mounts and swap files (`swaps`) write to, sorted, as far as it exists, where symbolic links
+ * lead. Paths that systemd itself provides, and those of the system's own files, are left out.
  */
 export function readUses(root: Root, planned: readonly PlannedMount[], swaps: readonly string[]): Use[] {
   const found = new Map<string, Use>()
-  const add = (path: string | undefined, kind: Use['kind'] | undefined): void => {
-    if (path === undefined || !path.startsWith('/') || SYSTEM.test(path) || found.has(path)) return
+  const add = (written: string | undefined, kind: Use['kind'] | undefined): void => {
+    if (!written?.startsWith('/') || SYSTEM.test(written)) return
+    const path = resolveLinks(root, written)
+    if (SYSTEM.test(path) || found.has(path)) return
     const stat = statLink(root, path)
     const isDirectory = stat?.isDirectory() ?? false
-    if (!(isDirectory || stat?.isFile()) || resolveLinks(root, path) !== path) return
-    if (kind === 'swap' && isDirectory) return
-    found.set(path, { path, kind: kind ?? (isDirectory ? 'directory' : 'file') })
+    if (!(isDirectory || stat?.isFile()) || (kind === 'swap' && isDirectory)) return
+    found.set(path, {
+      ...{ path, kind: kind ?? (isDirectory ? 'directory' : 'file') },
+      ...(path !== written && { written }),
+    })
   }
   for (const { source, type, options } of planned) {
     if (type === 'overlay') add(upperOf(options), undefined)

@@ -33,7 +33,7 @@ import { describeLost, isDispensable, planOverlays } from './overlays.js'
 import type { Boot, Decision, Plain, Plan, Said, Wait } from './plan.js'
 import { type Recorded, recordOn, stackText } from './record.js'
 import { findUnknown, leaveOut, readSkips, refuseSkipped, type Skips } from './skip.js'
-import { chooseState, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
+import { chooseState, findOwn, findUsed, hasWritableRoot, READ_ONLY_TYPES, withData } from './state.js'
 import {
   describeRollback,
   findMarks,
@@ -99,15 +99,20 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     // Everything that is missing at once: there is no third try.
     return { wait: waitFor([...demands.filter(({ named }) => named), ...hoped, ...etcDemand]), messages }
 
-  const { state: directories, refused } = chooseState(
+  const { state: possible, refused } = chooseState(
     configuration.state,
     rootWritable,
     machine.planned,
     machine.directories,
   )
+  const directories = findOwn(mounts, possible)
+  if (configuration.state !== 'auto')
+    for (const path of possible.filter((path) => !directories.includes(path)))
+      refused.push({ path, why: 'is on a file system of its own (mounted before systemd)' })
   const used = rootWritable ? findUsed(machine, directories) : []
   const writable = used.filter(({ kind }) => kind === 'directory').map(({ path }) => path)
-  const look = findAgainst(machine, places, directories, writable)
+  // Images have the same trees, whatever has mounted the state.
+  const look = findAgainst(machine, places, possible, writable)
   if (!facts.engines) return { read: { what: 'engines', engines: places, ...look } }
   const { engine, leftOut } = chooseEngine(facts.engines)
   if (!engine && hoped.length > 0 && !machine.collected)
@@ -137,7 +142,24 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const { extensions, unprepared, skipped, isReduced } = leaveOut(engine, skips)
   skipped.forEach(leave)
   const data = [...new Set([enginePlace, dataRoot])]
-  const state = withData(machine, [...directories, ...used.map(({ path }) => path)], data)
+  const isTmpMasked = (etcChanges ?? machine).masksTmp
+  const hasTmp = machine.directories.includes('/tmp')
+  // It is on the disk then, as on the plain root, but not against State=none. A bind needs no unit.
+  const tmp = isTmpMasked && hasTmp && rootWritable && configuration.state.length > 0 ? ['/tmp'] : []
+  const changedUnits = etcChanges?.units ?? []
+  // What is bound already would not be mounted by its unit. (Not if that would hide what the boot needs.)
+  const mountedLater = possible.filter(
+    (path) =>
+      configuration.state === 'auto' &&
+      changedUnits.some(({ mountPoint }) => mountPoint === path) &&
+      ![CHANGES, ...data].some((needed) => isBelow(needed, path)),
+  )
+  const isLater = (path: string | undefined): boolean => path !== undefined && mountedLater.includes(path)
+  const state = withData(
+    machine,
+    [...new Set([...directories.filter((path) => !isLater(path)), ...tmp, ...used.map(({ path }) => path)])],
+    data,
+  )
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
@@ -152,7 +174,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       : undefined
   if (wait) return { wait: { ...waitFor(etcDemand), preparing: toPrepare, remount }, messages }
   if (lost) messages.push(lost)
-  for (const path of etcChanges?.shadowed ?? []) say('warning', describeShadowed(path))
+  const shadowing = changedUnits.flatMap(({ file, mountPoint }) => (isLater(mountPoint) ? [] : file))
+  for (const path of [...(etcChanges?.shadowed ?? []), ...shadowing]) say('warning', describeShadowed(path))
 
   const { otherGenerators: generators } = machine
   if ((toPrepare.length > 0 || generators.length > 0) && !machine.collected) {
@@ -180,7 +203,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   if (!isBound || mountOf(mounts, '/')?.type === 'overlay')
     for (const unit of machine.merging)
       say('warning', `${unit} will fail, and its images are missing: the root is two overlays deep`)
-  const planned = planOverlays(machine, state, stack, isBound)
+  const linked = machine.uses.flatMap(({ path, written }) =>
+    written !== undefined && state.some((place) => isBelow(path, place)) ? written : [],
+  )
+  const planned = planOverlays(machine, [...state, ...linked], stack, isBound)
   for (const lost of planned.lost) {
     if (!isDispensable(lost.mount)) return { plain: describeLost(lost), messages }
     say('warning', describeLost(lost))
@@ -213,12 +239,16 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const foreign = findForeign(machine).filter(
     (path) => path !== MACHINE_ID || !(machineId || etcChanges?.machineId),
   )
-  const carried = foreign.filter(isUnitPath)
+  const carried = foreign.filter((path) => isUnitPath(path) && !state.includes(path))
   for (const path of foreign.filter((path) => !isUnitPath(path)))
     say('warning', `${printable(path)} is not carried over: no unit can name it`)
   const covered = machine.planned.map(({ mountPoint }) => mountPoint)
+  const isCovered = (path: string): boolean => covered.includes(path)
+  const losesTmp =
+    hasTmp && !state.includes('/tmp') && (rootWritable || state.length > 0 || isCovered('/tmp'))
+  if (losesTmp && isTmpMasked) say('warning', '/tmp is read-only: tmp.mount is masked')
   const overRoot = planned.overlays.map(({ mount }) => mount.mountPoint)
-  const hiding = [...carried, ...covered].filter(
+  const hiding = [...new Set([...carried, ...covered, ...mountedLater])].filter(
     (path) => !isApi(path) && path !== '/usr' && !state.includes(path) && !overRoot.includes(path),
   )
   for (const extension of stack) {
@@ -249,7 +279,10 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       extensions: stack,
       leftOut: messages.flatMap(({ leftOut }) => leftOut ?? []),
       state,
-      swapFiles: used.filter(({ kind }) => kind === 'swap').map(({ path }) => path),
+      // systemd names the unit by the path in fstab, and one more by that in /proc/swaps.
+      swapFiles: used.flatMap(({ path, kind, written = path }) =>
+        kind === 'swap' ? [...new Set([path, written])] : [],
+      ),
       overlays: planned.overlays,
       places: newPlaces,
       rootDevice: machine.rootDevice,
@@ -262,7 +295,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
         .map(({ mountPoint }) => mountPoint),
       machineId,
       separateUsr: separateUsr && {
-        hasUnit: covered.includes('/usr'),
+        hasUnit: isCovered('/usr'),
       },
       indexes,
       index,
@@ -280,16 +313,21 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       dataMounts: standing.filter((path) => !isOn(isShare)(path)),
       online: standing.filter((path) => findDataMounts(machine, [], [path]).some(isOn(isRemote))),
       closedBeforeSwitch: unreached.filter((place) => showing.get(place)?.length === 0),
-      checkedDevices: machine.planned.flatMap(({ source, mountPoint, passno }) =>
-        passno > 0 && standing.includes(mountPoint) ? (devicePath(source) ?? []) : [],
-      ),
+      // Once, whatever of it is mounted: subvolumes.
+      checkedDevices: [
+        ...new Set(
+          machine.planned.flatMap(({ source, mountPoint, passno }) =>
+            passno > 0 && standing.includes(mountPoint) ? (devicePath(source) ?? []) : [],
+          ),
+        ),
+      ],
       // Only what is in fstab: systemd-remount-fs(8).
       remount: fstab
         .filter(isAutomatic)
         .flatMap(({ mountPoint }) =>
           isRemounted(mountPoint) && !(mountPoint === '/usr' && separateUsr) ? mountPoint : [],
         ),
-      tmp: state.length > 0 && machine.directories.includes('/tmp') && !covered.includes('/tmp'),
+      tmp: losesTmp && !isTmpMasked && !isCovered('/tmp'),
       packages: machine.packages,
       softReboot: machine.softReboot,
       collected: machine.collected,

@@ -72,7 +72,7 @@ export type Plan = Boot & {
   leftOut: LeftOut[]
   /** Directories and files of the base root that stay writable. */
   state: string[]
-  /** The swap files among them. */
+  /** The swap files among them, and the links that lead to these. */
   swapFiles: string[]
   /** Overlays of the machine's own over directories of the root. */
   overlays: PlannedOverlay[]

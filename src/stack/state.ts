@@ -33,6 +33,16 @@ export function chooseState(
 }
 
 /**
+ * Of the chosen directories, those on the file system of the root: the other ones are mounted already, by
+ * the initrd, and are carried over as they are. (What fstab says of the root is for all that shows its file
+ * system: /var of OSTree, other subvolumes.)
+ */
+export function findOwn(mounts: readonly MountPoint[], directories: readonly string[]): string[] {
+  const root = mountOf(mounts, '/')?.device
+  return directories.filter((path) => mountOf(mounts, path)?.device === root)
+}
+
+/**
  * What stays writable in addition, because a mount or swap of the machine writes to it: what is on the root
  * and in no directory of state yet.
  */

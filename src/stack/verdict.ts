@@ -84,12 +84,11 @@ export function findPlace(
   const where = mount?.mountPoint ?? '/'
   if (mount && READ_ONLY_TYPES.includes(mount.type))
     return { off: `${dataRoot} is on ${mount.type}, which is read-only` }
-  if (where === '/') {
-    const holder = state.find((path) => isBelow(dataRoot, path))
-    return holder
-      ? { directory, state: holder }
-      : { off: `${dataRoot} is on the root, which is locked, and not below a directory of State=` }
-  }
+  // State is bound without what is mounted below it.
+  const holder = state.find((path) => isBelow(dataRoot, path) && isBelow(path, where))
+  if (holder) return { directory, state: holder }
+  if (where === '/')
+    return { off: `${dataRoot} is on the root, which is locked, and not below a directory of State=` }
   return isMountedWritable(mount) ? { directory, state: undefined } : { off: `${where} is mounted read-only` }
 }
 

@@ -1,6 +1,6 @@
 import type { UnitFile } from '../text/unit-syntax.js'
 
-/** Ours for `unit`, of the locked system. */
-export function dropIn(unit: string, text: string): UnitFile {
-  return { path: `normal/${unit}.d/50-hostext.conf`, text: `# Written by hostext-generator.\n${text}` }
+/** Ours for `unit`, of the locked system. `number`: another one for a second drop-in of the same unit. */
+export function dropIn(unit: string, text: string, number = 50): UnitFile {
+  return { path: `normal/${unit}.d/${number}-hostext.conf`, text: `# Written by hostext-generator.\n${text}` }
 }

@@ -356,8 +356,9 @@ Before=remote-fs.target
  * mounted gets a unit file, see {@link stateUnit}.
  */
 function dataUnits(plan: Plan): UnitFile[] {
-  const { dataMounts, online, checkedDevices, carried } = plan
+  const { dataMounts, online, checkedDevices, carried, state, overlays } = plan
   const keep = (path: string): UnitFile | [] => {
+    if (state.includes(path)) return []
     if (carried.includes(path)) return isTaken(plan, path) ? [] : stateUnit(plan, path, path, 'bind', CARRIED)
     return dropIn(
       unitName(path, 'mount'),
@@ -365,6 +366,8 @@ function dataUnits(plan: Plan): UnitFile[] {
 # The stack keeps its file system busy: it stays mounted until the last step of the shutdown.
 DefaultDependencies=no
 ${online.includes(path) ? AFTER_NETWORK : 'After=local-fs-pre.target\nBefore=local-fs.target\n'}`,
+      // An overlay of the machine may have one already.
+      overlays.some(({ mount }) => mount.mountPoint === path) ? 51 : 50,
     )
   }
   return [

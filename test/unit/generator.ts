@@ -1,10 +1,10 @@
 import { cpSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { generate } from '../../src/generator.js'
+import { generate, writeFiles } from '../../src/generator.js'
 import { prepareCase, withoutHashes } from '../support/case.js'
 import { CASES } from '../support/paths.js'
-import { readTree, type Tree, writeTree } from '../support/tree.js'
+import { makeTree, readTree, type Tree, writeTree } from '../support/tree.js'
 
 /** Every case gets the units in its `expected/`; `HOSTEXT_UPDATE=1` writes that anew. */
 const NORMAL = '/run/systemd/generator'
@@ -76,6 +76,15 @@ t.test('the early target is written last', async (t) => {
     [],
     'so a failure leaves the default target alone',
   )
+})
+
+t.test('a unit that a plan makes twice is written once, and does not end the boot', async (t) => {
+  const normal = makeTree(t)
+  const files = ['one\n', 'other\n'].map((text) => ({ path: 'normal/var.mount', text }))
+  writeFiles([...files, { path: 'normal/b', link: 'c' }, { path: 'normal/b', link: 'd' }], {
+    ...{ normal, early: normal, late: normal },
+  })
+  t.same(readTree(normal), { 'var.mount': 'one\n', b: '-> c' })
 })
 
 t.test('one directory is enough', async (t) => {

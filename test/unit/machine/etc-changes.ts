@@ -1,20 +1,21 @@
 import t from 'tap'
 import { readEtcChanges, withChanges } from '../../../src/machine/etc-changes.js'
-import { makeTree } from '../../support/tree.js'
+import { makeTree, type Tree } from '../../support/tree.js'
 
 const read = (...files: string[]) => {
   const tree = Object.fromEntries(files.map((file) => [`var/lib/hostext/etc/upper/${file}`, '']))
-  return readEtcChanges({ prefix: makeTree(t, tree) })
+  return readEtcChanges({ prefix: makeTree(t, tree) }, false)
 }
 
 t.test('nothing is kept', async (t) => {
-  t.same(read(), { kept: false, machineId: false, indexes: [], shadowed: [] })
-  t.same(read('passwd', 'udev/rules.d/x'), { kept: true, machineId: false, indexes: [], shadowed: [] })
+  const nothing = { kept: false, machineId: false, masksTmp: false, indexes: [], shadowed: [], units: [] }
+  t.same(read(), nothing)
+  t.same(read('passwd', 'udev/rules.d/x', 'systemd/system/x.service'), { ...nothing, kept: true })
 })
 
 t.test('the settings of the engine are read with them', async (t) => {
   const prefix = makeTree(t, { 'var/lib/hostext/etc/upper/x': '' })
-  const changes = readEtcChanges({ prefix })
+  const changes = readEtcChanges({ prefix }, false)
   t.same(withChanges({ prefix }, changes), { prefix, changes: `${prefix}/var/lib/hostext/etc/upper` })
   t.same(withChanges({ prefix }, { ...changes, kept: false }), { prefix })
   t.same(withChanges({ prefix }, undefined), { prefix })
@@ -26,10 +27,66 @@ t.test('kept changes that an index has to know', async (t) => {
 })
 
 t.test('kept changes that stacking does not see, and the machine ID', async (t) => {
-  t.same(read('fstab', 'hostext.conf.d/x.conf', 'hostext.conf.d/a.conf', 'passwd', 'machine-id'), {
+  const files = ['fstab', 'crypttab', 'hostext.conf.d/x.conf', 'hostext.conf.d/a.conf', 'passwd']
+  t.match(read(...files, 'machine-id'), {
     kept: true,
     machineId: true,
-    indexes: [],
-    shadowed: ['fstab', 'hostext.conf.d/a.conf', 'hostext.conf.d/x.conf'],
+    shadowed: ['fstab', 'crypttab', 'hostext.conf.d/a.conf', 'hostext.conf.d/x.conf'],
   })
+})
+
+t.test('kept changes of units that mount something', async (t) => {
+  const upper = 'var/lib/hostext/etc/upper/systemd/system'
+  const link = (name: string, to: string) => ({ [`${upper}/${name}`]: `-> ${to}` })
+  const units = (files: Tree) => readEtcChanges({ prefix: makeTree(t, files) }, false).units
+  const mount = '[Mount]\nWhat=/dev/sdb\n'
+  t.same(
+    units({
+      [`${upper}/srv.mount`]: mount,
+      ...link('local-fs.target.wants/srv.mount', '../srv.mount'),
+      [`${upper}/data.mount`]: mount,
+      [`${upper}/swapfile.swap`]: '',
+      [`${upper}/var.mount.d/x.conf`]: '',
+      ...link('opt.mount', '/dev/null'),
+      ...link('local-fs.target.wants/opt.mount', '../opt.mount'),
+    }).map(({ file, mountPoint }) => `${file} ${mountPoint ?? '-'}`),
+    [
+      'systemd/system/data.mount -',
+      'systemd/system/opt.mount -',
+      'systemd/system/srv.mount /srv',
+      'systemd/system/swapfile.swap -',
+      'systemd/system/var.mount.d -',
+    ],
+    'only what is started, and not masked, mounts something',
+  )
+  t.same(
+    units({
+      'etc/systemd/system/home.mount': mount,
+      ...link('local-fs.target.wants/home.automount', '/etc/systemd/system/home.automount'),
+      ...link('local-fs.target.wants/gone.mount', '/etc/systemd/system/gone.mount'),
+      ...link('dev-hugepages.mount', '/dev/null'),
+      ...link('tmp.mount', '/dev/null'),
+    }),
+    [
+      { file: 'systemd/system/local-fs.target.wants/gone.mount' },
+      { file: 'systemd/system/local-fs.target.wants/home.automount', mountPoint: '/home' },
+    ],
+    'a unit of the base root that is enabled there; nothing of the kernel, and not what counts',
+  )
+})
+
+t.test('a mask of tmp.mount counts wherever it is', async (t) => {
+  const upper = 'var/lib/hostext/etc/upper'
+  const masks = (files: Tree, hasTmp = false) =>
+    readEtcChanges({ prefix: makeTree(t, { [`${upper}/x`]: '', ...files }) }, hasTmp).masksTmp
+  const mask = (directory: string): Tree => ({ [`${directory}/systemd/system/tmp.mount`]: '-> /dev/null' })
+  t.notOk(masks({ 'etc/systemd/system/tmp.mount': '[Mount]\n' }))
+  t.ok(masks(mask(upper)))
+  t.ok(masks(mask(upper), true))
+  t.ok(masks(mask('etc')))
+  t.ok(masks({ 'etc/systemd/system/tmp.mount': '' }), 'an empty file: systemd.unit(5)')
+  t.notOk(masks({ ...mask('etc'), [`${upper}/systemd/system/tmp.mount`]: '[Mount]\n' }), 'and unmasked')
+  t.ok(masks(mask('usr/lib')))
+  t.notOk(masks(mask('usr/lib'), true), 'fstab comes before that')
+  t.notOk(masks(mask('run')), 'which is for one boot only')
 })

@@ -8,7 +8,9 @@ function uses(t: Test, fstab: string, files: Tree): string[] {
   const entries = parseFstab(fstab)
   const planned = entries.filter(isAutomatic).map((entry) => ({ ...entry, from: '/etc/fstab' }))
   const root = { prefix: makeTree(t, files) }
-  return readUses(root, planned, readSwaps(root, entries, [], [])).map(({ path, kind }) => `${kind} ${path}`)
+  return readUses(root, planned, readSwaps(root, entries, [], [])).map(
+    ({ path, kind, written }) => `${kind} ${path}${written === undefined ? '' : ` < ${written}`}`,
+  )
 }
 
 t.test('what mounts and swap write to', async (t) => {
@@ -28,12 +30,33 @@ overlay /opt/b overlay lowerdir=/opt/b,upperdir=/one,workdir=/two
   ])
 })
 
+t.test('what links lead to', async (t) => {
+  const fstab = `
+/linked/x /d none bind
+/disk.img /e ext4 loop
+/swap none swap
+overlay /opt/app overlay lowerdir=/opt/app,upperdir=/linked/o/upper,workdir=/linked/o/work
+/programs /f none bind
+/gone /g none bind
+`
+  const files = {
+    ...{ linked: '-> data', 'data/x/y': '', 'data/o/upper/x': '' },
+    ...{ 'disk.img': '-> /data/disk', 'data/disk': '', swap: '-> swap.real', 'swap.real': '' },
+    ...{ programs: '-> usr/bin', 'usr/bin/x': '', gone: '-> nowhere' },
+  }
+  t.same(uses(t, fstab, files), [
+    'file /data/disk < /disk.img',
+    'directory /data/o < /linked/o',
+    'directory /data/x < /linked/x',
+    'swap /swap.real < /swap',
+  ])
+})
+
 t.test('what is no use of the root', async (t) => {
   const fstab = `
 /dev/sda1 /a ext4
 /ro /b none bind,ro
 /usr/share/x /c none bind
-/linked/x /d none bind
 /missing /e none bind
 server:/x /f nfs
 /swap.off none swap noauto
@@ -42,8 +65,6 @@ server:/x /f nfs
   const files = {
     'ro/x': '',
     'usr/share/x/y': '',
-    linked: '-> data',
-    'data/x/y': '',
     'swap.off': '',
     'directory/x': '',
     'dev/sda1': '',

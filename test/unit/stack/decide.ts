@@ -5,7 +5,7 @@ import { prepare } from '../../../src/commands/prepare.js'
 import { RULES } from '../../../src/image/kept.js'
 import type { Root } from '../../../src/machine/files.js'
 import { readAndDecide } from '../../../src/read.js'
-import type { Decision } from '../../../src/stack/plan.js'
+import type { Decision, Plan } from '../../../src/stack/plan.js'
 import { type Recorded, stackText } from '../../../src/stack/record.js'
 import { parseStack } from '../../../src/trial/records.js'
 import { find } from '../../support/data-root.js'
@@ -111,6 +111,46 @@ t.test('the disk behind a bind with the data stays mounted, and is not checked a
   t.match(await decided(t, files), {
     plan: { dataMounts: ['/data', '/var/lib/docker'], checkedDevices: ['/dev/disk/by-label/data'] },
   })
+})
+
+t.test('what the initrd has mounted on a writable root is carried over, and is no state', async (t) => {
+  const { 'proc/self/mountinfo': root } = MACHINE
+  const files = (mount: string): Tree => ({
+    'proc/self/mountinfo': `${root}26 22 ${mount}\n`,
+    ...{ 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'srv/x': '' },
+  })
+  const other = files('254:2 / /var rw - ext4 /dev/vda2 rw')
+  t.match(await decided(t, other), {
+    plan: {
+      ...{ state: ['/srv'], carried: ['/var'], dataMounts: ['/var'] },
+      etc: { mode: 'persistent', state: undefined },
+    },
+  })
+  t.match(
+    await decided(t, files('254:1 /var /var ro - ext4 /dev/vda1 ro')),
+    { plan: { state: ['/var', '/srv'], carried: { length: 0 } } },
+    'another directory of the same file system, which is made writable with it',
+  )
+  const listed = await decided(t, { ...other, 'etc/hostext.conf': '[Root]\nState=/var /srv\n' })
+  t.match(listed, { plan: { state: ['/srv'], carried: ['/var'] } })
+  const text = 'State=: /var is on a file system of its own (mounted before systemd): ignored'
+  t.same(
+    listed.messages.filter(({ level }) => level === 'warning'),
+    [{ level: 'warning', text }],
+  )
+})
+
+t.test('a disk of which two subvolumes are mounted is checked once', async (t) => {
+  const mounts = ['/var', '/var/lib/docker'].map(
+    (path) => `26 22 0:31 /${path} ${path} rw - btrfs /dev/vda2 rw\n`,
+  )
+  const files = {
+    'proc/self/mountinfo': `${MACHINE['proc/self/mountinfo']}${mounts.join('')}`,
+    'etc/fstab': 'UUID=R /var btrfs subvol=@var 0 2\nUUID=R /var/lib/docker btrfs subvol=@docker 0 2\n',
+  }
+  const decision = await decided(t, files)
+  t.match(decision, { plan: { dataMounts: ['/var', '/var/lib/docker'] } })
+  t.same('plan' in decision && decision.plan.checkedDevices, ['/dev/disk/by-uuid/R'])
 })
 
 t.test('data that needs the network is mounted when its unit says, also after the switch', async (t) => {
@@ -235,6 +275,91 @@ t.test('changes to /etc wait with the data, if there can be any', async (t) => {
     'var/lib/docker/x': '',
   }
   t.match(await decided(t, other), wait('/var/lib/hostext'))
+})
+
+t.test('/tmp is on the disk where tmp.mount is masked, as on the plain root', async (t) => {
+  const writable = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'tmp/x': '' }
+  const units = 'usr/lib/systemd/system'
+  const shipped = {
+    [`${units}/tmp.mount`]: '[Mount]\nWhat=tmpfs\nType=tmpfs\n',
+    [`${units}/local-fs.target.wants/tmp.mount`]: '-> ../tmp.mount',
+  }
+  const mask = { 'etc/systemd/system/tmp.mount': '-> /dev/null' }
+  const kept = { 'var/lib/hostext/etc/upper/systemd/system/tmp.mount': '-> /dev/null' }
+  const text = '/tmp is read-only: tmp.mount is masked'
+  const warned = ({ messages }: Decision) => messages.some((message) => message.text === text)
+  for (const [name, files, state, tmp, isSaid] of [
+    ['no unit', writable, ['/var'], true, false],
+    ['a unit', { ...writable, ...shipped }, ['/var'], false, false],
+    ['masked', { ...writable, ...shipped, ...mask }, ['/var', '/tmp'], false, false],
+    ['masked on the stacked machine', { ...writable, ...shipped, ...kept }, ['/var', '/tmp'], false, false],
+    [
+      'there, but /etc is volatile',
+      { ...writable, ...shipped, ...kept, 'etc/hostext.conf': '[Root]\nEtc=volatile\n' },
+      ...([['/var'], false, false] as const),
+    ],
+    ['State=none', { ...writable, 'etc/hostext.conf': '[Root]\nState=none\n' }, [], true, false],
+    [
+      'State=none, masked',
+      { ...writable, ...mask, 'etc/hostext.conf': '[Root]\nState=none\n' },
+      ...([[], false, true] as const),
+    ],
+    ['a read-only root', { 'tmp/x': '', ...shipped, ...mask }, [], false, false],
+    [
+      'State= on a read-only root',
+      { 'tmp/x': '', ...mask, 'etc/hostext.conf': '[Root]\nState=/var\n' },
+      ...([['/var'], false, true] as const),
+    ],
+  ] as [string, Tree, string[], boolean, boolean][]) {
+    const decision = await decided(t, files)
+    const { plan } = decision as { plan: Plan }
+    t.same({ state: plan.state, tmp: plan.tmp, isSaid: warned(decision) }, { state, tmp, isSaid }, name)
+  }
+})
+
+t.test('what was enabled on the stacked machine is mounted by its unit, and is no state', async (t) => {
+  const kept = 'var/lib/hostext/etc/upper/systemd/system'
+  const enabled = (name: string): Tree => ({
+    [`${kept}/${name}.mount`]: `[Mount]\nWhat=/dev/vdb\nWhere=/${name}\n`,
+    [`${kept}/local-fs.target.wants/${name}.mount`]: `-> /etc/systemd/system/${name}.mount`,
+  })
+  const writable = { 'etc/fstab': '/dev/vda1 / ext4 rw\n', 'srv/x': '', 'home/x': '' }
+  const stateOf = async (files: Tree, engine?: string) => {
+    const decision = await decided(t, { ...writable, ...files }, engine)
+    const said = decision.messages.flatMap(({ text }) => /^\/etc\/(\S+) is changed in /.exec(text)?.[1] ?? [])
+    return [...(decision as { plan: Plan }).plan.state, ...said]
+  }
+  t.same(await stateOf(enabled('srv')), ['/var', '/home'])
+  const file = { [`${kept}/srv.mount`]: '[Mount]\nWhat=/dev/vdb\n' }
+  const said = 'systemd/system/srv.mount'
+  t.same(await stateOf(file), ['/var', '/home', '/srv', said], 'not enabled')
+  const var_ = enabled('var')
+  t.same(
+    await stateOf(var_),
+    ['/var', '/home', '/srv', 'systemd/system/var.mount'],
+    'it would hide the changes by which it is there',
+  )
+  const data = { ...enabled('srv'), 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/docker\n', 'var/lib/x': '' }
+  t.same(await stateOf(data, 'srv/docker'), ['/var', '/home', '/srv', said], "or the engine's data")
+})
+
+t.test('what links lead to stays writable', async (t) => {
+  const decision = await decided(t, {
+    'etc/fstab': `/dev/vda1 / ext4 rw
+/linked/x /mnt/x none bind
+/swap none swap
+overlay /opt/app overlay lowerdir=/opt/app,upperdir=/linked/o/upper,workdir=/linked/o/work
+`,
+    ...{ linked: '-> data', 'data/x/y': '', 'data/o/upper/x': '', 'data/o/work/x': '', 'opt/app/x': '' },
+    ...{ swap: '-> swap.real', 'swap.real': '', 'usr/lib/hostext/base/x': '' },
+  })
+  t.match(decision, {
+    plan: {
+      state: ['/var', '/data/o', '/data/x', '/swap.real'],
+      swapFiles: ['/swap.real', '/swap'],
+      overlays: [{ mount: { mountPoint: '/opt/app' } }],
+    },
+  })
 })
 
 t.test('images of systemd that cannot be merged over two overlays are named', async (t) => {

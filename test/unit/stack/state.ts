@@ -4,7 +4,7 @@ import { type FstabEntry, isAutomatic, parseFstab } from '../../../src/machine/f
 import { type KernelCommandLine, readCommandLine } from '../../../src/machine/kernel-command-line.js'
 import { type MountPoint, parseMountinfo } from '../../../src/machine/mountinfo.js'
 import type { PlannedMount } from '../../../src/machine/planned.js'
-import { chooseState, findUsed, isRootWritable, withData } from '../../../src/stack/state.js'
+import { chooseState, findOwn, findUsed, isRootWritable, withData } from '../../../src/stack/state.js'
 
 const planned = (text: string): PlannedMount[] =>
   parseFstab(text)
@@ -38,6 +38,22 @@ t.test("the engine's data stays writable, as on the plain root", async (t) => {
   const configuration = { ...DEFAULTS, state: ['/var'] }
   t.same(withData({ ...machine, configuration }, ['/var'], data), ['/var'], 'State= says what it is')
 })
+
+t.test(
+  'what the initrd has mounted is not part of the root, unless it shows the same file system',
+  async (t) => {
+    const mounts = parseMountinfo(`1 0 8:1 /root / ro - btrfs /dev/sda1 rw
+2 1 8:2 / /var rw - ext4 /dev/sda2 rw
+3 1 8:1 /home /home rw - btrfs /dev/sda1 rw
+`)
+    t.same(findOwn(mounts, ['/var', '/home', '/srv', '/var/lib/x', '/variable']), [
+      '/home',
+      '/srv',
+      '/variable',
+    ])
+    t.same(findOwn([], ['/var']), ['/var'], 'nothing is known')
+  },
+)
 
 t.test('State= with a list', async (t) => {
   t.same(chooseState(['/data', '/nope'], false, [], ['/data']), {

@@ -239,6 +239,11 @@ t.test('where records can be written', async (t) => {
   t.same(findPlace(mounts(root, '/mnt/data ro - ext4 /dev/vdb ro'), '/mnt/data/docker', ['/var']), {
     off: '/mnt/data is mounted read-only',
   })
+  t.same(
+    findPlace(mounts(root, '/var ro - ext4 /dev/vda ro'), '/var/lib/docker', ['/var']),
+    { directory: '/var/lib/docker/hostext', state: '/var' },
+    'another directory of the root, which is made writable with it',
+  )
   t.match(findPlace(mounts('/ ro - squashfs /dev/vda ro'), '/var/lib/docker', ['/var']), { off: /squashfs/ })
 })
 

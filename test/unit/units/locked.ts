@@ -84,6 +84,16 @@ t.test('what the initrd has mounted stays by a unit of its own, not by a drop-in
   t.throws(() => textOf(files, 'normal/data.mount'), /^no /)
 })
 
+t.test('state has one unit, and what the machine stacks itself a drop-in more', async (t) => {
+  const mount = { source: 'overlay', mountPoint: '/data', type: 'overlay', passno: 0, options: [], from: '' }
+  const overlays = [{ mount, lower: [], options: [] }]
+  const files = units({ state: ['/var'], dataMounts: ['/data', '/var'], overlays })
+  t.match(textOf(files, 'normal/var.mount'), '\nDefaultDependencies=no\n')
+  t.throws(() => textOf(files, 'normal/var.mount.d/50-hostext.conf'), /^no /)
+  t.match(textOf(files, 'normal/data.mount.d/50-hostext.conf'), '\nOptions=')
+  t.match(textOf(files, 'normal/data.mount.d/51-hostext.conf'), '\nDefaultDependencies=no\n')
+})
+
 t.test('/etc and /usr say what they are', async (t) => {
   const files = units({ etc: { mode: 'volatile' }, separateUsr: { hasUnit: false } })
   t.match(textOf(files, 'normal/etc.mount'), '\nDescription=/etc with host extensions, volatile\n')
