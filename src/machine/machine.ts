@@ -145,6 +145,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     softReboot ? (commandLine.mountExtra ?? []) : [],
     enabled,
     gpt.partitions,
+    commandLine.volatileVar,
   )
   return {
     commandLine,

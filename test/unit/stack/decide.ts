@@ -174,6 +174,24 @@ t.test('only what fstab mounts is mounted again, not what units do', async (t) =
   t.match(await decided(t, files), { plan: { remount: ['/dev/shm'] } })
 })
 
+t.test('a /var that is to be forgotten is no state', async (t) => {
+  const word = 'systemd.volatile=state'
+  const files = {
+    ...{ 'proc/cmdline': `ro ${word}\n`, 'etc/fstab': '/dev/vda1 / ext4 rw\n' },
+    ...{ 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/engine\n', 'var/x': '', 'run/hostext/collected': '' },
+  }
+  const memory = `${MACHINE['proc/self/mountinfo']}26 22 0:40 / /var rw shared:5 - tmpfs tmpfs rw\n`
+  const mounted = { ...files, 'proc/self/mountinfo': memory }
+  const plan = { state: ['/srv'], etc: { mode: 'volatile' }, carried: { length: 0 } }
+  t.match(await decided(t, mounted, 'srv/engine'), { plan })
+  const chosen = { 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/engine\n[Root]\nState=/var\n' }
+  const why = `State=: /var is on a file system of its own (${word} on the kernel command line): ignored`
+  const { messages } = await decided(t, { ...mounted, ...chosen }, 'srv/engine')
+  t.ok(messages.some(({ text }) => text === why))
+  const { 'run/hostext/collected': _, ...first } = files
+  t.match(await decided(t, first, 'var/lib/docker'), { wait: { paths: ['/var'] } }, 'nor an engine’s data')
+})
+
 t.test('what fstab mounts only when it is asked is not waited for', async (t) => {
   t.match(await decided(t, { 'etc/fstab': 'LABEL=data /var ext4 noauto\n' }), { plan: { collected: false } })
 })
