@@ -570,6 +570,12 @@ mountopt = "nodev,metacopy=on"
       t.ok(run(t, shell, {}, { engine, environment: { SYSTEMD_VIRTUALIZATION: 'vm:kvm' } }).started)
     })
 
+    t.test('the runtime hears from PID 1 that this is the first boot', async (t) => {
+      const runtime = '#!/bin/sh\necho "first: $SYSTEMD_FIRST_BOOT" >&2\n'
+      const options = { engine: 'var/lib/docker', environment: { SYSTEMD_FIRST_BOOT: '1' }, runtime }
+      t.match(run(t, shell, {}, options).stderr, /^first: 1$/m)
+    })
+
     t.test('installed on a running machine', async (t) => {
       const unit = 'run/systemd/units/invocation:systemd-journal-flush.service'
       const result = run(t, shell, { [unit]: '-> 0123456789abcdef' }, { engine: 'var/lib/docker' })

@@ -28,10 +28,15 @@ function machine(t: Test, files: Tree, engine = 'var/lib/docker'): Root {
 }
 
 /** What is decided on a machine whose images are prepared. */
-async function decided(t: Test, files: Tree, engine?: string): Promise<Decision> {
+async function decided(
+  t: Test,
+  files: Tree,
+  engine?: string,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Decision> {
   const root = machine(t, files, engine)
   await prepare(root, {}, false)
-  return readAndDecide(root, {}, 'this').decision
+  return readAndDecide(root, environment, 'this').decision
 }
 
 t.test('a root that is two overlays deep, as each kernel writes its layers', async (t) => {
@@ -172,6 +177,23 @@ t.test('only what fstab mounts is mounted again, not what units do', async (t) =
     'usr/lib/systemd/system/sysinit.target.wants/dev-hugepages.mount': '-> ../dev-hugepages.mount',
   }
   t.match(await decided(t, files), { plan: { remount: ['/dev/shm'] } })
+})
+
+t.test('the first boot of a machine is plain, if there is a second one', async (t) => {
+  const id = `${MACHINE['proc/self/mountinfo']}26 22 0:23 /id /etc/machine-id ro shared:4 - tmpfs tmpfs rw\n`
+  const files = { 'proc/self/mountinfo': id, 'etc/fstab': '/dev/vda1 / ext4 rw\n' }
+  const first = { SYSTEMD_FIRST_BOOT: '1' }
+  t.match(await decided(t, files, undefined, first), { plain: /^the first boot of this machine, / })
+  t.match(
+    await decided(t, files),
+    { plan: { machineId: { closeRoot: true } } },
+    'an empty ID is no first boot',
+  )
+  t.match(
+    await decided(t, { ...files, 'etc/fstab': '/dev/vda1 / ext4 ro\n' }, undefined, first),
+    { plan: { machineId: undefined, carried: ['/etc/machine-id'] } },
+    'no ID is ever written: so is every other boot',
+  )
 })
 
 t.test('a /var that is to be forgotten is no state', async (t) => {
