@@ -126,7 +126,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       say('warning', `DataRoot=${configuration.dataRoot} holds no engine data`)
     if (leftOut.length > 0) return { plain: 'every extension is left out', messages }
     if (!facts.unread) return { read: { what: 'unread' } }
-    return { plain: describeNothing(candidates, facts.engines, facts.unread), messages }
+    const generators = machine.collected ? [] : machine.otherGenerators
+    return { plain: describeNothing(candidates, facts.engines, facts.unread, generators), messages }
   }
   const { place: enginePlace, dataRoot } = engine
   const { extensions, unprepared, skipped, isReduced } = leaveOut(engine, skips)
