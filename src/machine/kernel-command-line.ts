@@ -29,6 +29,8 @@ export type KernelCommandLine = {
   mountExtra?: string[]
   /** The same of `systemd.swap-extra=`. */
   swapExtra?: string[]
+  /** `systemd.volatile=state`: /var is in memory, if nothing else is mounted there. */
+  volatileVar?: true
   /** `systemd.gpt_auto=0`: no partition is found by its type. */
   gptAuto?: false
   /** The words that name the image of the root or of /usr by its hash: systemd-veritysetup-generator(8). */
@@ -111,6 +113,10 @@ export function readCommandLine(words: readonly string[]): KernelCommandLine {
       result.skip = [...(result.skip ?? []), ...value.split(',').filter(Boolean)]
     if (key === 'systemd.swap_extra' && value) result.swapExtra = [...(result.swapExtra ?? []), value]
     if (key === 'systemd.mount_extra' && value) result.mountExtra = [...(result.mountExtra ?? []), value]
+    if (key === 'systemd.volatile') {
+      if (value === 'state') result.volatileVar = true
+      else delete result.volatileVar
+    }
     if (key === 'systemd.gpt_auto') {
       if (isFalse(value)) result.gptAuto = false
       else delete result.gptAuto

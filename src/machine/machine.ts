@@ -41,6 +41,8 @@ export type Machine = {
   commandLine: KernelCommandLine
   configuration: Configuration
   inContainer: boolean
+  /** Whether PID 1 takes this boot for the first one: ConditionFirstBoot= in systemd.unit(5). */
+  isFirstBoot: boolean
   mounts: readonly MountPoint[]
   fstab: FstabEntry[]
   os: OsRelease
@@ -148,12 +150,15 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     softReboot ? (commandLine.mountExtra ?? []) : [],
     enabled,
     gpt.partitions,
+    commandLine.volatileVar,
   )
   const hasTmp = planned.some(({ mountPoint }) => mountPoint === '/tmp')
   return {
     commandLine,
     configuration,
     inContainer,
+    // It says so to generators since systemd 251, and to nobody who asks about the next boot.
+    isFirstBoot: environment.SYSTEMD_FIRST_BOOT === '1',
     mounts,
     fstab,
     os,

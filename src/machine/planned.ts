@@ -18,7 +18,8 @@ export type PlannedMount = FstabEntry & {
  * this boot has seen them (generators/steps/collect), and partitions by their type
  * (systemd-gpt-auto-generator(8)); also what is only mounted for an engine. The first one for a mount point
  * counts. Symbolic links in mount points are followed, as systemd does. `extra`: the values of
- * `systemd.mount-extra=`. `enabled`: the units that something of the system starts.
+ * `systemd.mount-extra=`. `enabled`: the units that something of the system starts. `volatileVar`: whether
+ * systemd-fstab-generator(8) has a tmpfs at /var where there would be no mount.
  */
 export function readPlanned(
   root: Root,
@@ -26,10 +27,11 @@ export function readPlanned(
   extra: readonly string[],
   enabled: readonly string[],
   partitions: readonly GptPartition[],
+  volatileVar = false,
 ): PlannedMount[] {
   const demanded = new Set(readDemanded(root, enabled))
   for (;;) {
-    const planned = readAsked(root, fstab, extra, enabled, partitions, demanded)
+    const planned = readAsked(root, fstab, extra, enabled, partitions, volatileVar, demanded)
     // A bind, or the mount of an image file, requires what its source is on: systemd.mount(5).
     const sources = planned.flatMap(({ source }) => (/^\/(?!dev\/)/.test(source) ? withParents(source) : []))
     const more = sources.filter((path) => !demanded.has(path))
@@ -45,6 +47,7 @@ function readAsked(
   extra: readonly string[],
   enabled: readonly string[],
   partitions: readonly GptPartition[],
+  volatileVar: boolean,
   demanded: ReadonlySet<string>,
 ): PlannedMount[] {
   const planned = new Map<string, PlannedMount>()
@@ -73,6 +76,11 @@ function readAsked(
       options: readOnly ? ['ro'] : [],
       passno: 1,
       from: `the type of the partition ${device}`,
+    })
+  if (volatileVar)
+    add({
+      ...{ source: 'tmpfs', mountPoint: '/var', type: 'tmpfs', options: [], passno: 0 },
+      from: 'systemd.volatile=state on the kernel command line',
     })
   return [...planned.values()]
 }

@@ -27,7 +27,7 @@ import {
   isRemounted,
 } from './mounts.js'
 import { describeNothing } from './nothing.js'
-import { findObstacle, findUnfit } from './obstacle.js'
+import { findObstacle, findUnfit, MACHINE_ID } from './obstacle.js'
 import { chooseStack, countAbove, MOST_EXTENSIONS } from './order.js'
 import { describeLost, isDispensable, planOverlays } from './overlays.js'
 import type { Boot, Decision, Plain, Plan, Said, Wait } from './plan.js'
@@ -46,11 +46,6 @@ import {
   type Verdict,
 } from './verdict.js'
 import { awaitMounts } from './wait.js'
-
-/**
- * PID 1 mounts a new ID over this file on a machine without one, until the ID can be written: machine-id(5).
- */
-const MACHINE_ID = '/etc/machine-id'
 
 /**
  * Decides what this boot does, or says what has to be read first. Pure: the same facts give the same
@@ -136,7 +131,8 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       say('warning', `DataRoot=${configuration.dataRoot} holds no engine data`)
     if (leftOut.length > 0) return { plain: 'every extension is left out', messages }
     if (!facts.unread) return { read: { what: 'unread' } }
-    return { plain: describeNothing(candidates, facts.engines, facts.unread), messages }
+    const generators = machine.collected ? [] : machine.otherGenerators
+    return { plain: describeNothing(candidates, facts.engines, facts.unread, generators), messages }
   }
   const { place: enginePlace, dataRoot } = engine
   const { extensions, unprepared, skipped, isReduced } = leaveOut(engine, skips)

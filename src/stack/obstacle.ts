@@ -1,6 +1,12 @@
 import { DATA_PARTITION, type Machine, PURGE_MARKER } from '../machine/machine.js'
 import { mountOf } from '../machine/mountinfo.js'
 import { ROOT_SOURCE } from '../machine/run-directory.js'
+import { hasWritableRoot } from './state.js'
+
+/**
+ * PID 1 mounts a new ID over this file on a machine without one, until the ID can be written: machine-id(5).
+ */
+export const MACHINE_ID = '/etc/machine-id'
 
 /** Why this boot stays plain, whatever the engine has; undefined if it need not. */
 export function findObstacle(machine: Machine): string | undefined {
@@ -9,6 +15,8 @@ export function findObstacle(machine: Machine): string | undefined {
   if (inContainer && !configuration.container) return 'running in a container, and Container=no'
   if (commandLine.otherTarget) return commandLine.otherTarget
   if (updateWaits) return 'an offline update is waiting (/system-update)'
+  if (setsUp(machine))
+    return 'the first boot of this machine, which sets it up: extensions come with the next'
   const base = mountOf(mounts, '/')
   if (base?.source === ROOT_SOURCE) return 'the root is stacked already'
   if (!softReboot && !hasNextRoot) return 'no directory /usr/lib/hostext/nextroot to switch to'
@@ -25,6 +33,22 @@ export function findObstacle(machine: Machine): string | undefined {
   if (base?.type === 'overlay' && lower.some(isOverlay))
     return 'the root is already an overlay on an overlay, and the kernel stacks no deeper'
   return undefined
+}
+
+/**
+ * Whether the units with ConditionFirstBoot= belong to this boot, and to no other one. After the switch PID 1
+ * would find the ID that the first pass has written, and start none of them, now or ever. Where the ID is not
+ * written to the root's own /etc for good, every boot may be the first one: then nothing is put off.
+ */
+function setsUp(machine: Machine): boolean {
+  const { isFirstBoot, mounts, planned } = machine
+  return (
+    isFirstBoot &&
+    mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID) &&
+    hasWritableRoot(machine) &&
+    !/^(?:tmpfs|ramfs)$/.test(mountOf(mounts, '/')?.type ?? '') &&
+    ![...mounts, ...planned].some(({ mountPoint }) => mountPoint === '/etc')
+  )
 }
 
 /** Why nothing in this data root may or can be stacked; undefined if it can. */

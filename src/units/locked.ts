@@ -75,6 +75,7 @@ ConditionPathExists=!/run/hostext
 `,
     ),
     ...growDropIns(plan),
+    ...trimDropIn(plan),
     ...updateDropIns(plan),
     ...plan.state.map((path) => stateUnit(plan, path)),
     ...takenUnits(plan),
@@ -395,8 +396,8 @@ Slice=system.slice
  * x-systemd.growfs on the root: the file system is grown through the state, which is on it. The unit has two
  * names: the systemd-fstab-generator of 252 makes it an instance of the template for other file systems.
  */
-function growDropIns({ state, swapFiles }: Pick<Plan, 'state' | 'swapFiles'>): UnitFile[] {
-  const directory = state.find((path) => !swapFiles.includes(path))
+function growDropIns(plan: Pick<Plan, 'state' | 'swapFiles'>): UnitFile[] {
+  const directory = findOnRoot(plan)
   const text =
     directory !== undefined
       ? `[Service]
@@ -408,6 +409,21 @@ ExecStart=/usr/lib/systemd/systemd-growfs ${execWord(directory)}
 ConditionPathExists=!/run/hostext
 `
   return ['systemd-growfs-root.service', 'systemd-growfs@-.service'].map((unit) => dropIn(unit, text))
+}
+
+/** A directory on the file system of the root that stays writable. */
+function findOnRoot({ state, swapFiles }: Pick<Plan, 'state' | 'swapFiles'>): string | undefined {
+  return state.find((path) => !swapFiles.includes(path))
+}
+
+/**
+ * fstrim(8) takes the root from fstab, where it finds an overlay now, and the state is not in fstab. So it is
+ * called once more, with the state. Where it fails or there is none (`-`), the service is what it was.
+ */
+function trimDropIn(plan: Pick<Plan, 'state' | 'swapFiles'>): UnitFile[] {
+  const directory = findOnRoot(plan)
+  const command = `ExecStart=-fstrim --quiet-unsupported ${execWord(directory ?? '')}`
+  return directory === undefined ? [] : [dropIn('fstrim.service', `[Service]\n${command}\n`)]
 }
 
 /** A writable /tmp, unless the system has its own unit for it: the late directory has the lowest priority. */

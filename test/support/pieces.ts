@@ -134,6 +134,19 @@ export const PIECES: Record<string, (random: Random) => Tree> = {
   dockers,
   podmans,
   setting,
+  'another generator': (random) => {
+    const name = random.pick([
+      'zfs-mount-generator',
+      'zram-generator',
+      'podman-system-generator',
+      'systemd-x',
+    ])
+    const directory = random.pick(['run', 'etc', 'usr/local/lib', 'usr/lib'])
+    const text = random.pick(['printf %s var-lib-docker.mount\n', 'writes x.service\n', '-> /dev/null'])
+    // Where no engine is installed, the stub does not look at them.
+    const engine = { '/usr/lib/systemd/system/docker.service': '[Service]\nExecStart=dockerd\n' }
+    return { ...engine, [`/${directory}/systemd/system-generators/${name}`]: text }
+  },
   'a setting of hostext': (random) => ({
     [random.pick(MAIN_FILES)]: random.pick([
       ...['Etc=persistent', 'Etc=persistant', 'State=auto', 'State=/data', 'State=data'].map(

@@ -570,6 +570,42 @@ mountopt = "nodev,metacopy=on"
       t.ok(run(t, shell, {}, { engine, environment: { SYSTEMD_VIRTUALIZATION: 'vm:kvm' } }).started)
     })
 
+    t.test('other generators that may mount the data of an engine', async (t) => {
+      const script = readFileSync(join(STEPS, 'generators.sh'), 'utf8')
+      const made = (files: Tree, library: Tree = { 'usr/lib/hostext/generators.sh': script }) => {
+        const engine = { 'usr/lib/systemd/system/docker.service': '[Service]\nExecStart=dockerd\n' }
+        const { started, decision } = run(t, shell, { ...engine, ...files }, { library })
+        t.notOk(started)
+        return /; not known yet: the mounts of (.*)\n/.exec(decision)?.[1]
+      }
+      const generators = (directory: string, tree: Tree): Tree =>
+        Object.fromEntries(
+          Object.entries(tree).map(([name, text]) => [
+            `${directory}/systemd/system-generators/${name}`,
+            text,
+          ]),
+        )
+      const own = generators('usr/lib', {
+        ...{ 'systemd-fstab-generator': '.mount', 'hostext-generator': '.mount' },
+        'podman-system-generator': '.mount',
+      })
+      t.equal(made(own), undefined)
+      const others = {
+        ...own,
+        ...generators('usr/lib', { zfs: 'x.mount', netplan: 'x.network', z2: '.mount' }),
+      }
+      t.equal(made(others), 'z2, zfs')
+      t.equal(made({ ...others, ...generators('etc', { zfs: '-> /dev/null' }) }), 'z2', 'masked')
+      t.equal(made({ ...others, ...generators('run', { zfs: 'none' }) }), 'z2', 'another one of that name')
+      t.equal(made(others, {}), undefined, 'the script is missing')
+    })
+
+    t.test('the runtime hears from PID 1 that this is the first boot', async (t) => {
+      const runtime = '#!/bin/sh\necho "first: $SYSTEMD_FIRST_BOOT" >&2\n'
+      const options = { engine: 'var/lib/docker', environment: { SYSTEMD_FIRST_BOOT: '1' }, runtime }
+      t.match(run(t, shell, {}, options).stderr, /^first: 1$/m)
+    })
+
     t.test('installed on a running machine', async (t) => {
       const unit = 'run/systemd/units/invocation:systemd-journal-flush.service'
       const result = run(t, shell, { [unit]: '-> 0123456789abcdef' }, { engine: 'var/lib/docker' })

@@ -27,6 +27,7 @@ function inRoot(t: Test, stub: string, more: Tree = {}, scripts: Tree = {}) {
   }
   const files: Tree = {
     'base/file': 'base\n',
+    'etc/machine-id': '0123456789abcdef0123456789abcdef\n',
     'lib/systemd/system-generators/hostext-generator': stub,
     ...Object.fromEntries(Object.entries(own).map(([name, text]) => [`lib/hostext/${name}`, text])),
     ...more,
@@ -35,11 +36,12 @@ function inRoot(t: Test, stub: string, more: Tree = {}, scripts: Tree = {}) {
 chmod +x /run/lib/systemd/system-generators/hostext-generator /run/lib/hostext/*
 cp "$1/initrd" "$1/log.sh" /run/lib/hostext
 mount -t overlay overlay -o ro,lowerdir=/run/lib:/usr/lib /usr/lib
+mount -t overlay overlay -o ro,lowerdir=/run/etc:/etc /etc
 new=$(/usr/lib/hostext/initrd in) || true
 echo "$new" >/run/new
 [ -n "$new" ] || /usr/lib/hostext/initrd undo
 findmnt -rno TARGET | grep -E '^(/run/|/usr/lib/hostext/)' >/run/mounted || true
-umount -l /usr/lib`
+umount -l /usr/lib /etc`
   const { status, stderr, run, kernelLog } = runPrivately(t, ['sh', '-c', script, 'sh', STEPS], files, {})
   t.equal(status, 0, stderr)
   return { run, kernelLog }
@@ -55,6 +57,13 @@ t.test('initrd', { skip: cannotMount }, async (t) => {
     t.match(kernelLog, /^<5>hostext: stacked in the initrd$/m)
     t.notOk('hostext/asked' in run)
     t.notOk('systemd/generator/hostext-switch.service' in run, 'PID 1 starts with empty directories')
+  })
+
+  t.test('a first boot is left to PID 1', async (t) => {
+    const on = (id: string): string | undefined =>
+      inRoot(t, deciding(unit()), { 'etc/machine-id': id }).run.new
+    t.equal(on('uninitialized\n'), '\n')
+    t.equal(on(''), '/run/nextroot\n', 'machine-id(5): an empty one is none')
   })
 
   t.test('a systemd in the initrd keeps its units', async (t) => {

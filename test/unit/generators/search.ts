@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { readAndDecide } from '../../../src/read.js'
 import { runStub, startBoot } from '../../support/known.js'
+import { STEPS } from '../../support/paths.js'
 import { addPiece, PIECES } from '../../support/pieces.js'
 import { FIXED_SEED, type Random, ROTATING_SEED, seeded } from '../../support/seeded.js'
 import { makeTree, type Tree, writeTree } from '../../support/tree.js'
@@ -19,6 +20,7 @@ const MACHINE: Tree = {
   'proc/sys/kernel/osrelease': '6.1.0-28-amd64\n',
   'etc/os-release': 'ID=debian\nVERSION_ID="12"\n',
   'usr/lib/systemd/system/soft-reboot.target': '',
+  'usr/lib/hostext/generators.sh': readFileSync(join(STEPS, 'generators.sh'), 'utf8'),
   'usr/lib/hostext/node*': '#!/bin/sh\ntrue >"$HOSTEXT_ROOT/started"\n',
 }
 

@@ -136,6 +136,9 @@ t.test('the hash of the image', async (t) => {
 t.test('what the boot mounts and starts in addition', async (t) => {
   const read = (text: string) => readCommandLine(splitCommandLine(text))
   t.same(read('systemd.mount-extra=a:/b systemd.mount_extra="c:/d e"').mountExtra, ['a:/b', 'c:/d e'])
+  t.equal(read('systemd.volatile=yes systemd.volatile=state').volatileVar, true)
+  for (const word of ['=no', '=overlay', '=yes', ''])
+    t.equal(read(`systemd.volatile=state systemd.volatile${word}`).volatileVar, undefined, word)
   t.equal(read('systemd.gpt_auto=0').gptAuto, false)
   t.equal(read('systemd.gpt-auto=0 systemd.gpt-auto=1').gptAuto, undefined)
   t.same(read('systemd.debug_shell systemd.break=pre-udev').debugUnits, [

@@ -65,6 +65,15 @@ t.test('in a container the words are those of PID 1', async (t) => {
   t.match(virtual, { inContainer: false, commandLine: { off: /^balena\.nohostext / } })
 })
 
+t.test('the first boot is the one that PID 1 calls so', async (t) => {
+  for (const [environment, isFirstBoot] of [
+    [{ SYSTEMD_FIRST_BOOT: '1' }, true],
+    [{ SYSTEMD_FIRST_BOOT: '0' }, false],
+    [{}, false],
+  ] as [NodeJS.ProcessEnv, boolean][])
+    t.equal(machine(t, {}, environment).isFirstBoot, isFirstBoot)
+})
+
 t.test('whether the root has applied the last change of its /usr', async (t) => {
   const isDone = (updated: string | undefined) => {
     const prefix = makeTree(t, updated === undefined ? {} : { 'etc/.updated': updated })

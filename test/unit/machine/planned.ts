@@ -34,6 +34,14 @@ t.test('the kernel command line', async (t) => {
   ])
 })
 
+t.test('a /var in memory, where nothing else is mounted there', async (t) => {
+  const on = (fstab: string) => readPlanned({ prefix: makeTree(t) }, parseFstab(fstab), [], [], [], true)
+  const from = 'systemd.volatile=state on the kernel command line'
+  t.match(on(''), [{ source: 'tmpfs', mountPoint: '/var', type: 'tmpfs', from }])
+  t.match(on('/dev/vda2 /var ext4\n'), [{ source: '/dev/vda2', from: '/etc/fstab' }], 'as fstab says')
+  t.same(places(t, {}), [])
+})
+
 t.test('units that are enabled', async (t) => {
   const unit = '[Mount]\nWhat=/dev/sdb\nWhere=/mnt/data\nType=ext4\nOptions=noatime,_netdev\n'
   const files = { 'etc/systemd/system/mnt-data.mount': unit }

@@ -28,10 +28,15 @@ function machine(t: Test, files: Tree, engine = 'var/lib/docker'): Root {
 }
 
 /** What is decided on a machine whose images are prepared. */
-async function decided(t: Test, files: Tree, engine?: string): Promise<Decision> {
+async function decided(
+  t: Test,
+  files: Tree,
+  engine?: string,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Decision> {
   const root = machine(t, files, engine)
   await prepare(root, {}, false)
-  return readAndDecide(root, {}, 'this').decision
+  return readAndDecide(root, environment, 'this').decision
 }
 
 t.test('a root that is two overlays deep, as each kernel writes its layers', async (t) => {
@@ -214,6 +219,41 @@ t.test('only what fstab mounts is mounted again, not what units do', async (t) =
   t.match(await decided(t, files), { plan: { remount: ['/dev/shm'] } })
 })
 
+t.test('the first boot of a machine is plain, if there is a second one', async (t) => {
+  const id = `${MACHINE['proc/self/mountinfo']}26 22 0:23 /id /etc/machine-id ro shared:4 - tmpfs tmpfs rw\n`
+  const files = { 'proc/self/mountinfo': id, 'etc/fstab': '/dev/vda1 / ext4 rw\n' }
+  const first = { SYSTEMD_FIRST_BOOT: '1' }
+  t.match(await decided(t, files, undefined, first), { plain: /^the first boot of this machine, / })
+  t.match(
+    await decided(t, files),
+    { plan: { machineId: { closeRoot: true } } },
+    'an empty ID is no first boot',
+  )
+  t.match(
+    await decided(t, { ...files, 'etc/fstab': '/dev/vda1 / ext4 ro\n' }, undefined, first),
+    { plan: { machineId: undefined, carried: ['/etc/machine-id'] } },
+    'no ID is ever written: so is every other boot',
+  )
+})
+
+t.test('a /var that is to be forgotten is no state', async (t) => {
+  const word = 'systemd.volatile=state'
+  const files = {
+    ...{ 'proc/cmdline': `ro ${word}\n`, 'etc/fstab': '/dev/vda1 / ext4 rw\n' },
+    ...{ 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/engine\n', 'var/x': '', 'run/hostext/collected': '' },
+  }
+  const memory = `${MACHINE['proc/self/mountinfo']}26 22 0:40 / /var rw shared:5 - tmpfs tmpfs rw\n`
+  const mounted = { ...files, 'proc/self/mountinfo': memory }
+  const plan = { state: ['/srv'], etc: { mode: 'volatile' }, carried: { length: 0 } }
+  t.match(await decided(t, mounted, 'srv/engine'), { plan })
+  const chosen = { 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/engine\n[Root]\nState=/var\n' }
+  const why = `State=: /var is on a file system of its own (${word} on the kernel command line): ignored`
+  const { messages } = await decided(t, { ...mounted, ...chosen }, 'srv/engine')
+  t.ok(messages.some(({ text }) => text === why))
+  const { 'run/hostext/collected': _, ...first } = files
+  t.match(await decided(t, first, 'var/lib/docker'), { wait: { paths: ['/var'] } }, 'nor an engine’s data')
+})
+
 t.test('what fstab mounts only when it is asked is not waited for', async (t) => {
   t.match(await decided(t, { 'etc/fstab': 'LABEL=data /var ext4 noauto\n' }), { plan: { collected: false } })
 })
@@ -244,6 +284,15 @@ t.test('a DataRoot= that holds no engine’s data is named', async (t) => {
     plain: 'no container is a host extension',
     messages: [{ level: 'warning', text: 'DataRoot=/data holds no engine data' }],
   })
+})
+
+t.test('a generator that may mount the data is named where none is found', async (t) => {
+  const generator = 'usr/lib/systemd/system-generators/zfs-mount-generator'
+  const files = { [generator]: 'printf %s.mount', 'run/hostext/collected': '' }
+  const named = /; not known yet: the mounts of zfs-mount-generator$/
+  const { 'run/hostext/collected': _, ...first } = files
+  t.match(await decided(t, first, 'srv/x'), { plain: named })
+  t.match(await decided(t, files, 'srv/x'), { plain: /containers\/storage$/ }, 'it has run')
 })
 
 t.test('changes to /etc count where they are kept', async (t) => {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { DEFAULTS } from '../../../src/machine/configuration.js'
+import { parseFstab } from '../../../src/machine/fstab.js'
 import type { Machine } from '../../../src/machine/machine.js'
 import { parseMountinfo } from '../../../src/machine/mountinfo.js'
 import { findObstacle, findUnfit } from '../../../src/stack/obstacle.js'
@@ -36,6 +37,25 @@ t.test('why a boot stays plain', async (t) => {
     findObstacle(machine({}, mount('/', 'overlay', 'hostext', 'ro,lowerdir=0:/'))),
     'the root is stacked already',
   )
+})
+
+t.test('the first boot sets the machine up', async (t) => {
+  const id = mount('/etc/machine-id', 'tmpfs', 'tmpfs')
+  const first = (change: Partial<Machine>, ...mounts: string[]): string | undefined => {
+    const fstab = parseFstab('/dev/vda1 / ext4 rw\n')
+    const facts = { isFirstBoot: true, fstab, planned: [], opensRoot: false, ...change }
+    return findObstacle(machine(facts, ...mounts))
+  }
+  t.match(first({}, id), 'the first boot of this machine, which sets it up')
+  t.equal(first({ isFirstBoot: false }, id), undefined, 'an ID that was empty')
+  const forGood = 'every boot would be the first one'
+  t.equal(first({}), undefined, 'the kernel command line says so of a machine with an ID')
+  t.equal(first({ fstab: parseFstab('/dev/vda1 / ext4 ro\n') }, id), undefined, forGood)
+  t.equal(first({}, mount('/', 'tmpfs', 'tmpfs'), id), undefined, forGood)
+  t.equal(first({}, mount('/', 'overlay', 'overlayroot'), id), undefined, forGood)
+  t.equal(first({}, mount('/etc', 'ext4', '/dev/vdb'), id), undefined, forGood)
+  const own = { ...parseFstab('/dev/vdb /etc ext4\n')[0], from: '/etc/fstab' }
+  t.equal(first({ planned: [own as Machine['planned'][0]] }, id), undefined, forGood)
 })
 
 t.test('a root that is an overlay', async (t) => {
