@@ -53,8 +53,7 @@ export function fillTree(filling: Filling): Filled {
   const accounts = readImageAccounts(files, view)
   // Whoever is only in a persistent /etc has an ID, but is not in the base root: /etc may be another one.
   const { own, all } = base.accounts()
-  const known = mergeIds(remembered, namedIds(all))
-  const assignment = assignIds(accounts, own, known)
+  const assignment = assignIds(accounts, own, remembered, namedIds(all))
   const { uids, gids, given, sysusers, leftOut } = assignment
   const made = makeTree({
     view,

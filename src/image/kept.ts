@@ -36,7 +36,7 @@ export function isTreeName(value: unknown): value is string {
 }
 
 /** Raised whenever the rules of images make another tree of the same image. */
-export const RULES = 3
+export const RULES = 4
 
 /** What of the base root a tree depends on. */
 export type LookedAt = {

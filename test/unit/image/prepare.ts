@@ -249,6 +249,27 @@ t.test('users that the root lacks', async (t) => {
   })
 })
 
+t.test('a user of the machine keeps an ID that was given to one who was never created', async (t) => {
+  const image =
+    "mkdir etc; echo node:x:1000:1000::/:/bin/sh >etc/passwd; echo node:x:1000: >etc/group; echo x >x; chown 1000:1000 x"
+  const { root, prepare, tree, layers, preparation } = machine(
+    t,
+    'mkdir etc; echo root:x:0:0::/:/bin/sh >etc/passwd; echo root:x:0: >etc/group',
+    { a: [image] },
+  )
+  await prepare('a')
+  t.same(readIds(root, DATA), { users: { node: 1000 }, groups: { node: 1000 } })
+  sh(
+    root.prefix,
+    `mkdir -p var/lib/hostext/etc/upper; cp etc/passwd etc/group var/lib/hostext/etc/upper
+     cd var/lib/hostext/etc/upper; echo alice:x:1000:1000::/:/bin/sh >>passwd; echo alice:x:1000: >>group`,
+  )
+  const [again] = await prepare('a')
+  t.equal(listTree(tree(again?.name ?? '')).x, 'x 999:999')
+  t.match(again?.facts.lookedAt.ids, { users: { node: 999 }, groups: { node: 999 } })
+  t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: again?.name })
+})
+
 t.test('two users of one ID, of which one can be created', async (t) => {
   const image =
     "mkdir etc; printf 'node:x:1000:1000::/:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' >etc/passwd; printf 'node:x:1000:\\napp:x:1000:\\n' >etc/group"
