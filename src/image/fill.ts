@@ -8,7 +8,7 @@ import { onDisk } from './disk.js'
 import { readElf } from './elf.js'
 import type { ImageFiles } from './files.js'
 import { makeKeyUnits } from './host-keys.js'
-import { type Base, findTaken, MOST_NOTES, RULES, type TreeFacts } from './kept.js'
+import { type Base, findTaken, MOST_NOTES, MOUNTED, RULES, type TreeFacts } from './kept.js'
 import { fits, type Libraries, libraryPaths, loaderDirectories, onRoot } from './libraries.js'
 import { type Note, noteLine } from './note.js'
 import { replacedFinder, shadowFinder } from './replaced.js'
@@ -120,7 +120,7 @@ export function fillTree(filling: Filling): Filled {
     lookedAt: {
       os: base.os,
       state: [...base.state],
-      places: made.looked,
+      places: made.looked.map(([path, what]) => [path, base.place(path) === MOUNTED ? MOUNTED : what]),
       libraries: libraries?.files ?? [],
       ids: idsOf(accounts, assignment, base),
     },

@@ -121,6 +121,27 @@ t.test('prepared twice: the same name; a base that has changed: another one', as
   t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: third?.name })
 })
 
+t.test('the same tree, whether or not a file system is mounted already', async (t) => {
+  const { root, layers, preparation } = machine(t, 'mkdir -p boot usr; chmod 755 boot usr', {
+    a: ['mkdir -p boot/efi usr; echo x >usr/x'],
+  })
+  const over = { ...preparation(), base: makeBase(root, 'debian 12', STATE, ['/boot']) }
+  const before = await makePending(over, layers('a'), undefined, 0)
+  t.same(before.facts.lookedAt.places, [
+    ['/boot', 'mount point'],
+    ['/boot/efi', 'mount point'],
+    ['/usr', 'directory 0:0 0755'],
+  ])
+  sh(root.prefix, 'mkdir boot/efi; chmod 700 boot boot/efi')
+  const after = await makePending(
+    { ...over, base: makeBase(root, 'debian 12', STATE, ['/boot']) },
+    layers('a'),
+    undefined,
+    1,
+  )
+  t.equal(after.name, before.name)
+})
+
 t.test('damaged facts are made anew, and the running root keeps its files', async (t) => {
   const { root, layers, preparation, prepare, own, tree } = machine(t, ':', { a: ['echo x >x'] })
   const [first] = await prepare('a')
@@ -251,7 +272,7 @@ t.test('users that the root lacks', async (t) => {
 
 t.test('a user of the machine keeps an ID that was given to one who was never created', async (t) => {
   const image =
-    "mkdir etc; echo node:x:1000:1000::/:/bin/sh >etc/passwd; echo node:x:1000: >etc/group; echo x >x; chown 1000:1000 x"
+    'mkdir etc; echo node:x:1000:1000::/:/bin/sh >etc/passwd; echo node:x:1000: >etc/group; echo x >x; chown 1000:1000 x'
   const { root, prepare, tree, layers, preparation } = machine(
     t,
     'mkdir etc; echo root:x:0:0::/:/bin/sh >etc/passwd; echo root:x:0: >etc/group',
