@@ -249,6 +249,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       extensions: stack,
       leftOut: messages.flatMap(({ leftOut }) => leftOut ?? []),
       state,
+      copied: look.state,
       swapFiles: used.filter(({ kind }) => kind === 'swap').map(({ path }) => path),
       overlays: planned.overlays,
       places: newPlaces,

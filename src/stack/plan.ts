@@ -72,7 +72,9 @@ export type Plan = Boot & {
   leftOut: LeftOut[]
   /** Directories and files of the base root that stay writable. */
   state: string[]
-  /** The swap files among them. */
+  /** The directories of state that systemd-tmpfiles copies images' state to, on whatever file system. */
+  copied: string[]
+  /** The swap files among those that stay writable. */
   swapFiles: string[]
   /** Overlays of the machine's own over directories of the root. */
   overlays: PlannedOverlay[]
