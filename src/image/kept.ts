@@ -65,6 +65,8 @@ export type TreeFacts = {
   foreign?: string
   /** The processors that its programs and the base root's are for, if they are others. */
   mismatch?: Mismatch
+  /** Set if it has libraries where only the root's index leads: {@link hasIndexed} in fill.ts. */
+  indexed?: true
   /** A line for each thing that was dropped, moved or not taken. */
   notes: string[]
   files: number
@@ -257,7 +259,7 @@ export function readTreeFacts(root: Root, dataRoot: string, name: string): TreeF
  * Whether this is what {@link TreeFacts} says. Only root can have written it, so only a damage is looked for.
  */
 function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
-  const { layers, image, lookedAt, notes, replaced, foreign, mismatch } = facts
+  const { layers, image, lookedAt, notes, replaced, foreign, indexed, mismatch } = facts
   const isMaybeText = (value: unknown): boolean => value === undefined || typeof value === 'string'
   const isTexts = (value: unknown): boolean =>
     Array.isArray(value) && value.every((text) => typeof text === 'string')
@@ -278,6 +280,7 @@ function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
     isTexts(notes) &&
     isMaybeText(replaced) &&
     isMaybeText(foreign) &&
+    (indexed === undefined || indexed === true) &&
     (mismatch === undefined ||
       (isObject(mismatch) && typeof mismatch.image === 'string' && typeof mismatch.root === 'string'))
   )

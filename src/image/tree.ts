@@ -37,7 +37,7 @@ const MOST_ENTRIES = 2_000_000
 const CRON_TABLE = /^\/etc\/(?:crontab$|cron\.d\/)/
 
 /** The name of a shared library: ldconfig(8). */
-const LIBRARY = /(?:^|[^/])\.so(?:\.|$)/
+export const LIBRARY = /(?:^|[^/])\.so(?:\.|$)/
 
 /** Owners of the image that have another ID in the root: from the image's ID to the root's. */
 export type Owners = { users: ReadonlyMap<number, number>; groups: ReadonlyMap<number, number> }

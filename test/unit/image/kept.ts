@@ -299,6 +299,7 @@ t.test('damaged facts are none', async (t) => {
     { ...FACTS, notes: [1] },
     { ...FACTS, replaced: 1 },
     { ...FACTS, foreign: {} },
+    { ...FACTS, indexed: 'yes' },
     { ...FACTS, mismatch: 'arm64' },
     { ...FACTS, mismatch: { image: 'arm64' } },
     { ...FACTS, lookedAt: { ...lookedAt, places: [1] } },

@@ -335,6 +335,27 @@ t.test('libraries that the root needs, in a directory that the image has searche
   )
 })
 
+t.test('libraries in a directory that only the root’s configuration of the loader names', async (t) => {
+  const base = `mkdir -p etc/ld.so.conf.d usr/lib/x86_64-linux-gnu usr/local; ln -s usr/lib lib; ln -s ../vc usr/local/vc
+    echo 'include /etc/ld.so.conf.d/*.conf' >etc/ld.so.conf
+    printf '/lib/x86_64-linux-gnu\\n/usr/lib64\\n/opt/cuda/lib64\\n/usr/local/vc\\n/lib/x86_64-linux-gnu/tegra\\n' >etc/ld.so.conf.d/x.conf`
+  const { root, prepare } = machine(t, base, {
+    a: [
+      'mkdir -p usr/lib/x86_64-linux-gnu usr/lib64 opt; echo x | tee usr/lib/x86_64-linux-gnu/libx.so.1 usr/lib64/liby.so opt/libz.so',
+    ],
+    b: ['mkdir -p usr/lib/x86_64-linux-gnu/tegra; echo x >usr/lib/x86_64-linux-gnu/tegra/libx.so.1'],
+    c: ['mkdir -p opt/cuda-12/lib64; ln -s /opt/cuda-12 opt/cuda; echo x >opt/cuda-12/lib64/libx.so.1'],
+    d: ['mkdir -p usr/vc; echo x >usr/vc/libx.so.1; echo x >usr/vc/readme'],
+    e: ['mkdir -p usr/vc opt; echo x >usr/vc/readme; echo x >opt/libx.so'],
+  })
+  const trees = await prepare('a', 'b', 'c', 'd', 'e')
+  t.same(
+    trees.map(({ facts }) => facts.indexed),
+    [undefined, true, true, true, undefined],
+  )
+  for (const { name, facts } of trees) t.same(readTreeFacts(root, DATA, name), facts)
+})
+
 t.test('SSH host keys of the image: the machine makes its own', async (t) => {
   const { prepare, tree } = machine(t, 'mkdir -p lib/x usr; ln -s ../lib usr/lib', {
     a: ['mkdir -p etc/ssh; echo secret >etc/ssh/ssh_host_rsa_key; echo x >etc/ssh/sshd_config'],
