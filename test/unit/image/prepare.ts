@@ -223,6 +223,32 @@ t.test('a file system that cannot be written', async (t) => {
   t.notMatch(output, /^left: /m)
 })
 
+t.test('a disk that does not take what is written', async (t) => {
+  const { root, layers, preparation } = machine(t, ':', { a: ['echo x >x'] })
+  const bin = join(root.prefix, 'bin')
+  const { PATH } = process.env
+  t.teardown(() => {
+    process.env.PATH = PATH
+  })
+  process.env.PATH = `${bin}:${PATH}`
+  const pending = await makePending(preparation(), layers('a'), undefined, 0)
+  const trees = () => listDirectory(root, `${DATA}/hostext/trees`)
+  const sync = (script: string) => {
+    sh(bin, `printf '%s\\n' '#!/bin/sh' 'echo "$@" >>$0.log' '${script}' >sync; chmod +x sync; : >sync.log`)
+    keepTrees(root, DATA, [pending])
+    return readFileSync(join(bin, 'sync.log'), 'utf8').replaceAll(root.prefix, '')
+  }
+  const broken = 'echo "sync: error syncing /data: Input/output error" >&2; exit 1'
+  t.throws(() => sync(broken), {
+    message: 'trees cannot be written to the disk: error syncing /data: Input/output error',
+  })
+  t.same(trees(), ['new0'])
+  const simple = '[ $# -eq 0 ] || { echo "sync: invalid option -- f" >&2; exit 1; }'
+  const both = '-f /data/hostext/trees\n\n'
+  t.equal(sync(simple), both + both, 'one that writes everything')
+  t.same(trees(), [pending.name])
+})
+
 t.test('layers that cannot be mounted', async (t) => {
   const { root, layers, preparation } = machine(t, ':', { a: ['echo x >x', 'echo y >y'] })
   rmSync(join(root.prefix, DATA, 'overlay2/a1'), { recursive: true })
