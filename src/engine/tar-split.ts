@@ -16,7 +16,8 @@ const LONGEST_LINE = 1 << 20
 /**
  * The sizes of those files of a layer at `paths` that were not empty when the engine unpacked it, by their
  * paths. `layer` is the directory with its files, as the engine's driver has it. Undefined if the engine has
- * no such record, or if it is damaged. The record is read in pieces: its text has two kilobytes for each file.
+ * no such record, or if it is damaged. The record is read in pieces: its text has two kilobytes for each
+ * file.
  */
 export function readSizes(
   layer: string,

@@ -69,8 +69,8 @@ export async function makePending(
 
 /**
  * Keeps trees. A power cut leaves each absent or whole: they are written to the disk under other names, and
- * renamed. All at once, because writing to a disk takes long, however little it is. Throws an Error, and keeps
- * none, if the disk does not take them.
+ * renamed. All at once, because writing to a disk takes long, however little it is. Throws an Error, and
+ * keeps none, if the disk does not take them.
  */
 export function keepTrees(root: Root, dataRoot: string, trees: readonly PendingTree[]): void {
   const directory = `${dataRoot}/${TREES}`
@@ -127,8 +127,8 @@ function hash({ rules, layers, lookedAt }: TreeFacts): string {
 }
 
 /**
- * Writes everything on the file system of `path` to its disk. Throws an Error if the disk does not take it, as
- * far as the kernel says so (syncfs(2), from 5.8 on).
+ * Writes everything on the file system of `path` to its disk. Throws an Error if the disk does not take it,
+ * as far as the kernel says so (syncfs(2), from 5.8 on).
  */
 function writeToDisk(path: string): void {
   const { spawnSync } = process.getBuiltinModule('node:child_process')

@@ -248,7 +248,12 @@ export function makeTree(input: TreeInput): MadeTree {
         } else if (target === '/' || !canBeDirectory(base, target)) {
           note('not taken', path, 'the root has a link there that leads to no directory')
         } else {
-          note('moved', path, `to ${printable(target)}, where the root's link leads`)
+          // Nothing tells there what the machine has changed from what an earlier image had.
+          const once =
+            stateFor(target) && !stateFor(path)
+              ? ': it is copied there once, and an update of the image does not replace it'
+              : ''
+          note('moved', path, `to ${printable(target)}, where the root's link leads${once}`)
           const isInRoot = statLink(base, target)?.isDirectory() ?? false
           moved.push({ ...below, place: target, isInRoot })
         }

@@ -126,8 +126,8 @@ export function findMountPoints({ mounts, planned }: Mounts, paths: readonly str
 }
 
 /**
- * Where file systems of their own are, or will be, over the root. Not /usr, which is stacked, and no overlays:
- * those of the machine may have directories of the root as their layers, which are stacked as well.
+ * Where file systems of their own are, or will be, over the root. Not /usr, which is stacked, and no
+ * overlays: those of the machine may have directories of the root as their layers, which are stacked as well.
  */
 export function findOver({ mounts, planned }: Mounts): string[] {
   return [...mounts, ...planned].flatMap(({ mountPoint, type }) =>

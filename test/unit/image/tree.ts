@@ -136,9 +136,9 @@ t.test('where the root has a link, files go where it leads', async (t) => {
   t.same(made.notes.sort(), [
     "moved: /bin to /usr/bin, where the root's link leads",
     "moved: /lib to /usr/lib, where the root's link leads",
-    "moved: /opt to /var/opt, where the root's link leads",
+    "moved: /opt to /var/opt, where the root's link leads: it is copied there once, and an update of the image does not replace it",
     "moved: /sbin to /usr/bin, where the root's link leads",
-    "moved: /usr/local to /var/usrlocal, where the root's link leads",
+    "moved: /usr/local to /var/usrlocal, where the root's link leads: it is copied there once, and an update of the image does not replace it",
     "moved: /usr/sbin to /usr/bin, where the root's link leads",
   ])
   t.same(
