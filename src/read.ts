@@ -13,6 +13,7 @@ import { nameOf } from './machine/os-release.js'
 import { decide, findEngine } from './stack/decide.js'
 import { keepsEtc } from './stack/etc.js'
 import type { Facts, GoodStack, Reading } from './stack/facts.js'
+import { findOver } from './stack/mounts.js'
 import type { Decision } from './stack/plan.js'
 import { readIndexes } from './trial/indexes.js'
 import { readLastGood, readRecords, restoreStack, type SourcedStack } from './trial/records.js'
@@ -68,7 +69,7 @@ function readMore(root: Root, { machine, dataRoots }: Facts, reading: Reading, w
     isFirst: which === 'this' && !machine.collected,
     host: { ...hostOf(machine), ...(which === 'any' && { kernel: undefined }) },
     findReplaced: replacedFinder(root, reading.essential),
-    base: makeBase(root, nameOf(machine.os), reading.state),
+    base: makeBase(root, nameOf(machine.os), reading.state, findOver(machine)),
     places: reading.places,
     absent: machine.absent,
   }

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path/posix'
+import type { Sink } from '../engine/decoder.js'
 import { isNamed } from '../engine/images.js'
 import { systemOf } from '../image/fill.js'
 import { isObject } from '../text/json.js'
@@ -7,7 +8,7 @@ import { feed, Unpacked } from './input.js'
 import { Layer, stackLayer } from './layer.js'
 import { addMore, inMemory, Node, newDirectory, walk } from './memory.js'
 import { type ImageConfig, readImageConfig, type Subject } from './subject.js'
-import { type Sink, type TarEntry, TarReader } from './tar.js'
+import { type TarEntry, TarReader } from './tar.js'
 import { wantedFiles } from './wanted.js'
 
 /**

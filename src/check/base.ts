@@ -10,6 +10,7 @@ import { nextBootRoot } from '../machine/next-boot.js'
 import { nameOf } from '../machine/os-release.js'
 import { findAgainst } from '../stack/against.js'
 import type { Against } from '../stack/facts.js'
+import { findOver } from '../stack/mounts.js'
 import { chooseState, findUsed, hasWritableRoot } from '../stack/state.js'
 import { printable } from '../text/printable.js'
 
@@ -76,7 +77,7 @@ export function readRoot(environment: NodeJS.ProcessEnv): Compared {
   return {
     ...against,
     root,
-    base: makeBase(root, system, against.state),
+    base: makeBase(root, system, against.state, findOver(machine)),
     name: `${printable(system || 'a system without a name', 80)} at ${printable(where)}`,
     host: hostOf(machine),
     kernels: [...new Set([machine.release, ...modules])].filter(Boolean),

@@ -1,6 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { Decoder, type Format } from './decoder.js'
-import type { Sink } from './tar.js'
+import { Decoder, type Format, type Sink } from '../engine/decoder.js'
 
 /** What is read at once: little after something was skipped, because most files of an image are small. */
 const [LEAST, MOST] = [4 << 10, 128 << 10]

@@ -1,7 +1,8 @@
+import type { Sink } from '../engine/decoder.js'
 import { followLinks } from '../machine/files.js'
 import { printable } from '../text/printable.js'
 import { addMore, findNode, KINDS, Node, newDirectory } from './memory.js'
-import type { Sink, TarEntry } from './tar.js'
+import type { TarEntry } from './tar.js'
 import { keepContents, type Wanted } from './wanted.js'
 
 /**

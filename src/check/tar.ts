@@ -1,15 +1,5 @@
+import type { Sink } from '../engine/decoder.js'
 import { printable } from '../text/printable.js'
-
-/** What takes bytes as they come. */
-export type Sink = {
-  /** The bytes are only there until it returns. */
-  push: (chunk: Buffer) => void
-  /** Nothing follows. Throws an Error if something is missing. */
-  end: () => void
-  /** How many of the bytes that follow nobody wants. Whoever can skips them, with `skip`. */
-  unwanted?: () => number
-  skip?: (bytes: number) => void
-}
 
 /** The kinds of entries that a layer may have: pax(1), ustar. */
 export type EntryType =

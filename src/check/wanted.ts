@@ -1,5 +1,5 @@
+import type { Sink } from '../engine/decoder.js'
 import { addMore, type Node } from './memory.js'
-import type { Sink } from './tar.js'
 
 /** What is read of a file: its text, its hash, or nothing. */
 export type Wanted = 'text' | 'hash' | undefined

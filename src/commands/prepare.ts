@@ -18,6 +18,7 @@ import { RUN_DIRECTORY, UNPREPARED } from '../machine/run-directory.js'
 import { readAndDecide, type Which } from '../read.js'
 import { findEngine } from '../stack/decide.js'
 import type { Facts } from '../stack/facts.js'
+import { findOver } from '../stack/mounts.js'
 import type { Decision } from '../stack/plan.js'
 import { leaveOut, readSkips } from '../stack/skip.js'
 import { log } from '../text/log.js'
@@ -126,7 +127,7 @@ async function prepareThese(
   const preparation: Preparation = {
     root,
     dataRoot,
-    base: makeBase(root, nameOf(machine.os), state),
+    base: makeBase(root, nameOf(machine.os), state, findOver(machine)),
     libraries: once(() => findEssentialLibraries(root)),
   }
   let pending: PendingTree[] = []

@@ -102,15 +102,21 @@ function isId(id: unknown): id is number {
  * Gives every user and group of an image its ID in the root, by its name:
  *
  * - the ID that the base root has for the name; else
- * - the ID that an earlier preparation gave the name (`remembered`), unless the base root has given it to
+ * - the ID that the machine has for it beyond its base root (`existing`): in a persistent /etc; else
+ * - the ID that an earlier preparation gave the name (`remembered`), unless the machine has given it to
  *   another one since; else
- * - the ID it has in the image, if neither the base root nor `remembered` have it for another name; else
+ * - the ID it has in the image, if neither the machine nor `remembered` have it for another name; else
  * - a free system ID, like systemd-sysusers: the highest, and the same for a user and its group if possible.
  *
  * 0 and 65534 stay what they are, and no name gets 0. An ID without a name stays a number. Throws an Error if
  * there is no free ID, or if the image has more users and groups than anyone needs.
  */
-export function assignIds(image: Accounts, base: Accounts, remembered: Ids): Assignment {
+export function assignIds(
+  image: Accounts,
+  base: Accounts,
+  remembered: Ids,
+  existing: Ids = { users: {}, groups: {} },
+): Assignment {
   const baseUsers = new Map(base.users.map(({ name, uid }) => [name, uid]))
   const baseGroups = new Map(base.groups.map(({ name, gid }) => [name, gid]))
   const leftOut: Assignment['leftOut'] = { users: [], groups: [] }
@@ -126,8 +132,8 @@ export function assignIds(image: Accounts, base: Accounts, remembered: Ids): Ass
   )
   const groups = withPrimaryGroups(ownGroups, users, baseGroups)
 
-  const uids = settle(users, baseUsers, remembered.users)
-  const gids = settle(groups, baseGroups, remembered.groups)
+  const uids = settle(users, baseUsers, existing.users, remembered.users)
+  const gids = settle(groups, baseGroups, existing.groups, remembered.groups)
   giveFree(uids, gids)
 
   const newGroups = groups.filter(isNew(baseGroups, gids))
@@ -241,19 +247,26 @@ type Space = {
   /** The names that the base root has, and those whose ID never changes. */
   fixed: Set<string>
   open: string[]
-  /** Every ID of the base root, of `remembered` and of the image. */
+  /** Every ID of the machine, of `remembered` and of the image. */
   taken: Set<number>
 }
 
 function settle(
   image: readonly Named[],
   base: Map<string, number>,
+  existing: Record<string, number>,
   remembered: Record<string, number>,
 ): Space {
   const owned = new Set(base.values()).add(ROOT).add(NOBODY)
   const kept = new Map<string, number>()
+  for (const [name, id] of Object.entries(existing)) {
+    if (base.has(name) || id === ROOT || id === NOBODY) continue
+    // Whoever else has it: this one is there, and has its files.
+    kept.set(name, id)
+    owned.add(id)
+  }
   for (const [name, id] of Object.entries(remembered)) {
-    if (!isId(id) || base.has(name) || owned.has(id)) continue
+    if (!isId(id) || base.has(name) || kept.has(name) || owned.has(id)) continue
     kept.set(name, id)
     owned.add(id)
   }

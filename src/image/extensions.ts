@@ -134,7 +134,14 @@ function readExtension(
   const { facts, name: tree } = kept
   const isAdditive = rank.kind === 'overlay'
   const path = treePath(dataRoot, tree)
-  const { contents, unfit, warnings, replaced, covered } = readImage(root, path, labels, !isAdditive, look)
+  const { contents, unfit, warnings, replaced, covered } = readImage(
+    root,
+    path,
+    labels,
+    !isAdditive,
+    facts,
+    look,
+  )
   if (unfit !== undefined) throw new Error(unfit)
   if (facts.foreign !== undefined) {
     const what = `it is a whole system (${printable(facts.foreign, 80)}), and this one is ${printable(look.base.os || 'unnamed', 80)}`

@@ -1,4 +1,5 @@
-import { at, kindOf, type Root, resolveLinks, statLink } from '../machine/files.js'
+import { readlinkSync } from 'node:fs'
+import { at, followLinks, kindOf, type Root, resolveLinks, statLink } from '../machine/files.js'
 import { nameOf, parseOsRelease } from '../machine/os-release.js'
 import { printableList } from '../text/printable.js'
 import { type Accounts, type Assignment, assignIds, type Ids, parseAccounts } from './accounts.js'
@@ -8,12 +9,12 @@ import { onDisk } from './disk.js'
 import { readElf } from './elf.js'
 import type { ImageFiles } from './files.js'
 import { makeKeyUnits } from './host-keys.js'
-import { type Base, findTaken, MOST_NOTES, RULES, type TreeFacts } from './kept.js'
+import { type Base, findTaken, MOST_NOTES, MOUNTED, RULES, type TreeFacts } from './kept.js'
 import { fits, type Libraries, libraryPaths, loaderDirectories, onRoot } from './libraries.js'
 import { type Note, noteLine } from './note.js'
 import { replacedFinder, shadowFinder } from './replaced.js'
 import { findUnsafe, stateLines } from './state-copy.js'
-import { type MadeTree, makeTree, type TreeInput } from './tree.js'
+import { LIBRARY, type MadeTree, makeTree, type TreeInput } from './tree.js'
 
 /** An image that becomes a tree. */
 export type Filling = Pick<TreeInput, 'view' | 'layers' | 'out' | 'sizes' | 'progress'> & {
@@ -53,8 +54,7 @@ export function fillTree(filling: Filling): Filled {
   const accounts = readImageAccounts(files, view)
   // Whoever is only in a persistent /etc has an ID, but is not in the base root: /etc may be another one.
   const { own, all } = base.accounts()
-  const known = mergeIds(remembered, namedIds(all))
-  const assignment = assignIds(accounts, own, known)
+  const assignment = assignIds(accounts, own, remembered, namedIds(all))
   const { uids, gids, given, sysusers, leftOut } = assignment
   const made = makeTree({
     view,
@@ -121,13 +121,14 @@ export function fillTree(filling: Filling): Filled {
     lookedAt: {
       os: base.os,
       state: [...base.state],
-      places: made.looked,
+      places: made.looked.map(([path, what]) => [path, base.place(path) === MOUNTED ? MOUNTED : what]),
       libraries: libraries?.files ?? [],
       ids: idsOf(accounts, assignment, base),
     },
     ...(replaced !== undefined && { replaced }),
     ...(foreign !== undefined && { foreign }),
     ...(mismatch && { mismatch }),
+    ...(made.hasLibraries && hasIndexed(root, files, out) && { indexed: true }),
     notes: notes.length > MOST_NOTES ? [...lines, `${notes.length - MOST_NOTES} more`] : lines,
     files: made.files,
     directories: made.directories,
@@ -228,6 +229,26 @@ function removeConfigured(
       removed.push(path)
     }
   return removed
+}
+
+/** The directories that the loaders of glibc look through without an index. */
+const DEFAULT_DIRECTORY = /^(?:\/usr)?\/lib[^/]*(?:\/[^/]+-linux-gnu[^/]*)?$/
+
+/**
+ * Whether a tree has libraries in a directory that the root's ld.so.conf(5) names, and that the loader only
+ * looks for in its index.
+ */
+function hasIndexed(root: Root, files: ImageFiles, out: string): boolean {
+  const targetOf = (place: string): string | undefined => {
+    const stat = files.find(out + place)
+    if (stat) return stat.isSymbolicLink() ? files.readLink(out + place) : undefined
+    return statLink(root, place)?.isSymbolicLink() ? readlinkSync(at(root, place)) : undefined
+  }
+  return loaderDirectories(onRoot(root))
+    .map((path) => followLinks(path, targetOf))
+    .some(
+      (path) => !DEFAULT_DIRECTORY.test(path) && files.names(out + path).some((name) => LIBRARY.test(name)),
+    )
 }
 
 /** The name of the system that an image is, `debian 12`; undefined if it is not a whole one. */

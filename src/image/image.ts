@@ -3,7 +3,7 @@ import { printable } from '../text/printable.js'
 import { type Host, judgeFit } from './compatibility.js'
 import { type Contents, makeList, readContents, readEntries } from './contents.js'
 import type { List } from './files.js'
-import type { Base } from './kept.js'
+import type { Base, TreeFacts } from './kept.js'
 import { hasKernel } from './kernel.js'
 import type { FindReplaced } from './replaced.js'
 
@@ -36,14 +36,15 @@ export type Image = {
 }
 
 /**
- * Reads a kept tree of an image with these labels. `canReplace`: it may go above the root. Throws an Error
- * that names a directory that cannot be read.
+ * Reads a kept tree of an image with these labels, and with what was learned when it was made. `canReplace`:
+ * it may go above the root. Throws an Error that names a directory that cannot be read.
  */
 export function readImage(
   root: Root,
   tree: string,
   labels: ReadonlyMap<string, string>,
   canReplace: boolean,
+  { indexed }: Pick<TreeFacts, 'indexed'>,
   { host, findReplaced, places, absent }: Look,
 ): Image {
   const top = at(root, tree)
@@ -53,6 +54,7 @@ export function readImage(
     return readEntries(path)
   })
   const contents = readContents(top, host.kernel?.release ?? '', list)
+  if (indexed && !contents.indexes.includes('libraries')) contents.indexes.push('libraries')
   const isCovered = (place: string): boolean =>
     contents.top.includes(place.split('/', 2)[1] as string) && hasEntries(root, tree + place)
   const modules = contents.indexes.includes('modules')

@@ -36,7 +36,7 @@ export function isTreeName(value: unknown): value is string {
 }
 
 /** Raised whenever the rules of images make another tree of the same image. */
-export const RULES = 3
+export const RULES = 4
 
 /** What of the base root a tree depends on. */
 export type LookedAt = {
@@ -65,6 +65,8 @@ export type TreeFacts = {
   foreign?: string
   /** The processors that its programs and the base root's are for, if they are others. */
   mismatch?: Mismatch
+  /** Set if it has libraries where only the root's index leads: {@link hasIndexed} in fill.ts. */
+  indexed?: true
   /** A line for each thing that was dropped, moved or not taken. */
   notes: string[]
   files: number
@@ -81,17 +83,33 @@ export const MOST_NOTES = 500
 export type Base = {
   os: string
   state: readonly string[]
+  /** {@link describePlace}, or {@link MOUNTED} for what is on another file system than the root. */
   place: (path: string) => string
   size: (path: string) => number | undefined
   accounts: () => RootAccounts
 }
 
-export function makeBase(root: Root, os: string, state: readonly string[]): Base {
+/**
+ * What a mount point is, and everything below it. Some of these file systems are mounted on a running machine
+ * and not in the first pass, and their files hide what a tree has there.
+ */
+export const MOUNTED = 'mount point'
+
+/** `mountPoints`: those over the root that are, or will be, mounted: stack/mounts.ts, findOver(). */
+export function makeBase(
+  root: Root,
+  os: string,
+  state: readonly string[],
+  mountPoints: readonly string[] = [],
+): Base {
   let accounts: RootAccounts | undefined
+  const over = new Set(mountPoints)
+  const isOver = (path: string): boolean =>
+    path !== '' && (over.has(path) || isOver(path.slice(0, path.lastIndexOf('/'))))
   return {
     os,
     state,
-    place: once((path) => describePlace(root, path)),
+    place: once((path) => (isOver(path) ? MOUNTED : describePlace(root, path))),
     size: once((path) => statTimes(root, path)?.size),
     accounts() {
       accounts ??= readAccounts(root)
@@ -119,12 +137,20 @@ export function findMisfit({ rules, lookedAt }: TreeFacts, base: Base): string |
   if (!(rules <= RULES)) return NEW_RULES
   if (state.join(':') !== base.state.join(':'))
     return `the state was ${state.join(' ') || 'nothing'} and is ${base.state.join(' ') || 'nothing'}`
-  const place = places.find(([path, what]) => base.place(path) !== what)
+  const place = places.find(([path, what]) => !isSame(what, base.place(path)))
   if (place) return `${place[0]} was ${place[1]} and is ${base.place(place[0])}`
   const library = libraries.find(([path, size]) => base.size(path) !== size)
   if (library) return `${library[0]} is another one`
   const [taken] = findTaken(ids, base)
   return taken && `${printable(taken, 60)} has another ID, or its ID is another one's`
+}
+
+/**
+ * Whether what was at a place is there still, as far as anybody sees it. Where nothing is mounted any more, a
+ * directory in the tree must not hide a link.
+ */
+function isSame(was: string, is: string): boolean {
+  return was === is || is === MOUNTED || (was === MOUNTED && /^(?:directory|nothing)/.test(is))
 }
 
 /** The names that cannot have these IDs, because the base root has others for them, or them for others. */
@@ -233,7 +259,7 @@ export function readTreeFacts(root: Root, dataRoot: string, name: string): TreeF
  * Whether this is what {@link TreeFacts} says. Only root can have written it, so only a damage is looked for.
  */
 function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
-  const { layers, image, lookedAt, notes, replaced, foreign, mismatch } = facts
+  const { layers, image, lookedAt, notes, replaced, foreign, indexed, mismatch } = facts
   const isMaybeText = (value: unknown): boolean => value === undefined || typeof value === 'string'
   const isTexts = (value: unknown): boolean =>
     Array.isArray(value) && value.every((text) => typeof text === 'string')
@@ -254,6 +280,7 @@ function isTreeFacts(facts: Record<string, unknown>): facts is TreeFacts {
     isTexts(notes) &&
     isMaybeText(replaced) &&
     isMaybeText(foreign) &&
+    (indexed === undefined || indexed === true) &&
     (mismatch === undefined ||
       (isObject(mismatch) && typeof mismatch.image === 'string' && typeof mismatch.root === 'string'))
   )

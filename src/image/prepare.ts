@@ -6,6 +6,7 @@ import { readSizes } from '../engine/tar-split.js'
 import { findUnfitDirectory } from '../engine/trust.js'
 import { at, type Root, reason, statLink } from '../machine/files.js'
 import { setAside } from '../machine/remove.js'
+import { printable } from '../text/printable.js'
 import { fillTree, mergeIds } from './fill.js'
 import { type Base, idsFile, type KeptTree, readIds, TREES, type TreeFacts } from './kept.js'
 import type { Libraries } from './libraries.js'
@@ -68,7 +69,8 @@ export async function makePending(
 
 /**
  * Keeps trees. A power cut leaves each absent or whole: they are written to the disk under other names, and
- * renamed. All at once, because writing to a disk takes long, however little it is.
+ * renamed. All at once, because writing to a disk takes long, however little it is. Throws an Error, and
+ * keeps none, if the disk does not take them.
  */
 export function keepTrees(root: Root, dataRoot: string, trees: readonly PendingTree[]): void {
   const directory = `${dataRoot}/${TREES}`
@@ -124,10 +126,23 @@ function hash({ rules, layers, lookedAt }: TreeFacts): string {
     .slice(0, 8)
 }
 
-/** Writes everything on the file system of `path` to its disk. */
+/**
+ * Writes everything on the file system of `path` to its disk. Throws an Error if the disk does not take it,
+ * as far as the kernel says so (syncfs(2), from 5.8 on).
+ */
 function writeToDisk(path: string): void {
   const { spawnSync } = process.getBuiltinModule('node:child_process')
-  // -f: only this file system. A sync(1) that does not know it writes all of them.
-  if (spawnSync('sync', ['-f', path], { stdio: 'ignore' }).status !== 0)
-    spawnSync('sync', { stdio: 'ignore' })
+  const env = { ...process.env, LC_ALL: 'C' }
+  // -f: only this file system.
+  const { status, error, stderr } = spawnSync('sync', ['-f', path], {
+    ...{ encoding: 'utf8', env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  if (status === 0) return
+  // A sync(1) that does not know it writes all of them.
+  if (error || status === null || /option|usage/i.test(stderr)) spawnSync('sync', { stdio: 'ignore' })
+  else
+    throw new Error(
+      `trees cannot be written to the disk: ${printable(stderr.trim().replace(/^sync: /, ''), 300)}`,
+    )
 }

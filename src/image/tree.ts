@@ -43,7 +43,7 @@ const CRON_TABLE = /^\/etc\/(?:crontab$|cron\.d\/)/
 const AUFS_WHITEOUT = /^\.wh\.(?!\.wh\.(?!\.opq$))/
 
 /** The name of a shared library: ldconfig(8). */
-const LIBRARY = /(?:^|[^/])\.so(?:\.|$)/
+export const LIBRARY = /(?:^|[^/])\.so(?:\.|$)/
 
 /** Owners of the image that have another ID in the root: from the image's ID to the root's. */
 export type Owners = { users: ReadonlyMap<number, number>; groups: ReadonlyMap<number, number> }
@@ -62,8 +62,8 @@ export type TreeInput = {
   owners: Owners
   /** Whether the image is a whole system. */
   isWhole?: boolean
-  /** The sizes that the files of a layer had when it was unpacked, if that is known: engine/tar-split.ts. */
-  sizes?: (layer: string) => ReadonlyMap<string, number> | undefined
+  /** The sizes that files of a layer had when it was unpacked, if that is known: engine/tar-split.ts. */
+  sizes?: (layer: string, paths: ReadonlySet<string>) => ReadonlyMap<string, number> | undefined
   /** Where all these files are, except those of the base root. On the disk, if it is not given. */
   files?: ImageFiles
   /** Called now and then with the number of entries so far. */
@@ -122,11 +122,8 @@ export function makeTree(input: TreeInput): MadeTree {
   /** Masks by which a whole system turns off for itself what the root has. */
   const masks: string[] = []
 
-  const sizes = new Map<string, ReadonlyMap<string, number> | undefined>()
-  const sizesOf = (layer: string): ReadonlyMap<string, number> | undefined => {
-    if (!sizes.has(layer)) sizes.set(layer, input.sizes?.(layer))
-    return sizes.get(layer)
-  }
+  /** The empty files, by their layers. */
+  const empty = new Map<string, Set<string>>()
   const note = (kind: Note['kind'], path: string | undefined, text: string): void =>
     void made.notes.push(path === undefined ? { kind, text } : { kind, path, text })
   const drop = (path: string, why: Dropped): void => {
@@ -261,7 +258,12 @@ export function makeTree(input: TreeInput): MadeTree {
         } else if (target === '/' || !canBeDirectory(base, target)) {
           note('not taken', path, 'the root has a link there that leads to no directory')
         } else {
-          note('moved', path, `to ${printable(target)}, where the root's link leads`)
+          // Nothing tells there what the machine has changed from what an earlier image had.
+          const once =
+            stateFor(target) && !stateFor(path)
+              ? ': it is copied there once, and an update of the image does not replace it'
+              : ''
+          note('moved', path, `to ${printable(target)}, where the root's link leads${once}`)
           const isInRoot = statLink(base, target)?.isDirectory() ?? false
           moved.push({ ...below, place: target, isInRoot })
         }
@@ -310,14 +312,8 @@ export function makeTree(input: TreeInput): MadeTree {
     }
     const source = origin && origin.layer + origin.from
     let stat = files.stat(source ?? shown)
-    if (origin && stat.isFile() && stat.size === 0) {
-      // An engine does not write layers to the disk: a power cut may leave names without contents.
-      const size = sizesOf(origin.layer)?.get(origin.from)
-      if (size !== undefined)
-        throw new Error(
-          `${printable(origin.from)} is empty, and had ${size} bytes when the engine unpacked it: remove the image and pull or build it again`,
-        )
-    }
+    if (origin && stat.isFile() && stat.size === 0)
+      empty.set(origin.layer, (empty.get(origin.layer) ?? new Set()).add(origin.from))
     // A whiteout, if the image is one layer.
     if (isWhiteout(stat)) return
     // A layer may have the attributes of a file and not its contents (metacopy=on in overlayfs.rst).
@@ -389,6 +385,12 @@ export function makeTree(input: TreeInput): MadeTree {
 
   visit({ image: '', place: '', layers: input.layers, isInRoot: true })
   for (let next = moved.shift(); next; next = moved.shift()) enter(next)
+  // An engine does not write layers to the disk: a power cut may leave names without contents.
+  for (const [layer, paths] of empty)
+    for (const [path, size] of input.sizes?.(layer, paths) ?? [])
+      throw new Error(
+        `${printable(path)} is empty, and had ${size} bytes when the engine unpacked it: remove the image and pull or build it again`,
+      )
   for (const [key, names] of executables) {
     const [to, from] = key.split('\0') as [string, string]
     files.restoreCapabilities(to, from, names)

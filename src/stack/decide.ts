@@ -275,6 +275,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       extensions: stack,
       leftOut: messages.flatMap(({ leftOut }) => leftOut ?? []),
       state,
+      copied: look.state,
       // systemd names the unit by the path in fstab, and one more by that in /proc/swaps.
       swapFiles: used.flatMap(({ path, kind, written = path }) =>
         kind === 'swap' ? [...new Set([path, written])] : [],

@@ -126,6 +126,16 @@ export function findMountPoints({ mounts, planned }: Mounts, paths: readonly str
 }
 
 /**
+ * Where file systems of their own are, or will be, over the root. Not /usr, which is stacked, and no
+ * overlays: those of the machine may have directories of the root as their layers, which are stacked as well.
+ */
+export function findOver({ mounts, planned }: Mounts): string[] {
+  return [...mounts, ...planned].flatMap(({ mountPoint, type }) =>
+    type === 'overlay' || ['/', '/usr'].includes(mountPoint) ? [] : mountPoint,
+  )
+}
+
+/**
  * The root itself, the mounts that PID 1 carries over, and /tmp, which PID 1's sandbox for generators covers.
  */
 export function isApi(path: string): boolean {

@@ -72,6 +72,8 @@ export type Plan = Boot & {
   leftOut: LeftOut[]
   /** Directories and files of the base root that stay writable. */
   state: string[]
+  /** The directories of state that systemd-tmpfiles copies images' state to, on whatever file system. */
+  copied: string[]
   /** The swap files among them, and the links that lead to these. */
   swapFiles: string[]
   /** Overlays of the machine's own over directories of the root. */

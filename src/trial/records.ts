@@ -156,7 +156,14 @@ export function restoreStack(
     if (change !== undefined) throw new Error(`${who} was prepared for another base root: ${change}`)
     const isAbove = index < stack.above
     const path = treePath(dataRoot, tree)
-    const { contents, unfit, replaced, covered } = readImage(root, path, new Map(labels), isAbove, look)
+    const { contents, unfit, replaced, covered } = readImage(
+      root,
+      path,
+      new Map(labels),
+      isAbove,
+      facts,
+      look,
+    )
     if (unfit !== undefined) throw new Error(`${who} does not fit this machine: ${unfit}`)
     if (replaced !== undefined)
       throw new Error(`${who} would replace ${printable(replaced)}, which the machine needs to boot`)

@@ -20,7 +20,7 @@ import { leftOutUnits, REPORT_SERVICE } from './left-out.js'
 import { ASIDE, basePlaces, isTaken } from './mounts.js'
 import { packageUnits } from './packages.js'
 import { stackOptions, stackSource, stacks } from './stack.js'
-import { goodUnits, keepUnits, rollbackUnits, watchUnit } from './trial.js'
+import { goodUnits, keepUnits, rollbackUnits, syncUnits, watchUnit } from './trial.js'
 
 /** How many extensions a description names; the rest are only counted. */
 const NAMED = 8
@@ -130,9 +130,12 @@ function hasNews({ safety, leftOut }: Plan): boolean {
   return leftOut.length > 0 || safety.kind !== 'known'
 }
 
-function safetyUnits({ safety, target }: Pick<Plan, 'safety' | 'target'>): UnitFile[] {
+function safetyUnits({ safety, target, copied }: Pick<Plan, 'safety' | 'target' | 'copied'>): UnitFile[] {
   const trial = 'trial' in safety ? safety.trial : undefined
+  // If rollback is off, any boot may be the first one of a stack.
+  const mayBeFirst = trial || (safety.kind === 'known' && !safety.keep && !safety.mark)
   return [
+    ...(mayBeFirst && copied.length > 0 ? syncUnits(copied, target) : []),
     ...(trial ? [watchUnit(trial), ...goodUnits(trial, target)] : []),
     ...(safety.kind === 'known' && safety.mark ? goodUnits(safety.mark, target) : []),
     ...(safety.kind === 'known' && safety.keep ? keepUnits(safety.keep, target) : []),

@@ -128,6 +128,33 @@ StandardOutput=journal
   ]
 }
 
+/**
+ * Writes the state that is copied in a first boot to the disk. systemd-tmpfiles(8) does not: a power cut soon
+ * after would leave names without contents, which no later boot copies again. Nothing waits for it.
+ */
+export function syncUnits(copied: readonly string[], target: string): UnitFile[] {
+  const name = 'hostext-sync.service'
+  return [
+    {
+      path: `early/${name}`,
+      text: `# Written by hostext-generator.
+[Unit]
+Description=Write the state of host extensions to the disk
+Documentation=${DOCUMENTATION}
+DefaultDependencies=no
+After=systemd-tmpfiles-setup.service
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+ExecStart=-/bin/sync -f ${copied.map(execWord).join(' ')}
+`,
+    },
+    { path: `early/${target}.wants/${name}`, link: `../${name}` },
+  ]
+}
+
 /** Keeps what this boot has decided for those that follow, when it is over: src/trial/known.ts. */
 export function keepUnits({ directory }: Place, target: string): UnitFile[] {
   return [

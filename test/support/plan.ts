@@ -52,6 +52,7 @@ export function makePlan(change: Partial<Plan> = {}): Plan {
     extensions: makeStack(['one', 'two'], 1),
     leftOut: [],
     state: ['/var'],
+    copied: ['/home', '/var'],
     swapFiles: [],
     overlays: [],
     places: [],

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createGunzip, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { feed, Unpacked } from '../../../src/check/input.js'
-import type { Sink } from '../../../src/check/tar.js'
+import type { Sink } from '../../../src/engine/decoder.js'
 import { makeTree } from '../../support/tree.js'
 
 const TEXT = Buffer.from(Array.from({ length: 100_000 }, (_, index) => `${index * 7}\n`).join(''))

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
-import { type Sink, type TarEntry, TarReader } from '../../../src/check/tar.js'
+import { type TarEntry, TarReader } from '../../../src/check/tar.js'
+import type { Sink } from '../../../src/engine/decoder.js'
 import { type TarItem, tarOf } from '../../support/tar.js'
 import { makeTree } from '../../support/tree.js'
 

@@ -153,6 +153,30 @@ t.test('what was given before', async (t) => {
   ])
 })
 
+t.test('what is on the machine counts more than what was given before', async (t) => {
+  const image = accounts('node 1000:1000\nredis 7:7\nalice 8:8', 'node 1000\nredis 7\nalice 8')
+  const base = accounts('mosquitto 101:101', 'mosquitto 101')
+  const remembered = {
+    users: { node: 1000, redis: 700, toor: 3 },
+    groups: { node: 1000, redis: 700 },
+  }
+  const existing = {
+    users: { mosquitto: 9, alice: 1000, redis: 101, toor: 0 },
+    groups: { mosquitto: 9, alice: 1000, redis: 101 },
+  }
+  const { uids, gids, given } = assignIds(image, base, remembered, existing)
+  t.same(given, {
+    users: { node: 999, redis: 101, alice: 1000 },
+    groups: { node: 999, redis: 101, alice: 1000 },
+  })
+  t.same(uids, [
+    [1000, 999],
+    [7, 101],
+    [8, 1000],
+  ])
+  t.same(gids, uids)
+})
+
 t.test('a user and its group have the same number if possible', async (t) => {
   const pair = assignIds(accounts('new 105:300', 'new 300'), BASE, NOTHING)
   t.same([pair.given.users, pair.given.groups], [{ new: 300 }, { new: 300 }])

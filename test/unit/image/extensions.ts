@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import { readDocker } from '../../../src/engine/docker.js'
 import type { Engine } from '../../../src/engine/engine.js'
@@ -172,6 +172,17 @@ t.test('places that are covered', async (t) => {
   t.same(oneLayer('/var').covered, [], 'an empty directory hides nothing')
   writeFileSync(join(tree, 'var/file'), '')
   t.same(oneLayer('/var').covered, ['/var'])
+})
+
+t.test('libraries where only the root’s index leads', async (t) => {
+  const { root } = copyDataRoot(t)
+  await prepareAll(root)
+  const oneLayer = () => readAll(root).extensions.find(({ container }) => container.name === 'one-layer')
+  const tree = oneLayer()?.tree ?? ''
+  t.same(oneLayer()?.contents.indexes, [])
+  const file = join(dirname(root.prefix + treePath(DATA, tree)), 'facts')
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), indexed: true }))
+  t.same(oneLayer()?.contents.indexes, ['libraries'])
 })
 
 t.test('of the labels those that later boots have to ask for', async (t) => {

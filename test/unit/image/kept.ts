@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import {
   findChange,
   isTreeName,
+  MOUNTED,
   makeBase,
   RULES,
   readIds,
@@ -122,6 +123,34 @@ t.test('everything that is looked at', async (t) => {
     undefined,
     'elsewhere',
   )
+})
+
+t.test('what is mounted over the root is not looked at', async (t) => {
+  const prefix = makeTree(t, ROOT)
+  chmodSync(join(prefix, 'usr'), 0o755)
+  const change = (places: [string, string][], over: string[]): string | undefined => {
+    const lookedAt = { ...FACTS.lookedAt, places }
+    return findChange({ ...FACTS, lookedAt }, makeBase({ prefix }, 'debian 12', ['/home', '/var'], over))
+  }
+  const other: [string, string][] = [
+    ['/usr', 'directory 0:0 0700'],
+    ['/usr/lib', 'nothing'],
+  ]
+  t.equal(change(other, ['/usr']), undefined, 'whatever it was, and below it')
+  t.equal(change(other, ['/us', '/usr/lib']), '/usr was directory 0:0 0700 and is directory 0:0 0755')
+  t.equal(
+    change(
+      [
+        ['/usr', MOUNTED],
+        ['/opt', MOUNTED],
+      ],
+      [],
+    ),
+    undefined,
+    'not mounted yet, or any more',
+  )
+  t.equal(change([['/lib', MOUNTED]], []), '/lib was mount point and is link to /usr/lib')
+  t.equal(change([['/etc/app', MOUNTED]], []), '/etc/app was mount point and is file')
 })
 
 t.test('an owner', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
@@ -270,6 +299,7 @@ t.test('damaged facts are none', async (t) => {
     { ...FACTS, notes: [1] },
     { ...FACTS, replaced: 1 },
     { ...FACTS, foreign: {} },
+    { ...FACTS, indexed: 'yes' },
     { ...FACTS, mismatch: 'arm64' },
     { ...FACTS, mismatch: { image: 'arm64' } },
     { ...FACTS, lookedAt: { ...lookedAt, places: [1] } },

@@ -121,6 +121,27 @@ t.test('prepared twice: the same name; a base that has changed: another one', as
   t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: third?.name })
 })
 
+t.test('the same tree, whether or not a file system is mounted already', async (t) => {
+  const { root, layers, preparation } = machine(t, 'mkdir -p boot usr; chmod 755 boot usr', {
+    a: ['mkdir -p boot/efi usr; echo x >usr/x'],
+  })
+  const over = { ...preparation(), base: makeBase(root, 'debian 12', STATE, ['/boot']) }
+  const before = await makePending(over, layers('a'), undefined, 0)
+  t.same(before.facts.lookedAt.places, [
+    ['/boot', 'mount point'],
+    ['/boot/efi', 'mount point'],
+    ['/usr', 'directory 0:0 0755'],
+  ])
+  sh(root.prefix, 'mkdir boot/efi; chmod 700 boot boot/efi')
+  const after = await makePending(
+    { ...over, base: makeBase(root, 'debian 12', STATE, ['/boot']) },
+    layers('a'),
+    undefined,
+    1,
+  )
+  t.equal(after.name, before.name)
+})
+
 t.test('damaged facts are made anew, and the running root keeps its files', async (t) => {
   const { root, layers, preparation, prepare, own, tree } = machine(t, ':', { a: ['echo x >x'] })
   const [first] = await prepare('a')
@@ -202,6 +223,32 @@ t.test('a file system that cannot be written', async (t) => {
   t.notMatch(output, /^left: /m)
 })
 
+t.test('a disk that does not take what is written', async (t) => {
+  const { root, layers, preparation } = machine(t, ':', { a: ['echo x >x'] })
+  const bin = join(root.prefix, 'bin')
+  const { PATH } = process.env
+  t.teardown(() => {
+    process.env.PATH = PATH
+  })
+  process.env.PATH = `${bin}:${PATH}`
+  const pending = await makePending(preparation(), layers('a'), undefined, 0)
+  const trees = () => listDirectory(root, `${DATA}/hostext/trees`)
+  const sync = (script: string) => {
+    sh(bin, `printf '%s\\n' '#!/bin/sh' 'echo "$@" >>$0.log' '${script}' >sync; chmod +x sync; : >sync.log`)
+    keepTrees(root, DATA, [pending])
+    return readFileSync(join(bin, 'sync.log'), 'utf8').replaceAll(root.prefix, '')
+  }
+  const broken = 'echo "sync: error syncing /data: Input/output error" >&2; exit 1'
+  t.throws(() => sync(broken), {
+    message: 'trees cannot be written to the disk: error syncing /data: Input/output error',
+  })
+  t.same(trees(), ['new0'])
+  const simple = '[ $# -eq 0 ] || { echo "sync: invalid option -- f" >&2; exit 1; }'
+  const both = '-f /data/hostext/trees\n\n'
+  t.equal(sync(simple), both + both, 'one that writes everything')
+  t.same(trees(), [pending.name])
+})
+
 t.test('layers that cannot be mounted', async (t) => {
   const { root, layers, preparation } = machine(t, ':', { a: ['echo x >x', 'echo y >y'] })
   rmSync(join(root.prefix, DATA, 'overlay2/a1'), { recursive: true })
@@ -249,6 +296,27 @@ t.test('users that the root lacks', async (t) => {
   })
 })
 
+t.test('a user of the machine keeps an ID that was given to one who was never created', async (t) => {
+  const image =
+    'mkdir etc; echo node:x:1000:1000::/:/bin/sh >etc/passwd; echo node:x:1000: >etc/group; echo x >x; chown 1000:1000 x'
+  const { root, prepare, tree, layers, preparation } = machine(
+    t,
+    'mkdir etc; echo root:x:0:0::/:/bin/sh >etc/passwd; echo root:x:0: >etc/group',
+    { a: [image] },
+  )
+  await prepare('a')
+  t.same(readIds(root, DATA), { users: { node: 1000 }, groups: { node: 1000 } })
+  sh(
+    root.prefix,
+    `mkdir -p var/lib/hostext/etc/upper; cp etc/passwd etc/group var/lib/hostext/etc/upper
+     cd var/lib/hostext/etc/upper; echo alice:x:1000:1000::/:/bin/sh >>passwd; echo alice:x:1000: >>group`,
+  )
+  const [again] = await prepare('a')
+  t.equal(listTree(tree(again?.name ?? '')).x, 'x 999:999')
+  t.match(again?.facts.lookedAt.ids, { users: { node: 999 }, groups: { node: 999 } })
+  t.match(readTrees(root, DATA, preparation().base).find(layers('a')), { name: again?.name })
+})
+
 t.test('two users of one ID, of which one can be created', async (t) => {
   const image =
     "mkdir etc; printf 'node:x:1000:1000::/:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' >etc/passwd; printf 'node:x:1000:\\napp:x:1000:\\n' >etc/group"
@@ -291,6 +359,27 @@ t.test('libraries that the root needs, in a directory that the image has searche
     kept?.facts.notes.find((line) => line.includes('vendor')),
     /^not taken: \/opt\/vendor\/lib\/libblkid\.so\.1: the root's own programs would find it before/,
   )
+})
+
+t.test('libraries in a directory that only the root’s configuration of the loader names', async (t) => {
+  const base = `mkdir -p etc/ld.so.conf.d usr/lib/x86_64-linux-gnu usr/local; ln -s usr/lib lib; ln -s ../vc usr/local/vc
+    echo 'include /etc/ld.so.conf.d/*.conf' >etc/ld.so.conf
+    printf '/lib/x86_64-linux-gnu\\n/usr/lib64\\n/opt/cuda/lib64\\n/usr/local/vc\\n/lib/x86_64-linux-gnu/tegra\\n' >etc/ld.so.conf.d/x.conf`
+  const { root, prepare } = machine(t, base, {
+    a: [
+      'mkdir -p usr/lib/x86_64-linux-gnu usr/lib64 opt; echo x | tee usr/lib/x86_64-linux-gnu/libx.so.1 usr/lib64/liby.so opt/libz.so',
+    ],
+    b: ['mkdir -p usr/lib/x86_64-linux-gnu/tegra; echo x >usr/lib/x86_64-linux-gnu/tegra/libx.so.1'],
+    c: ['mkdir -p opt/cuda-12/lib64; ln -s /opt/cuda-12 opt/cuda; echo x >opt/cuda-12/lib64/libx.so.1'],
+    d: ['mkdir -p usr/vc; echo x >usr/vc/libx.so.1; echo x >usr/vc/readme'],
+    e: ['mkdir -p usr/vc opt; echo x >usr/vc/readme; echo x >opt/libx.so'],
+  })
+  const trees = await prepare('a', 'b', 'c', 'd', 'e')
+  t.same(
+    trees.map(({ facts }) => facts.indexed),
+    [undefined, true, true, true, undefined],
+  )
+  for (const { name, facts } of trees) t.same(readTreeFacts(root, DATA, name), facts)
 })
 
 t.test('SSH host keys of the image: the machine makes its own', async (t) => {

@@ -64,13 +64,21 @@ t.test('deletions that the kernel does not know', async (t) => {
 })
 
 t.test('a file whose contents a power cut has taken is no file of the image', async (t) => {
-  const sizes = () => new Map([['/usr/lib/tool', 7]])
+  const asked: string[][] = []
+  const sizes = (layer: string, paths: ReadonlySet<string>) => {
+    asked.push([layer.slice(layer.lastIndexOf('/') + 1), ...paths])
+    return new Map([['/usr/lib/tool', 7]].filter(([path]) => paths.has(path as string)) as [string, number][])
+  }
   await t.rejects(treeOf(t, ['mkdir -p usr/lib; : >usr/lib/tool'], ':', { sizes }), {
     message: /^\/usr\/lib\/tool is empty, and had 7 bytes when the engine unpacked it: /,
   })
   const others = 'mkdir -p usr/lib; echo longer >usr/lib/tool; : >usr/lib/empty'
   const { tree } = await treeOf(t, [others], ':', { sizes })
   t.same(tree['usr/lib/empty'], '', 'one that was always empty')
+  t.same(asked, [
+    ['0', '/usr/lib/tool'],
+    ['0', '/usr/lib/empty'],
+  ])
   await t.resolves(treeOf(t, ['mkdir -p usr/lib; : >usr/lib/tool'], ':', { sizes: () => undefined }))
 })
 
@@ -139,9 +147,9 @@ t.test('where the root has a link, files go where it leads', async (t) => {
   t.same(made.notes.sort(), [
     "moved: /bin to /usr/bin, where the root's link leads",
     "moved: /lib to /usr/lib, where the root's link leads",
-    "moved: /opt to /var/opt, where the root's link leads",
+    "moved: /opt to /var/opt, where the root's link leads: it is copied there once, and an update of the image does not replace it",
     "moved: /sbin to /usr/bin, where the root's link leads",
-    "moved: /usr/local to /var/usrlocal, where the root's link leads",
+    "moved: /usr/local to /var/usrlocal, where the root's link leads: it is copied there once, and an update of the image does not replace it",
     "moved: /usr/sbin to /usr/bin, where the root's link leads",
   ])
   t.same(

@@ -65,6 +65,7 @@ t.test('purge', { skip: process.getuid?.() !== 0 && 'what hostext keeps is rootâ
     'srv/hostext/trees/x': '',
     'var/lib/hostext/etc/upper/motd': 'changed',
     'var/lib/hostext/etc/work/work/x': '',
+    'var/lib/hostext/etc/base/shadow': '',
   }
   const root = makeTree(t, {
     ...named,
@@ -82,7 +83,7 @@ t.test('purge', { skip: process.getuid?.() !== 0 && 'what hostext keeps is rootâ
   t.ok(existsSync(join(root, 'commented/hostext/good')))
   t.ok(existsSync(join(root, 'srv/hostext/trees/x')))
   t.equal(readFileSync(join(root, 'var/lib/hostext/etc/upper/motd'), 'utf8'), 'changed')
-  t.notOk(existsSync(join(root, 'var/lib/hostext/etc/work')))
+  for (const name of ['work', 'base']) t.notOk(existsSync(join(root, 'var/lib/hostext/etc', name)), name)
   run('postrm', root, 'purge')
 })
 

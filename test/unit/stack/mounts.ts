@@ -6,6 +6,7 @@ import {
   findDataMounts,
   findForeign,
   findMissing,
+  findOver,
   findShowing,
   isFromInitrd,
 } from '../../../src/stack/mounts.js'
@@ -86,6 +87,19 @@ t.test('what fstab has the initrd mount: its unit would be too late for /etc', a
   }
   t.same(found(), ['/etc', '/mnt/data'], 'not what is not there, is stacked, or has no such option')
   t.same(found(false), ['/etc'], 'systemd 252 takes away what is below /mnt')
+})
+
+t.test('what is mounted over the root, now or later; not what is stacked', async (t) => {
+  const planned = parseFstab('a /boot vfat defaults 0 0\nb /etc overlay lowerdir=/etc 0 0\n').map(
+    (entry) => ({
+      ...entry,
+      from: '',
+    }),
+  )
+  const mounts = parseMountinfo(
+    ['/', '/usr', '/data'].map((path) => `1 1 8:1 / ${path} rw - ext4 /dev/sda1 rw\n`).join(''),
+  )
+  t.same(findOver({ mounts, planned }), ['/data', '/boot'])
 })
 
 t.test('where the file system of the root can still be reached', async (t) => {

@@ -95,6 +95,21 @@ t.test('what is decided about a known stack is kept at the end of the boot', asy
   t.equal(textOf(files, 'early/multi-user.target.wants/hostext-keep.service'), '-> ../hostext-keep.service')
 })
 
+t.test('state that is copied in a first boot is written to the disk', async (t) => {
+  const copied = ['/home', '/srv/100% mine']
+  const path = 'early/hostext-sync.service'
+  const files = locked({ target: 'multi-user.target', copied })
+  t.match(textOf(files, path), '\nAfter=systemd-tmpfiles-setup.service\n')
+  t.match(textOf(files, path), '\nExecStart=-/bin/sync -f /home "/srv/100%% mine"\n')
+  t.equal(textOf(files, 'early/multi-user.target.wants/hostext-sync.service'), '-> ../hostext-sync.service')
+  const has = (change: object): boolean => locked(change).some((file) => file.path === path)
+  t.notOk(has({ copied: [] }), 'no state')
+  t.ok(has({ safety: { kind: 'known', keep: undefined } }), 'rollback is off')
+  t.notOk(has({ safety: { kind: 'known', keep: place } }), 'it has booted before')
+  t.notOk(has({ safety: { kind: 'restored', line: 'rolled back: x' } }))
+  t.ok(has({ safety: { kind: 'restored', line: 'rolled back: x', trial } }), 'not on this base')
+})
+
 t.test('a known stack has none of it', async (t) => {
   const known = { safety: { kind: 'known', keep: undefined } }
   const names = [...first(known), ...locked(known)].map(({ path }) => path)

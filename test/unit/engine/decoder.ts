@@ -1,6 +1,6 @@
 import zlib from 'node:zlib'
 import t from 'tap'
-import { Decoder, type Format } from '../../../src/check/decoder.js'
+import { Decoder, type Format } from '../../../src/engine/decoder.js'
 
 /** What it makes of the chunks, and how often it was asked where to. */
 function decode(format: Format, ...chunks: Buffer[]): { text: string; beginnings: number } {

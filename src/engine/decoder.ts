@@ -1,5 +1,15 @@
 import { printable } from '../text/printable.js'
-import type { Sink } from './tar.js'
+
+/** What takes bytes as they come. */
+export type Sink = {
+  /** The bytes are only there until it returns. */
+  push: (chunk: Buffer) => void
+  /** Nothing follows. Throws an Error if something is missing. */
+  end: () => void
+  /** How many of the bytes that follow nobody wants. Whoever can skips them, with `skip`. */
+  unwanted?: () => number
+  skip?: (bytes: number) => void
+}
 
 /** What can be decompressed. */
 export type Format = 'gzip' | 'zstd'
