@@ -287,6 +287,8 @@ exec /usr/lib/systemd/systemd.real "$@"
         },
         script: `${writes('/opt/bound/file')}
 report tmp sh -c 'echo x >/tmp/file && findmnt -T /tmp -no FSTYPE'
+report trim systemctl start fstrim.service
+report trims systemctl show -P ExecStart fstrim.service
 `,
         fstab: (root) =>
           `${root} / ext4 rw,errors=remount-ro 0 1\n/linked/swap none swap sw 0 0\n/linked/x /opt/bound none bind 0 0\n`,
@@ -296,7 +298,13 @@ report tmp sh -c 'echo x >/tmp/file && findmnt -T /tmp -no FSTYPE'
         for (const boot of [1, 2]) {
           t.equal(reported(outcome, 'tmp', boot), 'ext4', '/tmp is on the disk, as it was')
           t.equal(reported(outcome, 'swap', boot), '/opt/things/swap')
+          t.equal(outcome.boots[boot - 1]?.reports.get('trim.status'), '0')
         }
+        t.match(
+          reported(outcome, 'trims'),
+          /fstrim --quiet-unsupported \/var /,
+          'the disk is reached by the state',
+        )
         t.equal(reported(outcome, 'write'), '1\n2')
       },
     },

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { BASE_REPORT, bootOf, type Case, isPlain, isStacked } from '../checks.js'
+import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, MARKED } from '../checks.js'
 import { setAside, settingsDataRoot, standardDataRoot, update } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
 
@@ -138,6 +138,38 @@ report id cat /etc/machine-id
   }
 }
 
+/** A package of the base root, and its user, after a stacked boot has kept a passwd of its own. */
+function laterUserCase(): Case {
+  return {
+    name: 'users that the base root gets later are there, those that were removed are not',
+    boot: 'container',
+    machine: {
+      dataRoot: standardDataRoot(),
+      boots: [{}, { commandLine: ['balena.nohostext'] }, {}, {}],
+      files: { 'etc/hostext.conf': '[Safety]\nSettle=1\n' },
+      script: `${MARKED}${BASE_REPORT}
+[ "$boot" != 1 ] || marked
+report users sh -c 'getent passwd early later gone; getent group early later gone; stat -c "%U %a" /etc/passwd /etc/shadow'
+case $boot in
+1) report add sh -c 'useradd -r early && useradd -r -K SYS_UID_MAX=800 gone && userdel gone' ;;
+2) report add sh -c 'useradd -r -K SYS_UID_MAX=700 later && useradd -r -K SYS_UID_MAX=600 gone' ;;
+3) report add userdel gone ;;
+esac
+report journal journalctl -b --no-pager -o cat -g 'hostext.*(kept /etc|base root)'
+`,
+    },
+    check(t, outcome) {
+      for (const boot of [1, 3, 4]) isStacked(t, bootOf(outcome, boot))
+      for (const boot of [0, 1, 2]) t.equal(outcome.boots[boot]?.reports.get('add.status'), '0')
+      const names = (boot: number) =>
+        [...reported(outcome, 'users', boot).matchAll(/^(\w+):/gm)].map(([, name]) => name)
+      t.same(names(3), ['early', 'later', 'gone', 'early', 'later', 'gone'])
+      t.same(names(4), ['early', 'later', 'early', 'later'], 'once removed, it stays away')
+      t.match(reported(outcome, 'users', 3), /^root 644\nroot 640$/m, 'the copies are as the files were')
+    },
+  }
+}
+
 /** A disk that the administrator of a stacked machine gets for /srv. */
 function mountUnitCase(): Case {
   return {
@@ -209,6 +241,7 @@ export function cases(): Case[] {
     firstBootCase(),
     realFirstBootCase(),
     mountUnitCase(),
+    laterUserCase(),
     etcCase('read-only', (t, outcome) => {
       t.equal(reported(outcome, 'etc', 1), '', '/etc is part of the root')
       t.match(reported(outcome, 'edit', 1), /Read-only file system/)
