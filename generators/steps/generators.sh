@@ -8,7 +8,7 @@ names=' '
 for directory in /run /etc /usr/local/lib /usr/lib; do
 	for file in "$root$directory"/systemd/system-generators/*; do
 		name=${file##*/}
-		case "$name" in systemd-* | hostext-* | podman-system-generator | *[!A-Za-z0-9:_.@-]*) continue ;; esac
+		case "$name" in systemd-* | hostext-* | *[!A-Za-z0-9:_.@-]* | podman-system-generator) continue ;; esac
 		# The first one of a name counts. A link to /dev/null masks it.
 		case "$names" in *" $name "*) continue ;; esac
 		names="$names$name "
@@ -20,5 +20,5 @@ if [ $# -gt 0 ]; then
 	for name in $(LC_ALL=C grep -lsF .mount -- "$@"); do
 		more="$more${more:+, }${name##*/}"
 	done
-	more=${more:+; not known yet: the mounts of $more}
+	more="${more:+; not known yet: the mounts of $more}"
 fi

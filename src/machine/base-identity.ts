@@ -56,7 +56,7 @@ const CHANGING = [
  * On these a boot may change a directory before PID 1 runs, and make it new in each boot: then its time says
  * nothing about an update.
  */
-const MADE_IN_BOOT = ['overlay', 'tmpfs', 'ramfs', 'rootfs']
+export const MADE_IN_BOOT = ['overlay', 'tmpfs', 'ramfs', 'rootfs']
 
 /** The most characters of a field. */
 const LONGEST = 200

@@ -1,3 +1,4 @@
+import { MADE_IN_BOOT } from '../machine/base-identity.js'
 import { DATA_PARTITION, type Machine, PURGE_MARKER } from '../machine/machine.js'
 import { mountOf } from '../machine/mountinfo.js'
 import { ROOT_SOURCE } from '../machine/run-directory.js'
@@ -46,7 +47,7 @@ function setsUp(machine: Machine): boolean {
     isFirstBoot &&
     mounts.some(({ mountPoint }) => mountPoint === MACHINE_ID) &&
     hasWritableRoot(machine) &&
-    !/^(?:tmpfs|ramfs)$/.test(mountOf(mounts, '/')?.type ?? '') &&
+    !MADE_IN_BOOT.includes(mountOf(mounts, '/')?.type ?? '') &&
     ![...mounts, ...planned].some(({ mountPoint }) => mountPoint === '/etc')
   )
 }

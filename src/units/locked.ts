@@ -421,11 +421,12 @@ function findOnRoot({ state, swapFiles }: Pick<Plan, 'state' | 'swapFiles'>): st
 
 /**
  * fstrim(8) takes the root from fstab, where it finds an overlay now, and the state is not in fstab. So it is
- * called once more, with the state. Where it fails or there is none (`-`), the service is what it was.
+ * called once more, with the state. Where it fails or there is none (`-`), the service is what it was. (With
+ * a second ExecStart=, systemd would refuse a service that is not of Type=oneshot.)
  */
 function trimDropIn(plan: Pick<Plan, 'state' | 'swapFiles'>): UnitFile[] {
   const directory = findOnRoot(plan)
-  const command = `ExecStart=-fstrim --quiet-unsupported ${execWord(directory ?? '')}`
+  const command = `ExecStartPost=-fstrim --quiet-unsupported ${execWord(directory ?? '')}`
   return directory === undefined ? [] : [dropIn('fstrim.service', `[Service]\n${command}\n`)]
 }
 

@@ -478,7 +478,7 @@ const SECTIONS = ['[Unit]', '[Mount]', '[Service]', '[Timer]', '[Path]']
 const DIRECTIVES = new Set(
   `AccuracySec After AllowIsolate Before ConditionNeedsUpdate ConditionPathExists ConditionPathIsDirectory
   ConditionPathIsSymbolicLink Conflicts DefaultDependencies Description Documentation Environment
-  ExecCondition ExecStart ExecStopPost IgnoreOnIsolate JobRunningTimeoutSec JobTimeoutSec LogLevelMax
+  ExecCondition ExecStart ExecStartPost ExecStopPost IgnoreOnIsolate JobRunningTimeoutSec JobTimeoutSec LogLevelMax
   OnActiveSec OnFailure OOMScoreAdjust Options PathChanged PartOf PrivateMounts RefuseManualStart
   RefuseManualStop RemainAfterExit Requires RequiresMountsFor Slice SourcePath StandardError StandardOutput
   SuccessExitStatus TimeoutStartSec Type Wants What Where WorkingDirectory`.split(/\s+/),

@@ -51,7 +51,8 @@ t.test('the first boot sets the machine up', async (t) => {
   const forGood = 'every boot would be the first one'
   t.equal(first({}), undefined, 'the kernel command line says so of a machine with an ID')
   t.equal(first({ fstab: parseFstab('/dev/vda1 / ext4 ro\n') }, id), undefined, forGood)
-  t.equal(first({}, mount('/', 'tmpfs', 'tmpfs'), id), undefined, forGood)
+  for (const type of ['tmpfs', 'ramfs', 'rootfs'])
+    t.equal(first({}, mount('/', type, type), id), undefined, forGood)
   t.equal(first({}, mount('/', 'overlay', 'overlayroot'), id), undefined, forGood)
   t.equal(first({}, mount('/etc', 'ext4', '/dev/vdb'), id), undefined, forGood)
   const own = { ...parseFstab('/dev/vdb /etc ext4\n')[0], from: '/etc/fstab' }

@@ -48,7 +48,7 @@ t.test('a file system that is to grow does so through the state', async (t) => {
 t.test('the file system of the root is trimmed through the state', async (t) => {
   const path = 'normal/fstrim.service.d/50-hostext.conf'
   const swap = { state: ['/swapfile', '/srv/100% mine'], swapFiles: ['/swapfile'] }
-  const command = '\n[Service]\nExecStart=-fstrim --quiet-unsupported'
+  const command = '\n[Service]\nExecStartPost=-fstrim --quiet-unsupported'
   t.match(textOf(units(), path), `${command} /var\n`, 'in addition to its own command')
   t.match(textOf(units(swap), path), `${command} "/srv/100%% mine"\n`)
   t.throws(() => textOf(units({ ...swap, state: ['/swapfile'] }), path), /^no /)
