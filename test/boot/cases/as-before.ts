@@ -288,7 +288,7 @@ exec /usr/lib/systemd/systemd.real "$@"
         script: `${writes('/opt/bound/file')}
 report tmp sh -c 'echo x >/tmp/file && findmnt -T /tmp -no FSTYPE'
 report trim systemctl start fstrim.service
-report trims systemctl show -P ExecStart fstrim.service
+report trims systemctl show -P ExecStartPost fstrim.service
 `,
         fstab: (root) =>
           `${root} / ext4 rw,errors=remount-ro 0 1\n/linked/swap none swap sw 0 0\n/linked/x /opt/bound none bind 0 0\n`,

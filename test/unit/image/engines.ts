@@ -36,6 +36,7 @@ t.test('a data root that cannot be trusted is left out as a whole', async (t) =>
       leftOut: [{ who, why: 'because' }],
       trees: [],
       messages: [],
+      isRefused: true,
     },
   ])
   chmodSync(join(data, 'image'), 0o777)
