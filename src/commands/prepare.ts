@@ -130,6 +130,11 @@ async function prepareThese(
     base: makeBase(root, nameOf(machine.os), state, findOver(machine)),
     libraries: once(() => findEssentialLibraries(root)),
   }
+  const tell = (what: string, unprepared: Unprepared, { message }: Error): void => {
+    done = false
+    if (isBoot) tellBoot(root, unprepared, message)
+    else lines.push(`${what}: ${describeContainer(unprepared.container)}: ${message}`)
+  }
   let pending: PendingTree[] = []
   // In a boot, the clock may be set meanwhile.
   let keptAt = process.uptime()
@@ -138,7 +143,15 @@ async function prepareThese(
     // Also if one of them cannot be kept: the next ones can.
     pending = []
     keptAt = process.uptime()
-    if (trees.length > 0) keepTrees(root, dataRoot, trees)
+    if (trees.length === 0) return
+    try {
+      keepTrees(root, dataRoot, trees)
+    } catch (error) {
+      // The next ones may be kept, and what nothing needs can be removed.
+      for (const unprepared of wanted)
+        if (trees.some(({ facts }) => facts.layers === unprepared.layers.chain))
+          tell('not kept', unprepared, error as Error)
+    }
   }
   const isMuch = (): boolean =>
     pending.reduce((sum, { facts }) => sum + facts.files, 0) > FILES_AT_RISK ||
@@ -159,10 +172,7 @@ async function prepareThese(
       lines.push(`prepared: ${who}: ${line}`)
       if (isMuch()) keep()
     } catch (error) {
-      done = false
-      const why = (error as Error).message
-      if (isBoot) tellBoot(root, unprepared, why)
-      else lines.push(`not prepared: ${who}: ${why}`)
+      tell('not prepared', unprepared, error as Error)
     }
   }
   keep()

@@ -25,8 +25,15 @@ export type EtcChanges = {
   units: UnitChange[]
 }
 
-/** `mountPoint`: where the second pass mounts something, because the unit is started by a changed link. */
-export type UnitChange = { file: string; mountPoint?: string }
+/**
+ * `place`: where the unit mounts something; undefined for swap. `mountPoint`: the same, if it is a possible
+ * directory of state, and the second pass mounts it for sure: a changed link has a boot start it, and it has
+ * no condition.
+ */
+export type UnitChange = { file: string; place?: string; mountPoint?: string }
+
+/** The directories with links of what every boot starts. */
+const STARTS = /^(?:local-fs|remote-fs|multi-user|graphical|default)\.target\.(?:wants|requires|upholds)$/
 
 /** Without the units of devices, and of the kernel's file systems, on which no decision depends. */
 const UNIT = /^(?!(?:dev|proc|run|sys|tmp)[-.])(.+)\.(?:(?:auto)?mount|swap)(?:\.d)?$/
@@ -39,10 +46,11 @@ export function withChanges(root: Root, changes: Pick<EtcChanges, 'kept'> | unde
 }
 
 /**
- * Reads them. `hasTmp`: the base root has something mounted at /tmp. Throws an Error that names a directory
+ * Reads them. `hasTmp`: the base root has something mounted at /tmp. `state`: the possible directories of
+ * state. Throws an Error that names a directory
  * that cannot be read.
  */
-export function readEtcChanges(root: Root, hasTmp: boolean): EtcChanges {
+export function readEtcChanges(root: Root, hasTmp: boolean, state: readonly string[]): EtcChanges {
   const upper = `${CHANGES}/upper`
   const has = (path: string): boolean => statLink(root, `${upper}/${path}`) !== undefined
   const indexes: Index[] = []
@@ -63,18 +71,18 @@ export function readEtcChanges(root: Root, hasTmp: boolean): EtcChanges {
       ...['fstab', 'crypttab', 'hostext.conf'].filter(has),
       ...dropIns.map((name) => `hostext.conf.d/${name}`),
     ],
-    units: kept ? readUnitChanges(root, changed) : [],
+    units: kept ? readUnitChanges(root, changed, state) : [],
   }
 }
 
 /** The root as it is, and as it is `changed`. */
-function readUnitChanges(root: Root, changed: Root): UnitChange[] {
-  const place = 'systemd/system'
-  const upper = `${CHANGES}/upper/${place}`
+function readUnitChanges(root: Root, changed: Root, state: readonly string[]): UnitChange[] {
+  const directory = 'systemd/system'
+  const upper = `${CHANGES}/upper/${directory}`
   const names = list(root, upper)
   const links = names.flatMap((name) =>
     /\.(?:wants|requires|upholds)$/.test(name)
-      ? list(root, `${upper}/${name}`).map((link) => ({ file: `${name}/${link}`, link }))
+      ? list(root, `${upper}/${name}`).map((link) => ({ file: `${name}/${link}`, link, in: name }))
       : [],
   )
   const others = links.filter(({ link }) => !names.includes(link))
@@ -82,8 +90,17 @@ function readUnitChanges(root: Root, changed: Root): UnitChange[] {
     const stem = UNIT.exec(file.slice(file.lastIndexOf('/') + 1))?.[1]
     if (stem === undefined) return []
     const name = `${stem}.mount`
-    const isStarted = links.some(({ link }) => [name, `${stem}.automount`].includes(link))
-    const mountPoint = isStarted && readUnit(changed, name) ? mountPointOf(name) : undefined
-    return { file: `${place}/${file}`, ...(mountPoint !== undefined && { mountPoint }) }
+    const where = /\.swap(?:\.d)?$/.test(file) ? undefined : mountPointOf(name)
+    const isStarted = links.some(
+      (started) => STARTS.test(started.in) && [name, `${stem}.automount`].includes(started.link),
+    )
+    const unit =
+      isStarted && where !== undefined && state.includes(where) ? readUnit(changed, name) : undefined
+    const isSure = unit && !unit.assignments.some(([key]) => /^(?:Condition|Assert)/.test(key))
+    return {
+      file: `${directory}/${file}`,
+      ...(where !== undefined && { place: where }),
+      ...(isSure && where !== undefined && { mountPoint: where }),
+    }
   })
 }

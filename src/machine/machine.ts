@@ -41,7 +41,10 @@ export type Machine = {
   commandLine: KernelCommandLine
   configuration: Configuration
   inContainer: boolean
-  /** Whether PID 1 takes this boot for the first one: ConditionFirstBoot= in systemd.unit(5). */
+  /**
+   * Whether PID 1 takes this boot for the first one (ConditionFirstBoot= in systemd.unit(5)), and the disk of
+   * the root can be written to.
+   */
   isFirstBoot: boolean
   mounts: readonly MountPoint[]
   fstab: FstabEntry[]
@@ -152,13 +155,14 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     gpt.partitions,
     commandLine.volatileVar,
   )
+  const isProtected = (): boolean => read(`/sys/dev/block/${base?.device}/ro`).trim() === '1'
   const hasTmp = planned.some(({ mountPoint }) => mountPoint === '/tmp')
   return {
     commandLine,
     configuration,
     inContainer,
     // It says so to generators since systemd 251, and to nobody who asks about the next boot.
-    isFirstBoot: environment.SYSTEMD_FIRST_BOOT === '1',
+    isFirstBoot: environment.SYSTEMD_FIRST_BOOT === '1' && !isProtected(),
     mounts,
     fstab,
     os,
@@ -185,7 +189,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     askers: crypttab.length > 0 ? readAskers(root, directories) : [],
     rootDevice: inContainer || !base ? undefined : findDeviceNumber(root, base),
     // A device that cannot be written to stays as it is: dm-verity.
-    opensRoot: gpt.opensRoot && read(`/sys/dev/block/${base?.device}/ro`).trim() !== '1',
+    opensRoot: gpt.opensRoot && !isProtected(),
     otherGenerators: readOtherGenerators(root),
     merging: readMerging(root, enabled),
     directories: [...new Set([...maybeState, '/tmp'])].filter((path) => isRealDirectory(root, path)),
@@ -196,7 +200,7 @@ export function readMachine(root: Root, environment: NodeJS.ProcessEnv): Machine
     enforcesSelinux:
       seen.some(({ type }) => type === 'selinuxfs') &&
       /^SELINUX=enforcing/m.test(read('/etc/selinux/config')),
-    etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root, hasTmp) : undefined,
+    etcChanges: etc === 'persistent' || etc === 'auto' ? readEtcChanges(root, hasTmp, maybeState) : undefined,
     packages: readPackages(root),
     messages,
   }

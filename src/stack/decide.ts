@@ -148,7 +148,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     (path) =>
       configuration.state === 'auto' &&
       changedUnits.some(({ mountPoint }) => mountPoint === path) &&
-      ![CHANGES, ...data].some((needed) => isBelow(needed, path)),
+      ![CHANGES, ...data, ...machine.uses.map(({ path }) => path)].some((needed) => isBelow(needed, path)),
   )
   const isLater = (path: string | undefined): boolean => path !== undefined && mountedLater.includes(path)
   const state = withData(
@@ -170,7 +170,13 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       : undefined
   if (wait) return { wait: { ...waitFor(etcDemand), preparing: toPrepare, remount }, messages }
   if (lost) messages.push(lost)
-  const shadowing = changedUnits.flatMap(({ file, mountPoint }) => (isLater(mountPoint) ? [] : file))
+  // What is mounted elsewhere, as snaps are, is as it would be.
+  const looked = [...possible, CHANGES, ...wanted.map(({ path }) => path)]
+  const concerns = (place: string): boolean =>
+    looked.some((path) => isBelow(path, place) || isBelow(place, path))
+  const shadowing = changedUnits.flatMap(({ file, place, mountPoint }) =>
+    isLater(mountPoint) || (place !== undefined && !concerns(place)) ? [] : file,
+  )
   for (const path of [...(etcChanges?.shadowed ?? []), ...shadowing]) say('warning', describeShadowed(path))
 
   const { otherGenerators: generators } = machine
@@ -226,6 +232,13 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     [...data, ...(etc.mode === 'persistent' ? [CHANGES] : [])],
     [...showing.values()].flat(),
   )
+  /** On a share, or mounted when somebody looks: that is not for us to do. */
+  const isElsewhere = (path: string): boolean =>
+    machine.planned.some(
+      (mount) =>
+        isBelow(path, mount.mountPoint) &&
+        (isRemote(mount) || mount.options.some((option) => option.startsWith('x-systemd.automount'))),
+    )
   const isOn = (isIt: (mount: PlannedMount) => boolean) => (path: string) =>
     machine.planned.some((mount) => mount.mountPoint === path && isIt(mount))
   const machineId =
@@ -275,7 +288,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       extensions: stack,
       leftOut: messages.flatMap(({ leftOut }) => leftOut ?? []),
       state,
-      copied: look.state,
+      copied: look.state.filter((path) => !isElsewhere(path)),
       // systemd names the unit by the path in fstab, and one more by that in /proc/swaps.
       swapFiles: used.flatMap(({ path, kind, written = path }) =>
         kind === 'swap' ? [...new Set([path, written])] : [],

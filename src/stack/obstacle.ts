@@ -17,7 +17,7 @@ export function findObstacle(machine: Machine): string | undefined {
   if (commandLine.otherTarget) return commandLine.otherTarget
   if (updateWaits) return 'an offline update is waiting (/system-update)'
   if (setsUp(machine))
-    return 'the first boot of this machine, which sets it up: extensions come with the next'
+    return 'the first boot of this machine, which sets it up (/etc/machine-id): extensions come with the next'
   const base = mountOf(mounts, '/')
   if (base?.source === ROOT_SOURCE) return 'the root is stacked already'
   if (!softReboot && !hasNextRoot) return 'no directory /usr/lib/hostext/nextroot to switch to'

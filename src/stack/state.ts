@@ -5,6 +5,7 @@ import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, type MountPoint, mountOf } from '../machine/mountinfo.js'
 import type { PlannedMount } from '../machine/planned.js'
 import type { Use } from '../machine/uses.js'
+import { isApi } from './mounts.js'
 
 /**
  * Chooses the directories that stay writable. `auto`: if the root would be writable without us, those of
@@ -39,7 +40,8 @@ export function chooseState(
  */
 export function findOwn(mounts: readonly MountPoint[], directories: readonly string[]): string[] {
   const root = mountOf(mounts, '/')?.device
-  return directories.filter((path) => mountOf(mounts, path)?.device === root)
+  // (Over /tmp is PID 1's sandbox for generators.)
+  return directories.filter((path) => isApi(path) || mountOf(mounts, path)?.device === root)
 }
 
 /**

@@ -148,6 +148,7 @@ Before=shutdown.target
 
 [Service]
 Type=oneshot
+TimeoutStartSec=60
 ExecStart=-/bin/sync -f ${copied.map(execWord).join(' ')}
 `,
     },

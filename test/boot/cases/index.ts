@@ -69,7 +69,7 @@ report highest cat /usr/share/most-layers/added-1
           isStacked(t, outcome)
           // Once, in a boot that was well, systemctl showed nothing; this says what it said instead.
           const found = ['layers', 'descriptions', 'dependencies'].map(
-            (key) => `${reported(outcome, `${key}.status`)} ${reported(outcome, key).slice(0, 300)}`,
+            (key) => `${outcome.reports.get(`${key}.status`)} ${reported(outcome, key).slice(0, 300)}`,
           )
           t.equal(reported(outcome, 'layers').match(/loaded active mounted/g)?.length, 499, { found })
           t.equal(reported(outcome, 'complaints'), '', 'the lists mount all of them')

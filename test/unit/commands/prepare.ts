@@ -99,6 +99,32 @@ t.test('one that cannot be prepared is named, and leaves the others alone', asyn
   t.equal(trees().length, 3)
 })
 
+t.test('a disk that does not take the trees: each is named, and what nothing needs is removed', async (t) => {
+  const { root, trees } = machine(t)
+  const old = join(root.prefix, DATA, TREES, 'OLD.01234567')
+  mkdirSync(old, { recursive: true, mode: 0o700 })
+  const { PATH } = process.env
+  t.teardown(() => {
+    process.env.PATH = PATH
+  })
+  const bin = join(root.prefix, 'broken')
+  writeTree(bin, { sync: '#!/bin/sh\necho "sync: error syncing x: No space left on device" >&2\nexit 1\n' })
+  chmodSync(join(bin, 'sync'), 0o755)
+  process.env.PATH = `${bin}:${PATH}`
+  const { lines, done } = await prepare(root, {}, false)
+  t.equal(done, false)
+  const why = 'trees cannot be written to the disk: error syncing x: No space left on device'
+  t.same(
+    short(lines).filter((line) => line.startsWith('not kept')),
+    ['many-layers', 'override', 'one-layer', 'additive'].map((name) => `not kept: ${name}: ${why}`),
+  )
+  t.same(trees(), [])
+  mkdirSync(join(root.prefix, 'run/hostext'), { recursive: true })
+  await prepare(root, {}, true)
+  const said = readFileSync(join(root.prefix, 'run/hostext/unprepared'), 'utf8')
+  t.equal(said.split(why).length, 5, 'in a boot, for its decision')
+})
+
 t.test('in a boot the reasons are for the decision, and nothing is removed', async (t) => {
   const { root, data, trees } = machine(t)
   spoil(data)

@@ -112,28 +112,31 @@ for (const [what, shell] of Object.entries({
     kept('root 0\nredis 101\nalice 1001')
     t.same(boot(), [])
     own('root 0\npi 1001\nmosquitto 101\n+nis 7\nalice 1002\nb.c$ 300')
+    const leftOut = ['group', 'passwd'].map((name) => {
+      const kind = name === 'passwd' ? 'user' : 'group'
+      return `4 the ${kind} mosquitto of the base root is left out: redis has its ID 101 in the kept /etc/${name}`
+    })
+    const added = (who: string) =>
+      ['gshadow', 'shadow', 'group', 'passwd'].map(
+        (name) => `5 the kept /etc/${name} gets what the base root has got since the last boot: ${who}`,
+      )
     t.same(boot(), [
-      ...['gshadow', 'shadow'].map(
-        (name) =>
-          `5 the kept /etc/${name} gets what the base root has got since the last boot: mosquitto b.c$`,
-      ),
-      ...['group', 'passwd'].flatMap((name) => {
-        const kind = name === 'passwd' ? 'user' : 'group'
-        return [
-          `4 the ${kind} mosquitto of the base root has the ID 101, as redis has in the kept /etc/${name}: to each belongs what is the other's`,
-          `4 the ${kind} alice has the ID 1002 on the base root and 1001 in the kept /etc/${name}, which counts`,
-          `5 the kept /etc/${name} gets what the base root has got since the last boot: mosquitto b.c$`,
-        ]
-      }),
+      leftOut[0],
+      '4 the group alice of the base root has the ID 1002, and 1001 in the kept /etc/group, which counts',
+      leftOut[1],
+      '4 the user alice of the base root has the ID 1002, and 1001 in the kept /etc/passwd, which counts',
+      ...added('b.c$'),
     ])
     for (const name of ['passwd', 'shadow', 'group', 'gshadow'])
-      t.equal(names(name), 'root redis alice mosquitto b.c$', name)
+      t.equal(names(name), 'root redis alice b.c$', name)
     t.match(read('passwd'), /^redis:x:101:101::\/:\/bin\/sh$/m)
-    t.match(read('passwd'), /^mosquitto:x:101:101::\/:\/bin\/sh$/m)
+    t.match(read('passwd'), /^b\.c\$:x:300:300::\/:\/bin\/sh$/m)
+    t.same(boot(), leftOut, 'named in each boot')
     t.equal(statSync(join(directory, 'upper/shadow')).mode & 0o7777, 0o640)
-    kept('root 0\nredis 101\nalice 1001')
-    t.same(boot(), [], 'whoever was removed since stays away')
-    t.equal(names('passwd'), 'root redis alice')
+    kept('root 0\nalice 1001')
+    t.same(boot(), added('mosquitto'), 'nobody else has the ID any more; whoever was removed stays away')
+    t.equal(names('passwd'), 'root alice mosquitto')
+    t.same(boot(), [])
   })
 }
 

@@ -2,9 +2,11 @@ import t from 'tap'
 import { readEtcChanges, withChanges } from '../../../src/machine/etc-changes.js'
 import { makeTree, type Tree } from '../../support/tree.js'
 
+const STATE = ['/var', '/home', '/root', '/srv']
+
 const read = (...files: string[]) => {
   const tree = Object.fromEntries(files.map((file) => [`var/lib/hostext/etc/upper/${file}`, '']))
-  return readEtcChanges({ prefix: makeTree(t, tree) }, false)
+  return readEtcChanges({ prefix: makeTree(t, tree) }, false, STATE)
 }
 
 t.test('nothing is kept', async (t) => {
@@ -15,7 +17,7 @@ t.test('nothing is kept', async (t) => {
 
 t.test('the settings of the engine are read with them', async (t) => {
   const prefix = makeTree(t, { 'var/lib/hostext/etc/upper/x': '' })
-  const changes = readEtcChanges({ prefix }, false)
+  const changes = readEtcChanges({ prefix }, false, STATE)
   t.same(withChanges({ prefix }, changes), { prefix, changes: `${prefix}/var/lib/hostext/etc/upper` })
   t.same(withChanges({ prefix }, { ...changes, kept: false }), { prefix })
   t.same(withChanges({ prefix }, undefined), { prefix })
@@ -38,7 +40,7 @@ t.test('kept changes that stacking does not see, and the machine ID', async (t) 
 t.test('kept changes of units that mount something', async (t) => {
   const upper = 'var/lib/hostext/etc/upper/systemd/system'
   const link = (name: string, to: string) => ({ [`${upper}/${name}`]: `-> ${to}` })
-  const units = (files: Tree) => readEtcChanges({ prefix: makeTree(t, files) }, false).units
+  const units = (files: Tree) => readEtcChanges({ prefix: makeTree(t, files) }, false, STATE).units
   const mount = '[Mount]\nWhat=/dev/sdb\n'
   t.same(
     units({
@@ -68,17 +70,29 @@ t.test('kept changes of units that mount something', async (t) => {
       ...link('tmp.mount', '/dev/null'),
     }),
     [
-      { file: 'systemd/system/local-fs.target.wants/gone.mount' },
-      { file: 'systemd/system/local-fs.target.wants/home.automount', mountPoint: '/home' },
+      { file: 'systemd/system/local-fs.target.wants/gone.mount', place: '/gone' },
+      {
+        ...{ file: 'systemd/system/local-fs.target.wants/home.automount', place: '/home' },
+        mountPoint: '/home',
+      },
     ],
     'a unit of the base root that is enabled there; nothing of the kernel, and not what counts',
   )
+  for (const [text, target] of [
+    [`[Unit]\nConditionPathExists=/key\n${mount}`, 'local-fs.target'],
+    [mount, 'nas.target'],
+  ])
+    t.same(
+      units({ [`${upper}/srv.mount`]: text ?? '', ...link(`${target}.wants/srv.mount`, '../srv.mount') }),
+      [{ file: 'systemd/system/srv.mount', place: '/srv' }],
+      'it may never be mounted',
+    )
 })
 
 t.test('a mask of tmp.mount counts wherever it is', async (t) => {
   const upper = 'var/lib/hostext/etc/upper'
   const masks = (files: Tree, hasTmp = false) =>
-    readEtcChanges({ prefix: makeTree(t, { [`${upper}/x`]: '', ...files }) }, hasTmp).masksTmp
+    readEtcChanges({ prefix: makeTree(t, { [`${upper}/x`]: '', ...files }) }, hasTmp, STATE).masksTmp
   const mask = (directory: string): Tree => ({ [`${directory}/systemd/system/tmp.mount`]: '-> /dev/null' })
   t.notOk(masks({ 'etc/systemd/system/tmp.mount': '[Mount]\n' }))
   t.ok(masks(mask(upper)))

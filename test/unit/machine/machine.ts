@@ -72,6 +72,12 @@ t.test('the first boot is the one that PID 1 calls so', async (t) => {
     [{}, false],
   ] as [NodeJS.ProcessEnv, boolean][])
     t.equal(machine(t, {}, environment).isFirstBoot, isFirstBoot)
+  const disk = (ro: string) => ({
+    'proc/self/mountinfo': '22 1 254:1 / / ro shared:1 - ext4 /dev/vda1 ro\n',
+    'sys/dev/block/254:1/ro': `${ro}\n`,
+  })
+  t.ok(machine(t, disk('0'), { SYSTEMD_FIRST_BOOT: '1' }).isFirstBoot)
+  t.notOk(machine(t, disk('1'), { SYSTEMD_FIRST_BOOT: '1' }).isFirstBoot, 'each boot would be one')
 })
 
 t.test('whether the root has applied the last change of its /usr', async (t) => {

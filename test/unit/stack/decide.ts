@@ -390,6 +390,22 @@ t.test('what was enabled on the stacked machine is mounted by its unit, and is n
   )
   const data = { ...enabled('srv'), 'etc/hostext.conf': '[Engine]\nDataRoot=/srv/docker\n', 'var/lib/x': '' }
   t.same(await stateOf(data, 'srv/docker'), ['/var', '/home', '/srv', said], "or the engine's data")
+  const swap = { 'etc/fstab': '/dev/vda1 / ext4 rw\n/srv/swap none swap\n', 'srv/swap': '' }
+  t.same(await stateOf({ ...enabled('srv'), ...swap }), ['/var', '/home', '/srv', said], 'or a swap file')
+  const snap = enabled('snap-core22-1380')
+  t.same(await stateOf(snap), ['/var', '/home', '/srv'], 'nothing depends on what is mounted elsewhere')
+  t.same(await stateOf(enabled('mnt-data')), ['/var', '/home', '/srv', 'systemd/system/mnt-data.mount'])
+})
+
+t.test('copied state is written to local disks, and nothing is mounted for that', async (t) => {
+  const copied = async (home: string) => {
+    const fstab = `/dev/vda1 / ext4 rw\n${home}\n`
+    const decision = await decided(t, { 'etc/fstab': fstab, 'home/x': '' })
+    return (decision as { plan: Plan }).plan.copied
+  }
+  t.same(await copied('/dev/vdb /home ext4'), ['/home', '/var'])
+  t.same(await copied('/dev/vdb /home ext4 x-systemd.automount'), ['/var'])
+  t.same(await copied('box:/home /home nfs'), ['/var'])
 })
 
 t.test('what links lead to stays writable', async (t) => {

@@ -52,6 +52,10 @@ t.test(
       '/variable',
     ])
     t.same(findOwn([], ['/var']), ['/var'], 'nothing is known')
+    const sandbox = parseMountinfo(`1 0 8:1 / / ro - ext4 /dev/sda1 rw
+2 1 0:40 / /tmp rw - tmpfs tmpfs rw
+`)
+    t.same(findOwn(sandbox, ['/var', '/tmp']), ['/var', '/tmp'], 'what PID 1 gives its generators')
   },
 )
 

@@ -100,6 +100,7 @@ t.test('state that is copied in a first boot is written to the disk', async (t) 
   const path = 'early/hostext-sync.service'
   const files = locked({ target: 'multi-user.target', copied })
   t.match(textOf(files, path), '\nAfter=systemd-tmpfiles-setup.service\n')
+  t.match(textOf(files, path), '\nTimeoutStartSec=60\n')
   t.match(textOf(files, path), '\nExecStart=-/bin/sync -f /home "/srv/100%% mine"\n')
   t.equal(textOf(files, 'early/multi-user.target.wants/hostext-sync.service'), '-> ../hostext-sync.service')
   const has = (change: object): boolean => locked(change).some((file) => file.path === path)
