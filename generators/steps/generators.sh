@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # $root: of the generator
-# Sourced by the generator where it has found no engine and there are other generators: sets $more to a text
-# that names those that may make mounts, as src/machine/other-generators.ts finds them.
+# Sourced by the generator where no container is an extension: sets $more to a text that names the generators
+# that may make mounts, as src/machine/other-generators.ts finds them.
 
 set --
 names=' '

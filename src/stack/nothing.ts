@@ -5,9 +5,8 @@ import { printable, printableList } from '../text/printable.js'
 
 /**
  * Says that no container is an extension: where was looked, how many containers were there, and what is there
- * and was not read. `generators`: those that may mount an engine's data, which has not been seen then. The
- * stub says the same where it finds nothing, in the same words; but without the generators where no engine is
- * installed.
+ * and was not read. `generators`: those that may mount an engine's data, if none has been seen. The stub says
+ * the same where it finds nothing, in the same words; but without the generators where no engine is installed.
  */
 export function describeNothing(
   places: readonly Pick<Place, 'path'>[],
@@ -25,9 +24,7 @@ export function describeNothing(
   const alone = unread.filter(({ name }) => name !== CONTAINERD_ALONE || !hasDocker)
   const others = alone.map(({ name, path }) => `${name} in ${printable(path)}`)
   const rest = others.length > 0 ? `; not read: ${others.join(', ')}` : ''
-  const unknown =
-    empty.length > 0 && generators.length > 0
-      ? `; not known yet: the mounts of ${printableList(generators)}`
-      : ''
+  const isUnknown = engines.length === 0 && generators.length > 0
+  const unknown = isUnknown ? `; not known yet: the mounts of ${printableList(generators)}` : ''
   return `no container is a host extension: ${looked.join(', ')}${rest}${unknown}`
 }
