@@ -140,7 +140,6 @@ async function prepareThese(
   let keptAt = process.uptime()
   const keep = (): void => {
     const trees = pending
-    // Also if one of them cannot be kept: the next ones can.
     pending = []
     keptAt = process.uptime()
     if (trees.length === 0) return

@@ -6,7 +6,6 @@ import { RECORD_FILE, RUN_DIRECTORY } from '../machine/run-directory.js'
 import { readAndDecide } from '../read.js'
 import { findRecordsHome } from '../report/records-home.js'
 import { describeBase } from '../stack/base-change.js'
-import { findEngine } from '../stack/decide.js'
 import type { Facts, RecordFacts } from '../stack/facts.js'
 import type { Decision } from '../stack/plan.js'
 import { isSameRecord, isSameStack, type RecordedStack, recordOn, stackText } from '../stack/record.js'
@@ -34,7 +33,7 @@ export function showRollback(root: Root, environment: NodeJS.ProcessEnv, isNow: 
       status: 0,
     }
   }
-  const dataRoot = findEngine(facts.engines ?? [])?.dataRoot ?? findRecordsHome(root, machine)
+  const dataRoot = findRecordsHome(root, facts)
   const { state } = chooseState(configuration.state, hasWritableRoot(machine), planned, directories)
   const place = findPlace(mounts, dataRoot, withData(machine, findOwn(mounts, state), [dataRoot]))
   if (isNow) {

@@ -26,11 +26,10 @@ export type EtcChanges = {
 }
 
 /**
- * `place`: where the unit mounts something; undefined for swap. `mountPoint`: the same, if it is a possible
- * directory of state, and the second pass mounts it for sure: a changed link has a boot start it, and it has
- * no condition.
+ * `place`: where the unit mounts something; undefined for swap. `isMounted`: that is a possible directory of
+ * state, and the second pass mounts it for sure: a changed link has a boot start it, and it has no condition.
  */
-export type UnitChange = { file: string; place?: string; mountPoint?: string }
+export type UnitChange = { file: string; place?: string; isMounted: boolean }
 
 /** The directories with links of what every boot starts. */
 const STARTS = /^(?:local-fs|remote-fs|multi-user|graphical|default)\.target\.(?:wants|requires|upholds)$/
@@ -47,8 +46,7 @@ export function withChanges(root: Root, changes: Pick<EtcChanges, 'kept'> | unde
 
 /**
  * Reads them. `hasTmp`: the base root has something mounted at /tmp. `state`: the possible directories of
- * state. Throws an Error that names a directory
- * that cannot be read.
+ * state. Throws an Error that names a directory that cannot be read.
  */
 export function readEtcChanges(root: Root, hasTmp: boolean, state: readonly string[]): EtcChanges {
   const upper = `${CHANGES}/upper`
@@ -90,17 +88,16 @@ function readUnitChanges(root: Root, changed: Root, state: readonly string[]): U
     const stem = UNIT.exec(file.slice(file.lastIndexOf('/') + 1))?.[1]
     if (stem === undefined) return []
     const name = `${stem}.mount`
-    const where = /\.swap(?:\.d)?$/.test(file) ? undefined : mountPointOf(name)
+    const place = /\.swap(?:\.d)?$/.test(file) ? undefined : mountPointOf(name)
     const isStarted = links.some(
       (started) => STARTS.test(started.in) && [name, `${stem}.automount`].includes(started.link),
     )
     const unit =
-      isStarted && where !== undefined && state.includes(where) ? readUnit(changed, name) : undefined
-    const isSure = unit && !unit.assignments.some(([key]) => /^(?:Condition|Assert)/.test(key))
+      isStarted && place !== undefined && state.includes(place) ? readUnit(changed, name) : undefined
     return {
       file: `${directory}/${file}`,
-      ...(where !== undefined && { place: where }),
-      ...(isSure && where !== undefined && { mountPoint: where }),
+      ...(place !== undefined && { place }),
+      isMounted: unit !== undefined && !unit.assignments.some(([key]) => /^(?:Condition|Assert)/.test(key)),
     }
   })
 }

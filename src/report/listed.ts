@@ -49,19 +49,19 @@ export function list(root: Root, now: BootReport | undefined, disk: Disk, isAll:
     add(stackedRow(root, next, extension, disk, 'pending', now?.root === 'plain' ? now.why : null))
   for (const container of next.unprepared) add(row(container, 'pending', 'not prepared yet'))
   const coming = new Set<string | null>(next.extensions.map(({ id }) => id))
-  for (const { name, image, id, who, why } of next.leftOut) {
-    // What is only left out because of a rollback is bad.
-    if (name !== undefined && culprits.has(name)) continue
-    const leftOut = row({ name: name ?? who, image: image ?? '', id: id ?? '' }, 'left out', why)
+  // What is only left out because of a rollback is bad.
+  const leftOutRows = (report: BootReport | undefined): Listed[] =>
+    (report?.leftOut ?? []).flatMap(({ name, image = '', id = '', who, why }) =>
+      name !== undefined && culprits.has(name) ? [] : row({ name: name ?? who, image, id }, 'left out', why),
+    )
+  for (const leftOut of leftOutRows(next)) {
     // Two engines may have containers of one name, and those that cannot be read have none.
     const other = rows.get(leftOut.name)
-    const isOther = other !== undefined && (id === undefined || other.id !== id)
+    const isOther = other !== undefined && (leftOut.id === null || other.id !== leftOut.id)
     const isAnother = isOther && (other.state === 'left out' || coming.has(other.id))
-    add(leftOut, isAnother ? `${id ?? who}: ${why}` : leftOut.name)
+    add(leftOut, isAnother ? `${leftOut.id ?? leftOut.name}: ${leftOut.why}` : leftOut.name)
   }
-  for (const { name, image, id, who, why } of now?.leftOut ?? [])
-    if (name === undefined || !culprits.has(name))
-      add(row({ name: name ?? who, image: image ?? '', id: id ?? '' }, 'left out', why))
+  for (const leftOut of leftOutRows(now)) add(leftOut)
   for (const stack of recorded.bad)
     for (const extension of stack.extensions)
       if (culprits.has(extension.name)) add(stackedRow(root, stack, extension, disk, 'bad', bad, null))

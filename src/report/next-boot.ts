@@ -2,8 +2,6 @@ import type { DataRoots } from '../engine/places.js'
 import type { TreeFacts } from '../image/kept.js'
 import type { Root } from '../machine/files.js'
 import { readAndDecide } from '../read.js'
-import { findEngine } from '../stack/decide.js'
-import type { Facts } from '../stack/facts.js'
 import { readRecords } from '../trial/records.js'
 import { type BootReport, EMPTY_REPORT, reportDecision, reportRecord } from './boot-report.js'
 import { findRecordsHome } from './records-home.js'
@@ -46,7 +44,7 @@ export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
   }
   const { facts, decision } = readAndDecide(root, environment)
   const next = reportDecision(facts, decision)
-  const home = findHome(root, facts, next)
+  const home = findRecordsHome(root, facts)
   const { good, tried } = readRecords(root, home)
   const { attempts } = facts.machine.configuration
   const extensions = (facts.engines ?? []).flatMap(({ extensions }) => extensions)
@@ -63,8 +61,4 @@ export function readDisk(root: Root, environment: NodeJS.ProcessEnv): Disk {
         .map(({ stack }) => ({ ...reportRecord(stack, home), safety: next.safety })),
     },
   }
-}
-
-function findHome(root: Root, { machine, engines = [] }: Facts, { dataRoot }: BootReport): string {
-  return dataRoot ?? findEngine(engines)?.dataRoot ?? findRecordsHome(root, machine)
 }

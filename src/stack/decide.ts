@@ -14,11 +14,19 @@ import { isUnitPath } from '../text/unit-syntax.js'
 import { findAgainst } from './against.js'
 import { type Back, findBack } from './back.js'
 import { describeBooted } from './base-change.js'
-import { chooseEtc, describeShadowed, findChangesPlace, keepsEtc } from './etc.js'
+import {
+  chooseEtc,
+  describeShadowed,
+  findChangesPlace,
+  findMountedLater,
+  findShadowed,
+  keepsEtc,
+} from './etc.js'
 import type { Against, Facts, Reading, RecordFacts, TrialName } from './facts.js'
 import {
   findDataMounts,
   findForeign,
+  findLocal,
   findMissing,
   findShowing,
   findUnmounted,
@@ -142,20 +150,11 @@ export function decide(facts: Facts): Decision | { read: Reading } {
   const hasTmp = machine.directories.includes('/tmp')
   // It is on the disk then, as on the plain root, but not against State=none. A bind needs no unit.
   const tmp = isTmpMasked && hasTmp && rootWritable && configuration.state.length > 0 ? ['/tmp'] : []
-  const changedUnits = etcChanges?.units ?? []
-  // What is bound already would not be mounted by its unit. (Not if that would hide what the boot needs.)
-  const mountedLater = possible.filter(
-    (path) =>
-      configuration.state === 'auto' &&
-      changedUnits.some(({ mountPoint }) => mountPoint === path) &&
-      ![CHANGES, ...data, ...machine.uses.map(({ path }) => path)].some((needed) => isBelow(needed, path)),
-  )
-  const isLater = (path: string | undefined): boolean => path !== undefined && mountedLater.includes(path)
-  const state = withData(
-    machine,
-    [...new Set([...directories.filter((path) => !isLater(path)), ...tmp, ...used.map(({ path }) => path)])],
-    data,
-  )
+  const needed = [...data, ...machine.uses.map(({ path }) => path)]
+  const mountedLater =
+    etcChanges && configuration.state === 'auto' ? findMountedLater(etcChanges, possible, needed) : []
+  const own = directories.filter((path) => !mountedLater.includes(path))
+  const state = withData(machine, [...new Set([...own, ...tmp, ...used.map(({ path }) => path)])], data)
   const unfit = findUnfit(machine, dataRoot)
   if (unfit) return { plain: unfit, messages }
 
@@ -170,14 +169,9 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       : undefined
   if (wait) return { wait: { ...waitFor(etcDemand), preparing: toPrepare, remount }, messages }
   if (lost) messages.push(lost)
-  // What is mounted elsewhere, as snaps are, is as it would be.
   const looked = [...possible, CHANGES, ...wanted.map(({ path }) => path)]
-  const concerns = (place: string): boolean =>
-    looked.some((path) => isBelow(path, place) || isBelow(place, path))
-  const shadowing = changedUnits.flatMap(({ file, place, mountPoint }) =>
-    isLater(mountPoint) || (place !== undefined && !concerns(place)) ? [] : file,
-  )
-  for (const path of [...(etcChanges?.shadowed ?? []), ...shadowing]) say('warning', describeShadowed(path))
+  const shadowed = etcChanges ? findShadowed(etcChanges, looked, mountedLater) : []
+  for (const path of shadowed) say('warning', describeShadowed(path))
 
   const { otherGenerators: generators } = machine
   if ((toPrepare.length > 0 || generators.length > 0) && !machine.collected) {
@@ -232,13 +226,6 @@ export function decide(facts: Facts): Decision | { read: Reading } {
     [...data, ...(etc.mode === 'persistent' ? [CHANGES] : [])],
     [...showing.values()].flat(),
   )
-  /** On a share, or mounted when somebody looks: that is not for us to do. */
-  const isElsewhere = (path: string): boolean =>
-    machine.planned.some(
-      (mount) =>
-        isBelow(path, mount.mountPoint) &&
-        (isRemote(mount) || mount.options.some((option) => option.startsWith('x-systemd.automount'))),
-    )
   const isOn = (isIt: (mount: PlannedMount) => boolean) => (path: string) =>
     machine.planned.some((mount) => mount.mountPoint === path && isIt(mount))
   const machineId =
@@ -288,7 +275,7 @@ export function decide(facts: Facts): Decision | { read: Reading } {
       extensions: stack,
       leftOut: messages.flatMap(({ leftOut }) => leftOut ?? []),
       state,
-      copied: look.state.filter((path) => !isElsewhere(path)),
+      copied: findLocal(machine, look.state),
       // systemd names the unit by the path in fstab, and one more by that in /proc/swaps.
       swapFiles: used.flatMap(({ path, kind, written = path }) =>
         kind === 'swap' ? [...new Set([path, written])] : [],

@@ -1,5 +1,5 @@
 import type { EtcSetting } from '../machine/configuration.js'
-import { CHANGES } from '../machine/etc-changes.js'
+import { CHANGES, type EtcChanges } from '../machine/etc-changes.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, isMountedWritable, mountOf } from '../machine/mountinfo.js'
 import { isRemote, type PlannedMount } from '../machine/planned.js'
@@ -99,6 +99,37 @@ export function chooseEtc(
   // Nobody asked for `auto`, but nobody expects it either.
   const level = setting === 'auto' ? 'notice' : 'warning'
   return { etc, lost: { level, text: `changes to /etc are lost at reboot: ${CHANGES} is ${why}` } }
+}
+
+/**
+ * Which of `state` give way to a mount unit that was changed on the stacked machine: what is bound already
+ * would not be mounted by its unit. Not where that would hide something `needed`, or the changes.
+ */
+export function findMountedLater(
+  { units }: Pick<EtcChanges, 'units'>,
+  state: readonly string[],
+  needed: readonly string[],
+): string[] {
+  return state.filter(
+    (path) =>
+      units.some(({ place, isMounted }) => isMounted && place === path) &&
+      ![CHANGES, ...needed].some((other) => isBelow(other, path)),
+  )
+}
+
+/**
+ * The kept changes that stacking does not see, below /etc. Of units only those that mount something at, above
+ * or below one of `looked`, and not at `mountedLater`: elsewhere, as for snaps, it is as it would be.
+ */
+export function findShadowed(
+  { shadowed, units }: Pick<EtcChanges, 'shadowed' | 'units'>,
+  looked: readonly string[],
+  mountedLater: readonly string[],
+): string[] {
+  const concerns = (place: string): boolean =>
+    !mountedLater.includes(place) && looked.some((path) => isBelow(path, place) || isBelow(place, path))
+  const files = units.flatMap(({ file, place }) => (place === undefined || concerns(place) ? file : []))
+  return [...shadowed, ...files]
 }
 
 /** The warning about a kept change that has no effect on stacking; `path` is below /etc. */

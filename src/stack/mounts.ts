@@ -1,7 +1,7 @@
 import { READ_DIRECTORIES } from '../engine/places.js'
 import type { Machine } from '../machine/machine.js'
 import { isBelow, mountOf } from '../machine/mountinfo.js'
-import type { PlannedMount } from '../machine/planned.js'
+import { isRemote, type PlannedMount } from '../machine/planned.js'
 import { isUnitPath } from '../text/unit-syntax.js'
 
 type Mounts = Pick<Machine, 'mounts' | 'planned'>
@@ -123,6 +123,12 @@ const API = ['/proc', '/sys', '/dev', '/run', '/tmp']
 export function findMountPoints({ mounts, planned }: Mounts, paths: readonly string[]): string[] {
   const mountPoints = [...mounts, ...planned].map(({ mountPoint }) => mountPoint)
   return [...API, ...new Set([...paths, ...mountPoints.filter((path) => !isApi(path))])]
+}
+
+/** Which of `paths` are neither on a share nor on what is mounted when somebody looks at it. */
+export function findLocal({ planned }: Pick<Mounts, 'planned'>, paths: readonly string[]): string[] {
+  const others = planned.filter((mount) => isRemote(mount) || mount.options.includes('x-systemd.automount'))
+  return paths.filter((path) => !others.some(({ mountPoint }) => isBelow(path, mountPoint)))
 }
 
 /**

@@ -426,8 +426,9 @@ function findOnRoot({ state, swapFiles }: Pick<Plan, 'state' | 'swapFiles'>): st
  */
 function trimDropIn(plan: Pick<Plan, 'state' | 'swapFiles'>): UnitFile[] {
   const directory = findOnRoot(plan)
-  const command = `ExecStartPost=-fstrim --quiet-unsupported ${execWord(directory ?? '')}`
-  return directory === undefined ? [] : [dropIn('fstrim.service', `[Service]\n${command}\n`)]
+  if (directory === undefined) return []
+  const command = `ExecStartPost=-fstrim --quiet-unsupported ${execWord(directory)}`
+  return [dropIn('fstrim.service', `[Service]\n${command}\n`)]
 }
 
 /** A writable /tmp, unless the system has its own unit for it: the late directory has the lowest priority. */

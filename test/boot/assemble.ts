@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { PROJECT } from '../support/paths.js'
@@ -57,4 +57,11 @@ export function assemble(machine: Machine, addModules?: (tree: string) => void):
 export function kindOf({ device, storage }: Machine): Kind {
   if (storage) return 'storage'
   return device === true ? 'device' : (device ?? 'plain')
+}
+
+/** Enables a unit of the machine, in its tree. */
+export function enable(root: string, unit: string, target = 'local-fs.target'): void {
+  const wants = join(root, `etc/systemd/system/${target}.wants`)
+  mkdirSync(wants, { recursive: true })
+  symlinkSync(`../${unit}`, join(wants, unit))
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Test } from 'tap'
+import { enable } from '../assemble.js'
 import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, said } from '../checks.js'
 import { dataRoot as makeDataRoot } from '../engine.js'
 import { FEATURE, standardDataRoot } from '../extensions.js'
@@ -35,11 +36,23 @@ function make(root: string, files: Record<string, string>): void {
   }
 }
 
-/** Enables a unit of the machine. */
-function enable(root: string, unit: string, target = 'local-fs.target'): void {
-  const wants = join(root, `etc/systemd/system/${target}.wants`)
-  mkdirSync(wants, { recursive: true })
-  symlinkSync(`../${unit}`, join(wants, unit))
+/**
+ * What is there before systemd starts, as an initrd or an init script makes it. nspawn starts this in the
+ * place of systemd.
+ */
+const preinit = (commands: string): Record<string, string> => ({
+  'usr/lib/test/preinit*': `#!/bin/sh
+# PID 1 starts itself again at the switch, and no child of its may be reaped then.
+[ ! -d /run/preinit ] || exec /usr/lib/systemd/systemd.real "$@"
+mkdir -p /run/preinit
+${commands}
+exec /usr/lib/systemd/systemd.real "$@"
+`,
+})
+function startsPreinit(root: string): void {
+  const init = join(root, 'usr/lib/systemd/systemd')
+  renameSync(init, `${init}.real`)
+  symlinkSync('/usr/lib/test/preinit', init)
 }
 
 /** An extension with a user and a file in /run, which only the normal boot makes. */
@@ -211,21 +224,12 @@ report write sh -c "echo $boot >>/mnt/places/new/deep/file && cat /data/file"
       machine: {
         ...base,
         boots: [{}],
-        // nspawn starts this in the place of systemd: an init script, as overlayfs-etc has one.
-        files: {
-          'usr/lib/test/preinit*': `#!/bin/sh
-# PID 1 starts itself again at the switch, and no child of its may be reaped then.
-[ ! -d /run/preinit ] || exec /usr/lib/systemd/systemd.real "$@"
-mkdir -p /run/preinit /var/ov/up /var/ov/work
-mount -t overlay overlay -o lowerdir=/etc,upperdir=/var/ov/up,workdir=/var/ov/work /etc
-exec /usr/lib/systemd/systemd.real "$@"
-`,
-        },
+        // As overlayfs-etc does.
+        files: preinit(`mkdir -p /var/ov/up /var/ov/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/var/ov/up,workdir=/var/ov/work /etc`),
         prepare(root) {
           make(root, { 'var/ov/up/kept-change': 'before\n' })
-          const init = join(root, 'usr/lib/systemd/systemd')
-          renameSync(init, `${init}.real`)
-          symlinkSync('/usr/lib/test/preinit', init)
+          startsPreinit(root)
         },
         script: `${SCRIPT}
 report etc findmnt -no SOURCE,FSTYPE /etc
@@ -247,22 +251,13 @@ report write sh -c 'echo change >>/etc/kept-change'
       machine: {
         ...base,
         boots: [{}, {}],
-        // As the initrd of some OSTree systems does. (nspawn starts this in the place of systemd.)
-        files: {
-          'usr/lib/test/preinit*': `#!/bin/sh
-[ ! -d /run/preinit ] || exec /usr/lib/systemd/systemd.real "$@"
-mkdir -p /run/preinit
-mount --bind /deployed/var /var
-exec /usr/lib/systemd/systemd.real "$@"
-`,
-        },
+        // As the initrd of some OSTree systems does.
+        files: preinit('mount --bind /deployed/var /var'),
         prepare(root) {
           make(root, { 'deployed/': '' })
           renameSync(join(root, 'var'), join(root, 'deployed/var'))
           make(root, { 'var/': '' })
-          const init = join(root, 'usr/lib/systemd/systemd')
-          renameSync(init, `${init}.real`)
-          symlinkSync('/usr/lib/test/preinit', init)
+          startsPreinit(root)
         },
         script: writes('/var/lib/file'),
         fstab: ROOT,

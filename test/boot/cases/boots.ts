@@ -1,5 +1,6 @@
-import { mkdirSync, symlinkSync } from 'node:fs'
+import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { enable } from '../assemble.js'
 import { BASE_REPORT, type Case, isStacked } from '../checks.js'
 import { standardDataRoot } from '../extensions.js'
 import { reported } from '../machine.js'
@@ -73,9 +74,7 @@ report app cat /run/app
         },
         prepare(root) {
           symlinkSync('var/update', join(root, 'system-update'))
-          const wants = join(root, 'etc/systemd/system/system-update.target.wants')
-          mkdirSync(wants)
-          symlinkSync('../update.service', join(wants, 'update.service'))
+          enable(root, 'update.service', 'system-update.target')
         },
         script: `${PLAIN_REPORT}
 report others systemctl is-active multi-user.target

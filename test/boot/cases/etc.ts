@@ -1,6 +1,7 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { enable } from '../assemble.js'
 import { BASE_REPORT, bootOf, type Case, isPlain, isStacked, MARKED } from '../checks.js'
 import { setAside, settingsDataRoot, standardDataRoot, update } from '../extensions.js'
 import { type Outcome, reported } from '../machine.js'
@@ -117,9 +118,7 @@ function realFirstBootCase(): Case {
       files: { 'etc/systemd/system/vendor-first.service': FIRST_BOOT },
       prepare(root) {
         writeFileSync(join(root, 'etc/machine-id'), 'uninitialized\n')
-        const wants = join(root, 'etc/systemd/system/multi-user.target.wants')
-        mkdirSync(wants, { recursive: true })
-        symlinkSync('../vendor-first.service', join(wants, 'vendor-first.service'))
+        enable(root, 'vendor-first.service', 'multi-user.target')
       },
       script: `${BASE_REPORT}
 report first cat /var/lib/first-boot
@@ -203,9 +202,7 @@ function firstBootCase(): Case {
       files: { 'etc/systemd/system/provision.service': PROVISION },
       prepare(root) {
         writeFileSync(join(root, 'etc/machine-id'), '')
-        const wants = join(root, 'etc/systemd/system/multi-user.target.wants')
-        mkdirSync(wants, { recursive: true })
-        symlinkSync('../provision.service', join(wants, 'provision.service'))
+        enable(root, 'provision.service', 'multi-user.target')
       },
       script: `${BASE_REPORT}
 report user id -un alice

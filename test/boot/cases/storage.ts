@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
-import { mkdirSync, renameSync, symlinkSync } from 'node:fs'
+import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { enable } from '../assemble.js'
 import { bootOf, type Case, COMPLETE, isClean, otherMounts, said } from '../checks.js'
 import { type Partition, ROOT_PARTUUID } from '../disks.js'
 import { reported } from '../machine.js'
@@ -128,11 +129,7 @@ export function cases(): Case[] {
           'etc/systemd/system/docker.service':
             '[Unit]\nRequiresMountsFor=/var/lib/docker\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n',
         },
-        prepare(root) {
-          const wants = join(root, 'etc/systemd/system/multi-user.target.wants')
-          mkdirSync(wants, { recursive: true })
-          symlinkSync('../docker.service', join(wants, 'docker.service'))
-        },
+        prepare: (root) => enable(root, 'docker.service', 'multi-user.target'),
         disks: [disk('data', 'var/lib/docker')],
         fstab: (root) => `${root} / ext4 rw 0 1\nLABEL=data /var/lib/docker ext4 noauto 0 2\n`,
       },
