@@ -5,8 +5,9 @@ import { printable, printableList } from '../text/printable.js'
 
 /**
  * Says that no container is an extension: where was looked, how many containers were there, and what is there
- * and was not read. `generators`: those that may mount an engine's data, if none has been seen. The stub says
- * the same where it finds nothing, in the same words; but without the generators where no engine is installed.
+ * and was not read. `generators`: those that may mount an engine's data, if none has been seen. The stub
+ * says the same where it finds nothing, in the same words; but without the generators where no engine is
+ * installed.
  */
 export function describeNothing(
   places: readonly Pick<Place, 'path'>[],
